@@ -1,0 +1,1 @@
+"""The ground station: asks questions, keeps the ledger, measures every loop."""

@@ -1,0 +1,1 @@
+"""The simulated intermittent, high-latency link between ground and node."""

@@ -1,0 +1,1 @@
+"""Everything about GGUF files: making, inspecting, sizing."""

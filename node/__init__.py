@@ -1,0 +1,1 @@
+"""The satellite: takes questions off the link, runs the model, sends answers down."""

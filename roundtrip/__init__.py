@@ -1,0 +1,1 @@
+"""What both ends of the link mean by a loop: machines, messages, stages, budget, contacts."""

@@ -1,0 +1,1 @@
+"""Drivers: the only code that reads a clock, opens a socket or waits."""

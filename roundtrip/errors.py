@@ -1,0 +1,71 @@
+"""The error tree. Errors carry fields, not only text; a missed budget is a result, not an error.
+
+GroundloopError
+├── BadInput            exit 104  something from outside is wrong: names file, key, found, expected
+│   ├── BadConfig       scenario, contact plan, profile
+│   ├── BadModel        GGUF file
+│   └── BadMessage      bytes from a peer (always turned into an output, never seen by a driver)
+└── EnvironmentFault    exit 1    the machine we run on: busy port, no relay, engine cannot start
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_OBJECTIVE_MISSED = 99
+EXIT_BAD_INPUT = 104
+
+
+class GroundloopError(Exception):
+    """Base of every error a user may see as one line."""
+
+    exit_code = EXIT_FAILURE
+
+
+class BadInput(GroundloopError):
+    """Something from outside does not hold what it must.
+
+    Args:
+        source: the file, socket or message it came from.
+        key: the key, field or byte offset within it; empty when the whole source is meant.
+        expected: what would have been right.
+        found: what was there instead.
+    """
+
+    exit_code = EXIT_BAD_INPUT
+
+    def __init__(self, source: str, key: str, expected: str, found: str) -> None:
+        self.source = source
+        self.key = key
+        self.expected = expected
+        self.found = found
+        where = f"{source}: {key}" if key else source
+        super().__init__(f"{where}: expected {expected}, found {found}")
+
+
+class BadConfig(BadInput):
+    """A scenario, contact plan or profile file is wrong."""
+
+
+class BadModel(BadInput):
+    """A GGUF file is missing, damaged, or not a model this node can run."""
+
+
+class BadMessage(BadInput):
+    """Bytes from a peer do not decode. `key` is the offset or field."""
+
+
+class EnvironmentFault(GroundloopError):
+    """The machine we run on does not allow it.
+
+    Args:
+        what: what failed, with its name ("bind tcp://127.0.0.1:5555").
+        why: the reason, as the system gave it.
+        remedy: what the operator can do.
+    """
+
+    def __init__(self, what: str, why: str, remedy: str) -> None:
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{what}: {why}; {remedy}")

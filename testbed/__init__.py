@@ -1,0 +1,1 @@
+"""Puts ground, link and node together, live or in virtual time."""

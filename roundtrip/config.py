@@ -1,0 +1,314 @@
+"""Scenario files: TOML, checked here once, frozen ever after.
+
+An unknown key, a value out of range or contacts that overlap is a BadConfig naming file, key and expectation.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from roundtrip.budget import Budget
+from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, Windows
+from roundtrip.errors import BadConfig
+from roundtrip.message import MAX_TEXT_BYTES, Sampling
+from roundtrip.modem import Side
+from roundtrip.units import ms_to_ns, s_to_ns
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Direction(_Section):
+    """`[link.uplink]` and `[link.downlink]`."""
+
+    rate_bps: int = Field(gt=0, le=10**12)
+    one_way_delay_ms: NotNegative = Field(le=3_600_000)
+    loss: Probability = 0.0
+    """Probability that a frame vanishes, each frame on its own."""
+    queue_bytes: int = Field(default=65_536, gt=0)
+    mtu_bytes: int = Field(default=1_400, ge=64, le=65_000)
+
+    @property
+    def one_way_ns(self) -> int:
+        """Propagation delay in ns."""
+        return ms_to_ns(self.one_way_delay_ms)
+
+
+class LinkConfig(_Section):
+    """`[link]`."""
+
+    uplink: Direction
+    downlink: Direction
+    frame_log: bool = True
+    """Write `frames.jsonl`, the fate of every frame."""
+
+    @model_validator(mode="after")
+    def _queue_holds_a_frame(self) -> LinkConfig:
+        for name in ("uplink", "downlink"):
+            direction: Direction = getattr(self, name)
+            if direction.queue_bytes < direction.mtu_bytes:
+                raise ValueError(f"{name}.queue_bytes must hold one frame of mtu_bytes")
+        return self
+
+
+class ContactConfig(_Section):
+    """`[[contact]]`: both directions are open from `start_s` to `end_s`."""
+
+    start_s: NotNegative
+    end_s: Positive
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> ContactConfig:
+        if self.end_s <= self.start_s:
+            raise ValueError("end_s must be after start_s")
+        return self
+
+
+class OutageConfig(ContactConfig):
+    """`[[outage]]`."""
+
+    kind: Literal["planned", "cued", "silent"]
+    """In the contact plan; told by the modems when it happens; or told to nobody."""
+    direction: Literal["uplink", "downlink", "both"] = "both"
+
+
+class QuestionConfig(_Section):
+    """One entry of `workload.questions` with more than its text."""
+
+    text: Text = Field(min_length=1)
+    expected: str | None = None
+    """The one right answer, where there is one."""
+
+
+class WorkloadConfig(_Section):
+    """`[workload]`."""
+
+    questions: tuple[str | QuestionConfig, ...] = ()
+    questions_file: str | None = None
+    """One question a line; relative to the scenario file."""
+    system: Text = ""
+    arrivals: Literal["fixed", "poisson"] = "fixed"
+    rate_per_min: Positive = 6.0
+    count: int = Field(gt=0, le=1_000_000)
+    start_s: NotNegative = 0.0
+    max_tokens: int = Field(default=64, gt=0, le=32_768)
+    temperature: NotNegative = Field(default=0.7, le=10)
+    """0 is greedy; 0.7, top_p 0.8, top_k 20 are Qwen3's for answers without thinking."""
+    top_p: Probability = 0.8
+    top_k: int = Field(default=20, ge=0)
+    thinking: Literal["off", "on"] = "off"
+    max_outstanding: int = Field(default=256, gt=0, le=100_000)
+    """More questions than this wait in the ground's queue."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """As the messages carry it; the seed is set per question."""
+        return Sampling(self.temperature, self.top_p, self.top_k)
+
+    def items(self) -> tuple[QuestionConfig, ...]:
+        """The questions in order, to be cycled through."""
+        return tuple(
+            item if isinstance(item, QuestionConfig) else QuestionConfig(text=item)
+            for item in self.questions
+        )
+
+
+class BudgetConfig(_Section):
+    """`[budget]`."""
+
+    loop_s: Positive = 120.0
+    objective: Probability = 0.95
+    expire_s: Positive = 600.0
+    """The ground stops waiting this long after a question was intended."""
+
+    @model_validator(mode="after")
+    def _expires_after_the_budget(self) -> BudgetConfig:
+        if self.expire_s < self.loop_s:
+            raise ValueError("expire_s must not be less than loop_s")
+        return self
+
+    def budget(self) -> Budget:
+        """In ns."""
+        return Budget(s_to_ns(self.loop_s), s_to_ns(self.expire_s), self.objective)
+
+
+class NodeConfig(_Section):
+    """`[node]`."""
+
+    model: str = "tiny"
+    """A GGUF file (relative to the scenario file), or a name that `groundloop models` knows."""
+    threads: int = Field(default=0, ge=0, le=1024)
+    """0: one per physical core."""
+    memory_mb: int = Field(default=0, ge=0)
+    """0: no limit of ours."""
+    context: int = Field(default=2048, ge=64, le=1_048_576)
+    queue: int = Field(default=256, gt=0, le=100_000)
+    """Questions waiting on board; more are refused with `queue_full`."""
+    profile: str = "demo"
+    """Service times in virtual time: a name in node/profiles, or a file."""
+
+
+class Scenario(_Section):
+    """One scenario file."""
+
+    name: str = ""
+    description: str = ""
+    seed: int = Field(default=1, ge=0, le=2**63)
+    link: LinkConfig
+    contact: tuple[ContactConfig, ...] = ()
+    """None: the link is always open."""
+    outage: tuple[OutageConfig, ...] = ()
+    workload: WorkloadConfig
+    budget: BudgetConfig = BudgetConfig()
+    node: NodeConfig = NodeConfig()
+
+    @model_validator(mode="after")
+    def _contacts_are_apart(self) -> Scenario:
+        previous: ContactConfig | None = None
+        for index, contact in enumerate(self.contact):
+            if previous is not None and contact.start_s < previous.end_s:
+                raise ValueError(
+                    f"contact.{index}: starts at {contact.start_s} s, before contact.{index - 1} "
+                    f"ends at {previous.end_s} s; contacts must be in order and not overlap"
+                )
+            previous = contact
+        return self
+
+    def contact_windows(self) -> Windows:
+        """The contacts, planned outages not taken out."""
+        if not self.contact:
+            return Windows([(0, FOREVER_NS)])
+        return Windows((s_to_ns(c.start_s), s_to_ns(c.end_s)) for c in self.contact)
+
+    def outages(self, direction: str, *kinds: str) -> Windows:
+        """The outages of one direction ("uplink" or "downlink"), of the given kinds."""
+        return Windows(
+            (s_to_ns(o.start_s), s_to_ns(o.end_s))
+            for o in self.outage
+            if o.kind in kinds and o.direction in (direction, "both")
+        )
+
+    def plan(self) -> ContactPlan:
+        """What both ends know in advance."""
+        contacts: list[Contact] = []
+        ends = {"uplink": (Side.GROUND, Side.NODE), "downlink": (Side.NODE, Side.GROUND)}
+        for name, (source, dest) in ends.items():
+            direction: Direction = getattr(self.link, name)
+            windows = self.contact_windows().minus(self.outages(name, "planned"))
+            contacts.extend(
+                Contact(
+                    source.value,
+                    dest.value,
+                    start,
+                    end,
+                    direction.rate_bps,
+                    direction.one_way_ns,
+                )
+                for start, end in windows.spans
+            )
+        return ContactPlan(contacts)
+
+
+def load_scenario(path: Path) -> Scenario:
+    """The scenario in a TOML file, its questions read in and its model path made absolute.
+
+    Raises:
+        BadConfig: the file is missing, no TOML, or holds what a scenario may not.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(str(path), "", "a readable scenario file", _reason(error)) from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(str(path), "", "TOML", str(error)) from None
+    scenario = check_scenario(table, str(path))
+    return _with_files(scenario, path)
+
+
+def check_scenario(table: dict[str, object], source: str) -> Scenario:
+    """The scenario in a parsed TOML table; `source` names it in errors.
+
+    Raises:
+        BadConfig: as `load_scenario`.
+    """
+    try:
+        return Scenario.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        expected = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            expected, found = "a known key", "an unknown one"
+        elif first["type"] == "missing":
+            found = "nothing"
+        elif isinstance(first["input"], dict):
+            found = "this section as it stands"
+        else:
+            found = repr(first["input"])[:80]
+        raise BadConfig(source, key, expected, found) from None
+
+
+def _with_files(scenario: Scenario, path: Path) -> Scenario:
+    workload = scenario.workload
+    if bool(workload.questions) == bool(workload.questions_file):
+        raise BadConfig(
+            str(path),
+            "workload",
+            "either `questions` or `questions_file`",
+            "both" if workload.questions else "neither",
+        )
+    if workload.questions_file:
+        questions = _read_questions(path.parent / workload.questions_file, path)
+        workload = workload.model_copy(update={"questions": questions, "questions_file": None})
+    model_path = path.parent / scenario.node.model
+    node = scenario.node
+    if scenario.node.model.endswith(".gguf"):
+        node = node.model_copy(update={"model": str(model_path.resolve())})
+    return scenario.model_copy(
+        update={"workload": workload, "node": node, "name": scenario.name or path.stem}
+    )
+
+
+def _read_questions(path: Path, scenario_path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(
+            str(scenario_path),
+            "workload.questions_file",
+            "a readable text file",
+            f"{path}: {_reason(error)}",
+        ) from None
+    questions = tuple(line.strip() for line in lines if line.strip())
+    too_long = [n for n, line in enumerate(lines, 1) if len(line.encode()) > MAX_TEXT_BYTES]
+    if too_long:
+        raise BadConfig(
+            str(path), f"line {too_long[0]}", f"at most {MAX_TEXT_BYTES} bytes", "a longer line"
+        )
+    if not questions:
+        raise BadConfig(str(path), "", "one question a line", "no question")
+    return questions
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "bytes that are not UTF-8"

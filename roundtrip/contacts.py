@@ -1,0 +1,123 @@
+"""Contact plan: when the link is open, at what rate and one-way light time.
+
+Times are ns on the plan's own clock, whose zero is the start of the scenario. Windows are half-open
+[start, end), sorted and disjoint. Field names of `Contact` follow ION's and HDTN's contact plans.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from roundtrip.units import NS_PER_S
+
+FOREVER_NS = 10_000 * 365 * 86_400 * NS_PER_S
+"""The end of a contact that never ends."""
+
+Window = tuple[int, int]
+
+
+class Windows:
+    """A sorted list of disjoint half-open intervals of time."""
+
+    __slots__ = ("_ends", "_starts", "spans")
+
+    def __init__(self, spans: Iterable[Window]) -> None:
+        self.spans: tuple[Window, ...] = _merged(spans)
+        self._starts = [start for start, _ in self.spans]
+        self._ends = [end for _, end in self.spans]
+
+    def at(self, at_ns: int) -> Window | None:
+        """The window that holds `at_ns`, or None."""
+        index = bisect_right(self._starts, at_ns) - 1
+        if index >= 0 and at_ns < self._ends[index]:
+            return self.spans[index]
+        return None
+
+    def next_start(self, at_ns: int) -> int | None:
+        """The first start after `at_ns`, or None."""
+        index = bisect_right(self._starts, at_ns)
+        return self._starts[index] if index < len(self._starts) else None
+
+    def first_overlap(self, start_ns: int, end_ns: int) -> Window | None:
+        """The first window that shares time with [start_ns, end_ns), or None."""
+        index = bisect_right(self._ends, start_ns)
+        if index < len(self.spans) and self._starts[index] < end_ns:
+            return self.spans[index]
+        return None
+
+    def overlap_ns(self, start_ns: int, end_ns: int) -> int:
+        """How much of [start_ns, end_ns) lies inside the windows."""
+        index = bisect_right(self._ends, start_ns)
+        total = 0
+        while index < len(self.spans) and self._starts[index] < end_ns:
+            total += min(end_ns, self._ends[index]) - max(start_ns, self._starts[index])
+            index += 1
+        return total
+
+    def minus(self, other: Windows) -> Windows:
+        """These windows without the time of the others."""
+        left: list[Window] = []
+        for start, end in self.spans:
+            at = start
+            while at < end:
+                hole = other.first_overlap(at, end)
+                if hole is None:
+                    left.append((at, end))
+                    break
+                if hole[0] > at:
+                    left.append((at, hole[0]))
+                at = hole[1]
+        return Windows(left)
+
+    def intersection(self, other: Windows) -> Windows:
+        """The time that lies in both."""
+        return self.minus(self.minus(other))
+
+
+def _merged(spans: Iterable[Window]) -> tuple[Window, ...]:
+    merged: list[Window] = []
+    for start, end in sorted(span for span in spans if span[1] > span[0]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One direction of a link, open for a while."""
+
+    source: str
+    dest: str
+    start_time: int
+    """ns"""
+    end_time: int
+    """ns"""
+    rate_bits_per_sec: int
+    owlt: int
+    """One-way light time, ns."""
+
+
+class ContactPlan:
+    """What both ends know in advance: contacts less planned outages, per direction."""
+
+    def __init__(self, contacts: Sequence[Contact]) -> None:
+        self.contacts: tuple[Contact, ...] = tuple(
+            sorted(contacts, key=lambda contact: (contact.start_time, contact.source))
+        )
+        self.uplink = Windows((c.start_time, c.end_time) for c in contacts if c.source == "ground")
+        self.downlink = Windows((c.start_time, c.end_time) for c in contacts if c.source == "node")
+        self.both = self.uplink.intersection(self.downlink)
+        """When question and answer can both pass: what "in contact" means."""
+
+    @property
+    def last_end_ns(self) -> int:
+        """When the last contact ends."""
+        return max((contact.end_time for contact in self.contacts), default=0)
+
+    def without_contact_ns(self, start_ns: int, end_ns: int) -> int:
+        """Time in [start_ns, end_ns) in which not both directions are open."""
+        return (end_ns - start_ns) - self.both.overlap_ns(start_ns, end_ns)

@@ -1,0 +1,279 @@
+"""What ground and node say to each other, as CBOR in bundle payloads.
+
+A message is a CBOR map with small integer keys (RFC 8949 deterministic encoding); key 0 is the kind. Decoding is
+strict and total: unknown kinds, unknown keys, wrong types, values out of range and trailing bytes are BadMessage.
+Times on the node travel as durations since `delivered`, so the two clocks need not agree.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+from roundtrip.errors import BadMessage
+
+MAX_TEXT_BYTES = 64 * 1024
+"""Longest question, system prompt or answer, in UTF-8 bytes; checked on the ground and again on the node."""
+MAX_MESSAGE_BYTES = 4 * MAX_TEXT_BYTES
+
+_QUESTION, _ANSWER, _REFUSAL, _HEALTH = 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 is greedy."""
+
+    temperature: float = 0.7
+    top_p: float = 0.8
+    top_k: int = 20
+    min_p: float = 0.0
+    seed: int = 0
+
+
+GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question, ground to node."""
+
+    question_id: int
+    """Unique over all runs against one node: run number and index, 64 bits."""
+    text: str
+    system: str
+    """System prompt; empty for none."""
+    max_tokens: int
+    sampling: Sampling
+    thinking: bool
+    remaining_ms: int
+    """Budget left when the question was submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer, node to ground."""
+
+    question_id: int
+    text: str
+    finish_reason: str
+    """`stop`, `length`, or `deadline` (cut short to be on time)."""
+    prompt_tokens: int
+    output_tokens: int
+    started_us: int
+    """Since delivered."""
+    first_token_us: int
+    """Since delivered."""
+    finished_us: int
+    """Since delivered."""
+    rss_peak_bytes: int
+    """Peak resident memory of node and engine together; 0 where it was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The node will not answer, and says why."""
+
+    question_id: int
+    reason: str
+    """`queue_full`, `too_long`, `engine_failed`."""
+    detail: str
+    refused_us: int
+    """Since delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the node is and how it does, sent when its engine comes up."""
+
+    model: str
+    quantization: str
+    context: int
+    threads: int
+    engine_restarts: int
+
+
+Message = Question | Answer | Refusal | Health
+
+
+def encode(message: Message) -> bytes:
+    """The message as deterministic CBOR."""
+    match message:
+        case Question():
+            s = message.sampling
+            body: dict[int, Any] = {
+                0: _QUESTION,
+                1: message.question_id,
+                2: message.text,
+                3: message.system,
+                4: message.max_tokens,
+                5: [s.temperature, s.top_p, s.top_k, s.min_p, s.seed],
+                6: message.thinking,
+                7: message.remaining_ms,
+            }
+        case Answer():
+            body = {
+                0: _ANSWER,
+                1: message.question_id,
+                2: message.text,
+                3: message.finish_reason,
+                4: [message.prompt_tokens, message.output_tokens],
+                5: [message.started_us, message.first_token_us, message.finished_us],
+                6: message.rss_peak_bytes,
+            }
+        case Refusal():
+            body = {
+                0: _REFUSAL,
+                1: message.question_id,
+                2: message.reason,
+                3: message.detail,
+                4: message.refused_us,
+            }
+        case Health():
+            body = {
+                0: _HEALTH,
+                1: message.model,
+                2: message.quantization,
+                3: [message.context, message.threads, message.engine_restarts],
+            }
+    return cbor2.dumps(body, canonical=True)
+
+
+def decode(payload: bytes) -> Message:
+    """The message in `payload`.
+
+    Raises:
+        BadMessage: the bytes are no message of ours; `key` names the offset or field.
+    """
+    if len(payload) > MAX_MESSAGE_BYTES:
+        raise BadMessage("message", "length", f"at most {MAX_MESSAGE_BYTES}", str(len(payload)))
+    stream = io.BytesIO(payload)
+    try:
+        body = cbor2.CBORDecoder(stream).decode()
+    except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
+        raise BadMessage("message", "offset 0", "CBOR", type(error).__name__) from None
+    if stream.tell() != len(payload):
+        raise BadMessage("message", f"offset {stream.tell()}", "the end", "more bytes")
+    if not isinstance(body, dict):
+        raise BadMessage("message", "offset 0", "a map", type(body).__name__)
+    kind = body.get(0)
+    decoder = _DECODERS.get(kind) if type(kind) is int else None
+    if decoder is None:
+        raise BadMessage("message", "kind", f"one of {sorted(_DECODERS)}", repr(kind)[:40])
+    return decoder(body)
+
+
+def _question(body: dict[Any, Any]) -> Question:
+    _exactly(body, 8)
+    temperature, top_p, top_k, min_p, seed = _list(body, 5, 5)
+    return Question(
+        question_id=_uint(body, 1),
+        text=_text(body, 2),
+        system=_text(body, 3),
+        max_tokens=_uint(body, 4, most=1 << 20),
+        sampling=Sampling(
+            temperature=_ratio("temperature", temperature, most=10.0),
+            top_p=_ratio("top_p", top_p),
+            top_k=_whole("top_k", top_k, most=1 << 20),
+            min_p=_ratio("min_p", min_p),
+            seed=_whole("seed", seed, most=(1 << 32) - 1),
+        ),
+        thinking=_bool(body, 6),
+        remaining_ms=_uint(body, 7),
+    )
+
+
+def _answer(body: dict[Any, Any]) -> Answer:
+    _exactly(body, 7)
+    prompt_tokens, output_tokens = _uints(body, 4, 2)
+    started_us, first_token_us, finished_us = _uints(body, 5, 3)
+    return Answer(
+        question_id=_uint(body, 1),
+        text=_text(body, 2),
+        finish_reason=_text(body, 3, most=64),
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        started_us=started_us,
+        first_token_us=first_token_us,
+        finished_us=finished_us,
+        rss_peak_bytes=_uint(body, 6),
+    )
+
+
+def _refusal(body: dict[Any, Any]) -> Refusal:
+    _exactly(body, 5)
+    return Refusal(
+        question_id=_uint(body, 1),
+        reason=_text(body, 2, most=64),
+        detail=_text(body, 3, most=1024),
+        refused_us=_uint(body, 4),
+    )
+
+
+def _health(body: dict[Any, Any]) -> Health:
+    _exactly(body, 4)
+    context, threads, engine_restarts = _uints(body, 3, 3)
+    return Health(
+        model=_text(body, 1, most=256),
+        quantization=_text(body, 2, most=64),
+        context=context,
+        threads=threads,
+        engine_restarts=engine_restarts,
+    )
+
+
+_DECODERS: dict[int, Callable[[dict[Any, Any]], Message]] = {
+    _QUESTION: _question,
+    _ANSWER: _answer,
+    _REFUSAL: _refusal,
+    _HEALTH: _health,
+}
+
+
+def _exactly(body: dict[Any, Any], count: int) -> None:
+    if len(body) != count or any(key not in body for key in range(count)):
+        raise BadMessage("message", "keys", f"0 to {count - 1}", repr(list(body))[:80])
+
+
+def _whole(name: str, value: Any, *, most: int = (1 << 64) - 1) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise BadMessage("message", name, f"an integer from 0 to {most}", repr(value)[:40])
+    return value
+
+
+def _ratio(name: str, value: Any, *, most: float = 1.0) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= most:
+        raise BadMessage("message", name, f"a number from 0 to {most}", repr(value)[:40])
+    return float(value)
+
+
+def _uint(body: dict[Any, Any], key: int, *, most: int = (1 << 64) - 1) -> int:
+    return _whole(f"key {key}", body[key], most=most)
+
+
+def _list(body: dict[Any, Any], key: int, length: int) -> list[Any]:
+    value = body[key]
+    if type(value) is not list or len(value) != length:
+        raise BadMessage("message", f"key {key}", f"an array of {length}", repr(value)[:40])
+    return value
+
+
+def _uints(body: dict[Any, Any], key: int, length: int) -> list[int]:
+    return [_whole(f"key {key}", value) for value in _list(body, key, length)]
+
+
+def _text(body: dict[Any, Any], key: int, *, most: int = MAX_TEXT_BYTES) -> str:
+    value = body[key]
+    if type(value) is not str or len(value.encode()) > most:
+        raise BadMessage("message", f"key {key}", f"text of at most {most} bytes", repr(value)[:40])
+    return value
+
+
+def _bool(body: dict[Any, Any], key: int) -> bool:
+    value = body[key]
+    if type(value) is not bool:
+        raise BadMessage("message", f"key {key}", "true or false", repr(value)[:40])
+    return value

@@ -1,0 +1,386 @@
+"""The bundle agent: sends and receives whole bundles over one LTP engine to one peer.
+
+A machine without I/O. Bundles wait in order of priority, each goes in an LTP session of its own,
+and frames leave as fast as the modelled transmitter takes them. A bundle is given up only when its
+lifetime is over: when a session fails the bundle gets another. A received bundle is delivered once,
+and the peer is told that we have it only after `accept`. Bytes from the peer never raise.
+Standard: RFC 9171 §5; no forwarding, fragmentation, reassembly, or status reports.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import assert_never
+
+from dtn.agent_notices import (
+    Acknowledged,
+    AgentConfig,
+    AgentOutput,
+    BundleReceived,
+    DuplicateReceived,
+    Expired,
+    QueueFull,
+    SeenForgotten,
+    SessionFailed,
+    TransmissionStarted,
+    Transmit,
+)
+from dtn.blocks import IS_FRAGMENT, MUST_NOT_FRAGMENT, PrimaryBlock
+from dtn.bundle import (
+    KNOWN_TYPES,
+    Bundle,
+    BundleId,
+    decode,
+    decode_all,
+    make_bundle,
+    without_unknown,
+)
+from dtn.eid import NULL_EID
+from dtn.errors import BundleError
+from dtn.ltp import LtpEngine
+from dtn.notices import (
+    BlockAcknowledged,
+    BlockReceived,
+    LtpOutput,
+    ReceiveCancelled,
+    Rejected,
+    SendFailed,
+    serialisation_ns,
+)
+from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
+from dtn.seen import Gates, SeenBundles
+
+_NS_PER_MS = 1_000_000
+_SEQUENCE_START = 1 << 16
+
+
+__all__ = [
+    "Acknowledged",
+    "AgentConfig",
+    "AgentOutput",
+    "BundleAgent",
+    "BundleReceived",
+    "DuplicateReceived",
+    "Expired",
+    "QueueFull",
+    "ReceiveCancelled",
+    "Rejected",
+    "SeenForgotten",
+    "SessionFailed",
+    "TransmissionStarted",
+    "Transmit",
+]
+
+
+class BundleAgent:
+    """The agent of one node towards one peer.
+
+    Args:
+        config: identities and limits.
+        rng: for LTP's numbers and the first sequence number; see `LtpEngine`.
+    """
+
+    def __init__(self, config: AgentConfig, *, rng: random.Random) -> None:
+        self.config = config
+        self._engine = LtpEngine(config.ltp, rng=rng)
+        self._outgoing = OutgoingTable()
+        self._seen = SeenBundles(limit=config.max_seen)
+        self._gates = Gates()
+        self._sequence = rng.randrange(_SEQUENCE_START)
+        self._tx_up = False
+        self._tx_rate_bps = 0
+        self._busy_until_ns = 0
+
+    # Commands
+
+    def send(
+        self, payload: bytes, *, lifetime_ms: int, priority: int = 0, now_ns: int
+    ) -> tuple[BundleId | None, list[AgentOutput]]:
+        """Make a bundle for the peer and queue it. A lower priority number leaves first.
+
+        Returns:
+            Its identity, or None when the queue is full, and what to do now.
+        """
+        primary = PrimaryBlock(
+            destination=self.config.peer_eid,
+            source=self.config.eid,
+            creation_ms=self._dtn_ms(now_ns),
+            sequence=self._sequence,
+            lifetime_ms=lifetime_ms,
+            flags=MUST_NOT_FRAGMENT,
+        )
+        bundle = make_bundle(primary, payload, hop_limit=self.config.hop_limit)
+        self._sequence += 1
+        return self._enqueue(bundle, priority, now_ns)
+
+    def send_encoded(
+        self, data: bytes, *, priority: int = 0, now_ns: int
+    ) -> tuple[BundleId | None, list[AgentOutput]]:
+        """Queue a bundle that was made before a restart, under its old identity.
+
+        Raises:
+            BundleError: the bytes are not one bundle.
+        """
+        return self._enqueue(decode(data), priority, now_ns)
+
+    def encoded(self, bundle_id: BundleId) -> bytes:
+        """The bytes of a bundle not yet acknowledged, for `send_encoded` after a restart.
+
+        Raises:
+            KeyError: no such bundle.
+        """
+        return self._outgoing[bundle_id].encoded()
+
+    def cancel(self, bundle_id: BundleId, *, now_ns: int) -> list[AgentOutput]:
+        """Give up a bundle. One that is not there is no error."""
+        self._drop(bundle_id, now_ns)
+        return self._pump(now_ns)
+
+    def receive(self, frame: bytes, *, now_ns: int) -> list[AgentOutput]:
+        """Take in one frame from the peer."""
+        outputs = self._translate(self._engine.receive(frame, now_ns=now_ns), now_ns)
+        return outputs + self._pump(now_ns)
+
+    def accept(self, bundle_id: BundleId, *, now_ns: int) -> list[AgentOutput]:
+        """A delivered bundle is safe here; the peer may be told. Repeated calls do nothing."""
+        outputs: list[AgentOutput] = []
+        for session in self._gates.accept(bundle_id):
+            outputs += self._translate(self._engine.accept(session, now_ns=now_ns), now_ns)
+        return outputs + self._pump(now_ns)
+
+    def carrier(
+        self,
+        *,
+        tx_up: bool,
+        rx_up: bool,
+        tx_rate_bps: int,
+        one_way_ns: int,
+        now_ns: int,
+        rx_rate_bps: int = 0,
+    ) -> list[AgentOutput]:
+        """Take a link state cue: from the modem, or from the contact plan.
+
+        Args:
+            tx_up: whether we may transmit.
+            rx_up: whether the peer may.
+            tx_rate_bps: our rate; must be positive while tx_up.
+            one_way_ns: light time.
+            now_ns: the time of the cue.
+            rx_rate_bps: the peer's rate, 0 to take ours: how long its answers may have to wait
+                behind its own frames.
+
+        Raises:
+            ValueError: the transmitter is up without a rate.
+        """
+        if tx_up and tx_rate_bps <= 0:
+            raise ValueError(f"tx_rate_bps {tx_rate_bps} with the transmitter up")
+        if tx_up and not self._tx_up:
+            self._busy_until_ns = now_ns
+        self._tx_up = tx_up
+        self._tx_rate_bps = tx_rate_bps
+        outputs = self._engine.carrier(
+            tx_up=tx_up,
+            rx_up=rx_up,
+            one_way_ns=one_way_ns,
+            now_ns=now_ns,
+            tx_rate_bps=tx_rate_bps,
+            rx_rate_bps=rx_rate_bps or tx_rate_bps,
+        )
+        return self._translate(outputs, now_ns) + self._pump(now_ns)
+
+    def timeout(self, *, now_ns: int) -> list[AgentOutput]:
+        """Do what is due. Early or repeated calls do nothing."""
+        outputs: list[AgentOutput] = []
+        for bundle in self._outgoing.expired(now_ns=now_ns):
+            self._drop(bundle.id, now_ns)
+            outputs.append(Expired(bundle.id))
+        outputs += self._translate(self._engine.timeout(now_ns=now_ns), now_ns)
+        return outputs + self._pump(now_ns)
+
+    def remember(self, bundle_ids: Iterable[BundleId]) -> None:
+        """Take bundles for seen and accepted, as the store has them."""
+        for bundle_id in bundle_ids:
+            self._seen.add(bundle_id, expires_ns=None)
+
+    # State
+
+    @property
+    def deadline(self) -> tuple[int, str] | None:
+        """When `timeout` has something to do next, and why."""
+        candidates: list[tuple[int, str]] = []
+        timer = self._engine.deadline
+        if timer is not None:
+            candidates.append(timer)
+        expiry_ns = self._outgoing.next_expiry_ns
+        if expiry_ns is not None:
+            candidates.append((expiry_ns, "lifetime"))
+        if self._tx_up and self._engine.has_pending:
+            candidates.append((self._busy_until_ns - self._pace_ahead_ns, "transmitter"))
+        return min(candidates) if candidates else None
+
+    @property
+    def queued_bundles(self) -> int:
+        """Bundles of ours not yet acknowledged."""
+        return len(self._outgoing)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes in LTP sessions that wait for the transmitter."""
+        return self._engine.pending_bytes
+
+    # Sending
+
+    def _enqueue(
+        self, bundle: Bundle, priority: int, now_ns: int
+    ) -> tuple[BundleId | None, list[AgentOutput]]:
+        if bundle.id in self._outgoing:
+            return bundle.id, []
+        if len(self._outgoing) >= self.config.max_queued_bundles:
+            return None, [QueueFull(self.config.max_queued_bundles)]
+        primary = bundle.primary
+        expires_ms = primary.creation_ms - self.config.dtn_epoch_ms + primary.lifetime_ms
+        entry = outgoing(
+            bundle,
+            priority=priority,
+            order=self._outgoing.next_order(),
+            expires_ns=expires_ms * _NS_PER_MS,
+        )
+        if entry.size_bytes + 32 > self.config.ltp.max_block_bytes:
+            return None, [Rejected("bundle too large", f"{entry.size_bytes} bytes")]
+        self._outgoing.add(entry)
+        return bundle.id, self._pump(now_ns)
+
+    def _pump(self, now_ns: int) -> list[AgentOutput]:
+        """Hand frames to the transmitter while it takes them."""
+        outputs: list[AgentOutput] = []
+        if not self._tx_up:
+            return outputs
+        self._open_sessions(now_ns)
+        while self._busy_until_ns - self._pace_ahead_ns <= now_ns:
+            start_ns = max(now_ns, self._busy_until_ns)
+            leaving = self._engine.next_segment(now_ns=now_ns, start_ns=start_ns)
+            if leaving is None:
+                break
+            frame, started = leaving
+            bundle = None if started is None else self._outgoing.in_session(started)
+            if bundle is not None and started is not None:
+                outputs.append(TransmissionStarted(bundle.id, started, start_ns))
+            outputs.append(Transmit(frame))
+            self._busy_until_ns = start_ns + serialisation_ns(len(frame), self._tx_rate_bps)
+        return outputs
+
+    def _open_sessions(self, now_ns: int) -> None:
+        """Give waiting bundles sessions. The last quarter is kept for the most urgent priority."""
+        reserve = self.config.ltp.max_tx_sessions // 4
+        while (bundle := self._outgoing.head()) is not None:
+            free = self._engine.free_sessions
+            if not free or (bundle.priority > 0 and free <= reserve):
+                return
+            age_ms = max(0, self._dtn_ms(now_ns) - bundle.id.creation_ms)
+            block = bundle.encoded(age_ms)
+            session = self._engine.submit(block, priority=bundle.priority, now_ns=now_ns)
+            self._outgoing.assign(bundle, session)
+
+    def _drop(self, bundle_id: BundleId, now_ns: int) -> OutgoingBundle | None:
+        bundle = self._outgoing.remove(bundle_id)
+        if bundle is not None and bundle.session is not None:
+            self._engine.cancel(bundle.session, now_ns=now_ns)
+        return bundle
+
+    @property
+    def _pace_ahead_ns(self) -> int:
+        if self.config.pace_ahead_ns is not None:
+            return self.config.pace_ahead_ns
+        return serialisation_ns(self.config.ltp.mtu_bytes, self._tx_rate_bps)
+
+    def _dtn_ms(self, now_ns: int) -> int:
+        return self.config.dtn_epoch_ms + now_ns // _NS_PER_MS
+
+    # Receiving
+
+    def _translate(self, notices: list[LtpOutput], now_ns: int) -> list[AgentOutput]:
+        """What LTP's notices mean for bundles."""
+        outputs: list[AgentOutput] = []
+        for notice in notices:
+            if isinstance(notice, BlockReceived):
+                outputs += self._on_block(notice, now_ns)
+            elif isinstance(notice, BlockAcknowledged):
+                bundle = self._outgoing.in_session(notice.session)
+                if bundle is not None:
+                    self._outgoing.remove(bundle.id)
+                    outputs.append(Acknowledged(bundle.id, notice.session, now_ns))
+            elif isinstance(notice, SendFailed):
+                bundle = self._outgoing.release(notice.session)
+                if bundle is not None:
+                    outputs.append(SessionFailed(bundle.id, notice.session, notice.reason))
+            elif isinstance(notice, (ReceiveCancelled, Rejected)):
+                outputs.append(notice)
+            else:
+                assert_never(notice)
+        return outputs
+
+    def _on_block(self, notice: BlockReceived, now_ns: int) -> list[AgentOutput]:
+        session = notice.session
+        try:
+            bundles = decode_all(notice.block)
+        except BundleError as error:
+            # Damaged on the way, past the frame's own checks: let the peer send it again.
+            outputs: list[AgentOutput] = [Rejected("bad bundle", str(error))]
+            return outputs + self._translate(self._engine.cancel(session, now_ns=now_ns), now_ns)
+        outputs = []
+        for bundle in bundles:
+            outputs += self._on_bundle(bundle, notice)
+        early = self._seen.trim(now_ns=now_ns)
+        if early:
+            outputs.append(SeenForgotten(early))
+        if self._gates.is_open(session):
+            outputs += self._translate(self._engine.accept(session, now_ns=now_ns), now_ns)
+        return outputs
+
+    def _on_bundle(self, bundle: Bundle, notice: BlockReceived) -> list[AgentOutput]:
+        bundle_id = bundle.id
+        if bundle_id in self._seen:
+            if bundle_id in self._gates:
+                self._gates.wait(bundle_id, notice.session)
+            return [DuplicateReceived(bundle_id, notice.session)]
+        left_ms = self._left_ms(bundle, notice.received_ns)
+        reason = self._refusal(bundle, left_ms)
+        if reason is not None:
+            return [Rejected(reason, str(bundle_id))]
+        kept = without_unknown(bundle, KNOWN_TYPES)
+        if kept is None:
+            return [Rejected("unsupported block", str(bundle_id))]
+        expires_ns = notice.received_ns + (left_ms or 0) * _NS_PER_MS
+        self._seen.add(bundle_id, expires_ns=expires_ns)
+        self._gates.wait(bundle_id, notice.session)
+        return [BundleReceived(kept, notice.session, notice.received_ns)]
+
+    def _refusal(self, bundle: Bundle, left_ms: int | None) -> str | None:
+        """Why a well-formed bundle is not for the application."""
+        if bundle.destination != self.config.eid:
+            return "wrong destination"
+        if bundle.primary.flags & IS_FRAGMENT:
+            return "fragment"
+        if bundle.is_admin_record:
+            return "administrative record"
+        if bundle.source == NULL_EID:
+            return "anonymous"
+        if left_ms is None:
+            return "no age"
+        if left_ms <= 0:
+            return "expired"
+        hops = bundle.hops
+        if hops is not None and hops[1] > hops[0]:
+            return "hop limit"
+        return None
+
+    def _left_ms(self, bundle: Bundle, now_ns: int) -> int | None:
+        """What is left of the lifetime, by the age block, else by our clock; None for neither."""
+        age_ms = bundle.age_ms
+        if age_ms is None:
+            creation_ms = bundle.primary.creation_ms
+            if not creation_ms:
+                return None
+            age_ms = self._dtn_ms(now_ns) - creation_ms
+        return bundle.lifetime_ms - age_ms

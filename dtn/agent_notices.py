@@ -1,0 +1,133 @@
+"""What the bundle agent is told once, and what it tells its owner: configuration and outputs.
+
+Plain data; nothing here decides. Identities and lifetimes as in RFC 9171.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dtn.bundle import Bundle, BundleId
+from dtn.eid import encode_eid
+from dtn.notices import LtpConfig, ReceiveCancelled, Rejected
+from dtn.segment import SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """Who we are, who the peer is, and the limits.
+
+    Raises:
+        ValueError: an endpoint id or a limit is wrong.
+    """
+
+    eid: str
+    """Our endpoint, such as `ipn:10.1`: source of what we send, destination of what we take."""
+    peer_eid: str
+    ltp: LtpConfig
+    dtn_epoch_ms: int
+    """DTN time (milliseconds since 2000-01-01 UTC) when `now_ns` is 0."""
+    hop_limit: int = 4
+    max_queued_bundles: int = 1024
+    """Most bundles not yet acknowledged."""
+    max_seen: int = 65_536
+    """Most identities the duplicate filter keeps."""
+    pace_ahead_ns: int | None = None
+    """How far the modelled transmitter may be ahead of now when another frame is handed out; None
+    for the time one MTU takes."""
+
+    def __post_init__(self) -> None:
+        encode_eid(self.eid)
+        encode_eid(self.peer_eid)
+        if not 1 <= self.hop_limit <= 255:
+            raise ValueError(f"hop_limit {self.hop_limit} is not in 1..255")
+        if min(self.max_queued_bundles, self.max_seen) < 1 or self.dtn_epoch_ms <= 0:
+            raise ValueError("limits and dtn_epoch_ms must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Give this frame to the transmitter now."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReceived:
+    """A bundle for us that was not seen before. Put it on disk, then call `accept`."""
+
+    bundle: Bundle
+    session: SessionId
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateReceived:
+    """A bundle came again, whole. If it was answered, the answer may be lost."""
+
+    bundle_id: BundleId
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class TransmissionStarted:
+    """The first frame of a bundle leaves; again, with another session, when one has failed."""
+
+    bundle_id: BundleId
+    session: SessionId
+    at_ns: int
+    """When its first bit leaves, which may be a little later than now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The peer has accepted the bundle; it may be forgotten here."""
+
+    bundle_id: BundleId
+    session: SessionId
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The lifetime of a bundle of ours was over before the peer had it; it is dropped."""
+
+    bundle_id: BundleId
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFailed:
+    """A session ended in vain; its bundle waits for another."""
+
+    bundle_id: BundleId
+    session: SessionId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFull:
+    """A bundle was not taken, as this many wait already."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenForgotten:
+    """The duplicate filter dropped this many identities before their time, being full."""
+
+    count: int
+
+
+AgentOutput = (
+    Transmit
+    | BundleReceived
+    | DuplicateReceived
+    | TransmissionStarted
+    | Acknowledged
+    | Expired
+    | SessionFailed
+    | QueueFull
+    | SeenForgotten
+    | ReceiveCancelled
+    | Rejected
+)

@@ -1,188 +1,224 @@
-"""One block on its way in: the pieces that are here, and the reports given about them.
+"""The receiving half of an LTP engine: all blocks on their way in, and those lately finished.
 
-Stores received bytes only: an offset or a length that is merely claimed costs nothing. A report
-that the block is complete is held back until the client has accepted the block, so that the peer
-never forgets what is not yet on disk here. Knows nothing of time or links.
-Standard: RFC 5326 §6.8, 6.9, 6.11; red data only.
+Must never tell the peer that a block is complete before the client has accepted it, nor end a
+reception that waits for the client. Standard: RFC 5326 §4.2, 6.8, 6.9, 6.11, 6.14, 6.17.
+
+Two departures from §6.8, both so that a delivered block is not cancelled: a report repeated because
+its checkpoint was repeated does not count towards the retry limit (the peer has its own), and a
+reception that was accepted ends quietly when its last report is never acknowledged.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
+import random
+from collections import OrderedDict
+from dataclasses import dataclass
 
-from dtn.ranges import Ranges
-from dtn.sdnv import sdnv_bytes
-from dtn.segment import DataSegment, Kind, ReportSegment, SessionId, header
-
-
-class Reception(Enum):
-    """How far a reception is."""
-
-    RECEIVING = "receiving"
-    HELD = "held"
-    """The block is complete and with the client, which has not accepted it yet."""
-    ACCEPTED = "accepted"
-
-
-@dataclass(slots=True)
-class Report:
-    """A report given, kept until the peer acknowledges it."""
-
-    segment: ReportSegment
-    tries: int = 1
-    acknowledged: bool = False
+from dtn.control import Rank
+from dtn.ltp_sender import SERIAL_START
+from dtn.notices import BlockReceived, LtpConfig, LtpOutput, ReceiveCancelled, Rejected
+from dtn.outbox import Outbox
+from dtn.receiver_session import ReceiverSession, Reception, segment_end
+from dtn.segment import (
+    CancelReason,
+    CancelSegment,
+    DataSegment,
+    Kind,
+    ReportSegment,
+    SessionId,
+    encode,
+    is_checkpoint,
+    reason_name,
+)
 
 
-@dataclass(slots=True, eq=False)
-class ReceiverSession:
-    """The receiving half of a session."""
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """What is remembered of a finished reception."""
 
-    session: SessionId
-    mtu_bytes: int
+    red_bytes: int
+    """Size of the block; 0 when it was not delivered."""
     next_report: int
-    """Serial number of the next new report."""
-    active_ns: int = 0
-    """When the last segment of this session came."""
-    state: Reception = Reception.RECEIVING
-    red_bytes: int | None = None
-    """Size of the block, once its last segment has come."""
-    reports: dict[int, Report] = field(default_factory=dict)
-    cycles: int = 0
-    """How many checkpoints were answered with new reports."""
-    _ranges: Ranges = field(default_factory=Ranges)
-    _pieces: list[tuple[int, bytes]] = field(default_factory=list)
-    _by_checkpoint: dict[int, list[int]] = field(default_factory=dict)
-    _held: tuple[int, int] | None = None
-    """Latest checkpoint whose answer is held back: its serial number and the report it answers."""
-    _primary_upper: int = 0
-    """Upper bound of the latest primary report."""
+    reason: int = 0
+    """Why it was cancelled, when it was."""
 
-    def add(self, segment: DataSegment) -> str | None:
-        """Take in the data of a segment; return why not, if it contradicts what is here."""
-        start = segment.offset
-        end = start + len(segment.data)
-        if segment.kind >= Kind.RED_END_OF_RED:
-            if self.red_bytes not in (None, end) or self._ranges.top > end:
-                return f"block ends at {end}, but not by an earlier segment"
-            self.red_bytes = end
-        elif self.red_bytes is not None and end > self.red_bytes:
-            return f"data up to {end} in a block of {self.red_bytes} bytes"
-        if self.state is not Reception.RECEIVING:
-            return None
-        for low, high in self._ranges.add(start, end):
-            whole = high - low == len(segment.data)
-            data = segment.data if whole else segment.data[low - start : high - start]
-            self._pieces.append((low, data))
+
+class LtpReceiver:
+    """All sessions the peer originated."""
+
+    def __init__(self, config: LtpConfig, outbox: Outbox, *, rng: random.Random) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._rng = rng
+        self._receivers: dict[SessionId, ReceiverSession] = {}
+        self._closed: OrderedDict[SessionId, _Closed] = OrderedDict()
+
+    def accept(self, session: SessionId) -> list[LtpOutput]:
+        """The client has the block safe: open the gate. Only the first call does anything."""
+        receiver = self._receivers.get(session)
+        if receiver is None or receiver.state is not Reception.HELD:
+            return []
+        return self._send_reports(receiver, receiver.accept())
+
+    def cancel(self, session: SessionId) -> list[LtpOutput]:
+        """The client wants no more of a session (§4.2); one that is not there is no error."""
+        receiver = self._receivers.get(session)
+        return [] if receiver is None else self._cancel_receiver(receiver, CancelReason.SYSTEM)
+
+    def on_data(self, segment: DataSegment, now_ns: int) -> list[LtpOutput]:
+        """Take in a data segment of the peer's."""
+        session = segment.session
+        if segment.kind >= Kind.GREEN:
+            return [Rejected("green data", f"session {session.number}")]
+        closed = self._closed.get(session)
+        if closed is not None:
+            return self._on_late_data(segment, closed)
+        receiver = self._receivers.get(session)
+        refusal = self._refusal(segment)
+        if refusal is not None:
+            reason, why = refusal
+            if receiver is None and reason is not None:
+                self._outbox.refuse(session, reason)
+            return [why]
+        outputs: list[LtpOutput] = []
+        if receiver is None:
+            outputs += self._make_room()
+            if len(self._receivers) >= self._config.max_rx_sessions:
+                return [*outputs, Rejected("too many sessions", f"session {session.number}")]
+            receiver = ReceiverSession(
+                session, self._config.mtu_bytes, self._rng.randrange(1, SERIAL_START)
+            )
+            self._receivers[session] = receiver
+        receiver.active_ns = now_ns
+        wrong = receiver.add(segment)
+        if wrong is not None:
+            return [*outputs, Rejected("contradicting segment", wrong)]
+        if receiver.state is Reception.RECEIVING and receiver.complete:
+            outputs.append(BlockReceived(session, receiver.take_block(), now_ns))
+        if is_checkpoint(segment.kind):
+            outputs += self._answer_checkpoint(receiver, segment)
+        return outputs
+
+    def on_report_ack(self, session: SessionId, serial: int) -> None:
+        """The sender has a report (§6.14)."""
+        self._outbox.withdraw((Rank.REPORT, session, serial))
+        receiver = self._receivers.get(session)
+        if receiver is not None and receiver.acknowledged(serial):
+            self._close_receiver(receiver)
+
+    def on_cancel(self, session: SessionId, reason: int) -> list[LtpOutput]:
+        """The sender gave a session up (§6.17)."""
+        receiver = self._receivers.get(session)
+        if receiver is None:
+            return []
+        self._close_receiver(receiver)
+        if receiver.state is not Reception.RECEIVING:
+            return []
+        return [ReceiveCancelled(session, reason_name(reason), by_peer=True)]
+
+    def report_expired(self, session: SessionId, serial: int) -> list[LtpOutput]:
+        """No acknowledgment of a report came in time (§6.8)."""
+        receiver = self._receivers.get(session)
+        if receiver is None:  # ended by another timer at the same time
+            return []
+        report = receiver.reports[serial]
+        if report.tries <= self._config.retry_limit:
+            report.tries += 1
+            return self._send_reports(receiver, [serial])
+        if receiver.state is Reception.RECEIVING:
+            return self._cancel_receiver(receiver, CancelReason.RETRY_LIMIT)
+        if receiver.state is Reception.ACCEPTED and receiver.says_complete(serial):
+            self._close_receiver(receiver)
+        return []
+
+    def _refusal(self, segment: DataSegment) -> tuple[CancelReason | None, Rejected] | None:
+        """Why a data segment is not for us, and what to tell a sender we know nothing else of."""
+        if segment.service != self._config.client_service:
+            why = Rejected("unknown service", str(segment.service))
+            return CancelReason.UNREACHABLE_SERVICE, why
+        if segment_end(segment) > self._config.max_block_bytes:
+            why = Rejected("block too large", f"data up to {segment_end(segment)}")
+            return CancelReason.SYSTEM, why
+        if not segment.data:
+            return None, Rejected("empty segment", f"session {segment.session.number}")
         return None
 
-    @property
-    def complete(self) -> bool:
-        """Whether every byte of the block is here."""
-        return self.red_bytes is not None and self._ranges.covers(0, self.red_bytes)
+    def _on_late_data(self, segment: DataSegment, closed: _Closed) -> list[LtpOutput]:
+        """A session that is over here: say again how it ended, if a checkpoint asks."""
+        session = segment.session
+        if not is_checkpoint(segment.kind):
+            return []
+        if not closed.red_bytes:
+            if not self._outbox.is_cancelling(session):
+                cancel = CancelSegment(Kind.CANCEL_BY_RECEIVER, session, closed.reason)
+                self._outbox.put((Rank.CANCEL, session, cancel.kind), encode(cancel))
+            return []
+        claims = ((0, closed.red_bytes),)
+        serial = closed.next_report
+        report = ReportSegment(session, serial, segment.checkpoint, closed.red_bytes, 0, claims)
+        self._closed[session] = _Closed(closed.red_bytes, serial + 1)
+        return self._outbox.put((Rank.REPORT, session, serial), encode(report))
 
-    def take_block(self) -> bytes:
-        """Hand out the complete block, once, and close the gate."""
-        self._pieces.sort(key=_offset)
-        block = b"".join([data for _, data in self._pieces])
-        self._pieces.clear()
-        self.state = Reception.HELD
-        return block
+    def _answer_checkpoint(
+        self, receiver: ReceiverSession, segment: DataSegment
+    ) -> list[LtpOutput]:
+        serials = receiver.on_checkpoint(segment)
+        if serials is None:
+            # It answers a report this reception never gave: we have forgotten data the peer
+            # believes we have. Only a new session can repair that.
+            return self._cancel_receiver(receiver, CancelReason.SYSTEM)
+        if receiver.cycles > self._config.cycle_limit and receiver.state is Reception.RECEIVING:
+            return self._cancel_receiver(receiver, CancelReason.RETRY_LIMIT)
+        return self._send_reports(receiver, serials)
 
-    def on_checkpoint(self, segment: DataSegment) -> list[int] | None:
-        """Answer a checkpoint (§6.8, §6.11).
+    def _send_reports(self, receiver: ReceiverSession, serials: list[int]) -> list[LtpOutput]:
+        outputs: list[LtpOutput] = []
+        for serial in serials:
+            key = (Rank.REPORT, receiver.session, serial)
+            self._outbox.stop_timer(key)
+            outputs += self._outbox.put(key, encode(receiver.reports[serial].segment), timed=True)
+        return outputs
 
-        Returns:
-            Serial numbers of the reports to send now, new or again; empty when the gate holds the
-            answer; None when it answers a report that this reception never gave.
+    def _cancel_receiver(self, receiver: ReceiverSession, reason: CancelReason) -> list[LtpOutput]:
+        self._drop_receiver(receiver)
+        self._remember(receiver.session, _Closed(0, 0, reason))
+        self._outbox.send_cancel(Kind.CANCEL_BY_RECEIVER, receiver.session, reason)
+        return [ReceiveCancelled(receiver.session, reason.name)]
+
+    def _drop_receiver(self, receiver: ReceiverSession) -> None:
+        del self._receivers[receiver.session]
+        for serial in receiver.reports:
+            self._outbox.withdraw((Rank.REPORT, receiver.session, serial))
+
+    def _close_receiver(self, receiver: ReceiverSession) -> None:
+        """Forget a reception but for what late segments need."""
+        self._drop_receiver(receiver)
+        delivered = receiver.state is Reception.ACCEPTED
+        red_bytes = receiver.red_bytes if delivered and receiver.red_bytes else 0
+        self._remember(receiver.session, _Closed(red_bytes, receiver.next_report))
+
+    def _remember(self, session: SessionId, closed: _Closed) -> None:
+        self._closed[session] = closed
+        if len(self._closed) > self._config.closed_sessions_kept:
+            self._closed.popitem(last=False)
+
+    def _make_room(self) -> list[LtpOutput]:
+        """Before a new reception: end the one that is idle longest, if they are too many.
+
+        Its sender is most likely gone, as it opens no more sessions than it has room for. One that
+        waits for the client is never ended.
         """
-        given = self._by_checkpoint.get(segment.checkpoint)
-        if given is not None and self.state is not Reception.ACCEPTED:
-            owing = [serial for serial in given if not self.reports[serial].acknowledged]
-            return owing or given
-        if given is not None and self.says_complete(given[-1]):
-            return given
-        if self.state is Reception.HELD:
-            self._held = (segment.checkpoint, segment.report)
+        if len(self._receivers) < self._config.max_rx_sessions:
             return []
-        receiving = self.state is Reception.RECEIVING
-        if receiving and segment.report and segment.report not in self.reports:
-            return None
-        return self._new_reports(segment.checkpoint, segment.report, segment_end(segment))
-
-    def accept(self) -> list[int]:
-        """Open the gate; return serial numbers of the reports that were held back."""
-        self.state = Reception.ACCEPTED
-        if self._held is None or self.red_bytes is None:
+        idle = [r for r in self._receivers.values() if r.state is not Reception.HELD]
+        if not idle:
             return []
-        checkpoint, answers = self._held
-        self._held = None
-        return self._new_reports(checkpoint, answers, self.red_bytes)
-
-    def acknowledged(self, serial: int) -> bool:
-        """The peer has a report; return whether it now knows that the block is complete."""
-        report = self.reports.get(serial)
-        if report is None:
-            return False
-        report.acknowledged = True
-        return self.state is Reception.ACCEPTED and self.says_complete(serial)
-
-    def says_complete(self, serial: int) -> bool:
-        """Whether a report claims the whole block."""
-        segment = self.reports[serial].segment
-        return segment.claims == ((0, self.red_bytes),)
-
-    def _new_reports(self, checkpoint: int, answers: int, upper: int) -> list[int]:
-        if self.state is Reception.ACCEPTED and self.red_bytes is not None:
-            lower, upper = 0, self.red_bytes  # §6.11 allows it, and it ends the session soonest
-        elif answers:
-            lower = self.reports[answers].segment.lower
-        else:
-            lower = self._primary_upper
-            self._primary_upper = max(self._primary_upper, upper)
-        if lower >= upper:  # checkpoints out of order: §6.11 allows 0, and forbids an empty scope
-            lower = 0
-        serials = []
-        for segment in self._split(checkpoint, lower, upper):
-            self.reports[segment.report] = Report(segment)
-            serials.append(segment.report)
-        self._by_checkpoint[checkpoint] = serials
-        self.cycles += 1
-        return serials
-
-    def _split(self, checkpoint: int, lower: int, upper: int) -> list[ReportSegment]:
-        """As many report segments as the claims need, their scopes end to end."""
-        claims = self._ranges.within(lower, upper)
-        numbers = (self.next_report + len(claims), checkpoint, upper, upper, len(claims))
-        room = self.mtu_bytes - len(header(Kind.REPORT, self.session))
-        room -= sum(sdnv_bytes(number) for number in numbers)
-        segments: list[ReportSegment] = []
-        batch: list[tuple[int, int]] = []
-        used = 0
-        for start, end in claims:
-            size = sdnv_bytes(start - lower) + sdnv_bytes(end - start)
-            if batch and used + size > room:
-                segments.append(self._report(checkpoint, lower, batch[-1][1], batch))
-                lower = batch[-1][1]
-                batch = []
-                used = 0
-            batch.append((start, end))
-            used += size
-        segments.append(self._report(checkpoint, lower, upper, batch))
-        return segments
-
-    def _report(
-        self, checkpoint: int, lower: int, upper: int, claims: list[tuple[int, int]]
-    ) -> ReportSegment:
-        serial = self.next_report
-        self.next_report += 1
-        return ReportSegment(self.session, serial, checkpoint, upper, lower, tuple(claims))
+        oldest = min(idle, key=_active_ns)
+        if oldest.state is Reception.ACCEPTED:
+            self._close_receiver(oldest)
+            return []
+        return self._cancel_receiver(oldest, CancelReason.SYSTEM)
 
 
-def segment_end(segment: DataSegment) -> int:
-    """The offset behind a segment's data."""
-    return segment.offset + len(segment.data)
-
-
-def _offset(piece: tuple[int, bytes]) -> int:
-    return piece[0]
+def _active_ns(receiver: ReceiverSession) -> int:
+    return receiver.active_ns

@@ -109,6 +109,7 @@ Segment = DataSegment | ReportSegment | ReportAckSegment | CancelSegment | Cance
 _KINDS: tuple[Kind | None, ...] = tuple(
     Kind(code) if code in Kind.__members__.values() else None for code in range(16)
 )
+_REASONS = tuple(CancelReason)
 
 
 def encode(segment: Segment) -> bytes:
@@ -185,6 +186,11 @@ def header(kind: int, session: SessionId) -> bytes:
     return b"".join(
         (bytes((kind,)), encode_sdnv(session.originator), encode_sdnv(session.number), b"\x00")
     )
+
+
+def reason_name(code: int) -> str:
+    """The name of a cancellation's reason code, which may be any byte."""
+    return CancelReason(code).name if code in _REASONS else f"reason {code}"
 
 
 def is_checkpoint(kind: int) -> bool:

@@ -1,6 +1,7 @@
 """Scenario files: TOML, checked here once, frozen ever after.
 
-An unknown key, a value out of range or contacts that overlap is a BadConfig naming file, key and expectation.
+An unknown key, a value out of range or contacts that overlap is a BadConfig naming file, key and
+expectation.
 """
 
 from __future__ import annotations

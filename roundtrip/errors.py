@@ -5,7 +5,8 @@ GroundloopError
 │   ├── BadConfig       scenario, contact plan, profile
 │   ├── BadModel        GGUF file
 │   └── BadMessage      bytes from a peer (always turned into an output, never seen by a driver)
-└── EnvironmentFault    exit 1    the machine we run on: busy port, no relay, engine cannot start
+├── EnvironmentFault    exit 1    the machine we run on: busy port, no relay, engine cannot start
+└── ChildFailed         its own   a process that we started has ended with an error of its own
 """
 
 from __future__ import annotations
@@ -69,3 +70,19 @@ class EnvironmentFault(GroundloopError):
         self.why = why
         self.remedy = remedy
         super().__init__(f"{what}: {why}; {remedy}")
+
+
+class ChildFailed(GroundloopError):
+    """A process that we started has ended by itself.
+
+    Args:
+        name: which.
+        what: its own error line.
+        exit_code: its exit code, or 1 when a signal ended it.
+    """
+
+    def __init__(self, name: str, what: str, exit_code: int) -> None:
+        self.name = name
+        self.what = what
+        self.exit_code = exit_code
+        super().__init__(what if what.startswith(f"{name}:") else f"{name}: {what}")

@@ -1,8 +1,10 @@
 """What ground and node say to each other, as CBOR in bundle payloads.
 
-A message is a CBOR map with small integer keys (RFC 8949 deterministic encoding); key 0 is the kind. Decoding is
-strict and total: unknown kinds, unknown keys, wrong types, values out of range and trailing bytes are BadMessage.
-Times on the node travel as durations since `delivered`, so the two clocks need not agree.
+A message is a CBOR map with small integer keys (RFC 8949 deterministic encoding); key 0 is the
+kind. Decoding is
+strict and total: unknown kinds, unknown keys, wrong types, values out of range and trailing bytes
+are BadMessage. Times on the node travel as durations since `delivered`, so the two clocks need not
+agree.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import cbor2
 from roundtrip.errors import BadMessage
 
 MAX_TEXT_BYTES = 64 * 1024
-"""Longest question, system prompt or answer, in UTF-8 bytes; checked on the ground and again on the node."""
+"""Longest question, system prompt or answer, in UTF-8 bytes; checked on the ground and again on the
+node."""
 MAX_MESSAGE_BYTES = 4 * MAX_TEXT_BYTES
 
 _QUESTION, _ANSWER, _REFUSAL, _HEALTH = 1, 2, 3, 4

@@ -1,7 +1,8 @@
-"""What a modem and its user say to each other over a ZeroMQ socket: two-part messages, [kind, body].
+"""What a modem and its user say to each other over a ZeroMQ socket: two-part messages, [kind,
+body].
 
-The user (ground or node) says HELLO until it is answered; FRAME carries one LTP segment either way; CARRIER is
-the modem's cue that a direction opened or closed, and carries the plan's clock.
+The user (ground or node) says HELLO until it is answered; FRAME carries one LTP segment either way;
+CARRIER is the modem's cue that a direction opened or closed, and carries the plan's clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Named random streams: one per cause, so that changing one leaves the others' draws as they were."""
+"""Named random streams: one per cause, so that changing one leaves the others' draws as they
+were."""
 
 from __future__ import annotations
 

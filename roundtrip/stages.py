@@ -1,7 +1,8 @@
 """The stages of a loop, and the phases between them.
 
-Each question passes the stages in this order; each is stamped at most once, in ns on the clock of the
-contact plan. Phases are the differences of neighbouring stamps, so they add up to the loop exactly.
+Each question passes the stages in this order; each is stamped at most once, in ns on the clock of
+the contact plan. Phases are the differences of neighbouring stamps, so they add up to the loop
+exactly.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ Stamps = Mapping[Stage, int]
 def in_order(stamps: Stamps) -> dict[Stage, int]:
     """The stamps, each moved between its neighbours where measuring error put it outside.
 
-    The ground's own stamps (intended, submitted, uplink_started, answered) are exact on one clock and are
-    never moved; those between are clamped into what is left.
+    The ground's own stamps (intended, submitted, uplink_started, answered) are exact on one clock
+    and are never moved; those between are clamped into what is left.
     """
     ordered: dict[Stage, int] = {}
     ceiling = stamps.get(Stage.ANSWERED)
@@ -72,8 +73,8 @@ def phases_of(stamps: Stamps) -> dict[str, int]:
         stamps: stage to ns, in order (see `in_order`).
 
     Returns:
-        Phase name to ns. A gap over several stages goes to "unattributed", so the values always add up
-        to last stamp minus first stamp.
+        Phase name to ns. A gap over several stages goes to "unattributed", so the values always add
+        up to last stamp minus first stamp.
     """
     durations: dict[str, int] = {}
     previous: int | None = None

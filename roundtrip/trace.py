@@ -1,4 +1,5 @@
-"""Trace of a virtual run: one line of canonical JSON per output, so that two runs can be compared byte for byte."""
+"""Trace of a virtual run: one line of canonical JSON per output, so that two runs can be compared
+byte for byte."""
 
 from __future__ import annotations
 

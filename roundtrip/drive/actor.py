@@ -29,7 +29,8 @@ class Clock(Protocol):
 
 
 class Actor(Generic[M]):
-    """Runs one machine: every call goes through `call`, every output through `perform`, in order."""
+    """Runs one machine: every call goes through `call`, every output through `perform`, in
+    order."""
 
     def __init__(
         self,

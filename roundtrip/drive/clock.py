@@ -1,4 +1,5 @@
-"""The real clock. Nothing outside `drive/` reads one; engine and supervisor use these two functions."""
+"""The real clock. Nothing outside `drive/` reads one; engine and supervisor use these two
+functions."""
 
 from __future__ import annotations
 

@@ -1,0 +1,478 @@
+"""The ground station as a pure machine: the ledger of questions, their budgets, and every stamp.
+
+Each question of the workload ends with exactly one outcome. A question is sent only when it is on
+disk, an answer is
+acknowledged to the node only when it is on disk: `StoreQuestion` and `StoreOutcome` come back as
+commands.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dtn import agent as bundles
+from dtn.bundle import BundleId
+from dtn.segment import SessionId
+from ground.record import LoopRecord, NodeTimes, Planned
+from roundtrip import message
+from roundtrip.budget import Budget, Outcome
+from roundtrip.contacts import ContactPlan
+from roundtrip.errors import BadMessage
+from roundtrip.machine import Deadline, earliest
+from roundtrip.message import Answer, Health, Question, Refusal, Sampling
+from roundtrip.modem import Carrier
+from roundtrip.stages import Stage, in_order
+from roundtrip.units import NS_PER_MS, serialisation_ns
+
+REPORT_BYTES = 24
+"""About the size of an LTP report segment, for the estimate of when the node had the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What all questions of a workload have in common."""
+
+    run_id: int
+    """Tells this run's questions from other runs' on the same node; 40 bits."""
+    system: str
+    max_tokens: int
+    sampling: Sampling
+    thinking: bool
+    seed: int
+    max_outstanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreQuestion:
+    """Put a question on disk, then call `question_stored`."""
+
+    question_id: int
+    payload: bytes
+    intended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """Put an outcome on disk, then call `outcome_stored`."""
+
+    question_id: int
+    outcome: Outcome
+    payload: bytes
+    """The answer or refusal as it came; empty where none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageReached:
+    """A question has come to a stage, as far as the ground can see."""
+
+    planned: Planned
+    stage: Stage
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetMissed:
+    """A question's budget is over without an answer; it may still come, late."""
+
+    planned: Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A question has its outcome."""
+
+    record: LoopRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """The node said what it is."""
+
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something came in that was not taken."""
+
+    reason: str
+
+
+GroundOutput = (
+    bundles.Transmit
+    | StoreQuestion
+    | StoreOutcome
+    | StageReached
+    | BudgetMissed
+    | Settled
+    | NodeHealth
+    | Rejected
+)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A question without an outcome."""
+
+    planned: Planned
+    question_id: int
+    stamps: dict[Stage, int]
+    payload: bytes = b""
+    bundle_id: BundleId | None = None
+    block_bytes: int = 0
+    acknowledged_ns: int | None = None
+    sessions: list[SessionId] = field(default_factory=list)
+    missed: bool = False
+
+
+class GroundMachine:
+    """Asks a workload, and keeps the ledger.
+
+    Args:
+        agent: the bundle agent of this end.
+        workload: the questions, by intended time.
+        asking: what they have in common.
+        budget: what a loop may take.
+        plan: the contact plan, for estimates and the time without contact.
+    """
+
+    def __init__(
+        self,
+        agent: bundles.BundleAgent,
+        workload: Sequence[Planned],
+        *,
+        asking: Asking,
+        budget: Budget,
+        plan: ContactPlan,
+    ) -> None:
+        self._agent = agent
+        self._asking = asking
+        self._budget = budget
+        self._plan = plan
+        self._to_come = deque(workload)
+        self._queue: deque[Planned] = deque()
+        self._open: dict[int, _Open] = {}
+        self._by_bundle: dict[BundleId, int] = {}
+        self._timers: list[tuple[int, int, bool]] = []
+        self._to_accept: dict[int, BundleId] = {}
+        self._cue: Carrier | None = None
+        self._unsettled = len(workload)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every question has its outcome, on disk and acknowledged to the node."""
+        return self._unsettled == 0 and not self._to_accept
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def timeout(self, *, now_ns: int) -> Sequence[GroundOutput]:
+        """Ask what is due, note missed budgets, expire what has waited too long."""
+        outputs: list[GroundOutput] = []
+        while self._to_come and self._to_come[0].intended_ns <= now_ns:
+            self._queue.append(self._to_come.popleft())
+        while self._timers and self._timers[0][0] <= now_ns:
+            _, question_id, expires = heapq.heappop(self._timers)
+            entry = self._open.get(question_id)
+            if entry is None:
+                continue
+            if expires:
+                outputs += self._expire(entry, "expired", now_ns)
+            elif not entry.missed:
+                entry.missed = True
+                outputs.append(BudgetMissed(entry.planned))
+        outputs += self._ask_queued(now_ns)
+        return outputs + self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The next question, budget or transport timer."""
+        ask = (self._to_come[0].intended_ns, "ask") if self._to_come else None
+        timer = (self._timers[0][0], "budget") if self._timers else None
+        return earliest(ask, timer, self._agent.deadline)
+
+    def stop(self, reason: str, *, now_ns: int) -> Sequence[GroundOutput]:
+        """End now: every question that is open or still to come expires for `reason`."""
+        outputs: list[GroundOutput] = []
+        for entry in list(self._open.values()):
+            outputs += self._expire(entry, reason, now_ns)
+        for planned in [*self._queue, *self._to_come]:
+            entry = self._new_entry(planned)
+            outputs += self._expire(entry, reason, now_ns)
+        self._queue.clear()
+        self._to_come.clear()
+        return outputs
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def _ask_queued(self, now_ns: int) -> list[GroundOutput]:
+        outputs: list[GroundOutput] = []
+        while self._queue and len(self._open) < self._asking.max_outstanding:
+            outputs += self._ask(self._queue.popleft(), now_ns)
+        return outputs
+
+    def _new_entry(self, planned: Planned) -> _Open:
+        question_id = (self._asking.run_id << 24) | planned.index
+        entry = _Open(planned, question_id, {Stage.INTENDED: planned.intended_ns})
+        self._open[question_id] = entry
+        return entry
+
+    def _ask(self, planned: Planned, now_ns: int) -> list[GroundOutput]:
+        entry = self._new_entry(planned)
+        asking = self._asking
+        remaining_ns = planned.intended_ns + self._budget.loop_ns - now_ns
+        sampling = Sampling(
+            asking.sampling.temperature,
+            asking.sampling.top_p,
+            asking.sampling.top_k,
+            asking.sampling.min_p,
+            (asking.seed + planned.index) & 0xFFFFFFFF,
+        )
+        entry.payload = message.encode(
+            Question(
+                entry.question_id,
+                planned.text,
+                asking.system,
+                asking.max_tokens,
+                sampling,
+                asking.thinking,
+                max(0, remaining_ns) // NS_PER_MS,
+            )
+        )
+        for at_ns, expires in (
+            (planned.intended_ns + self._budget.loop_ns, False),
+            (planned.intended_ns + self._budget.expire_ns, True),
+        ):
+            heapq.heappush(self._timers, (at_ns, entry.question_id, expires))
+        return [StoreQuestion(entry.question_id, entry.payload, planned.intended_ns)]
+
+    def question_stored(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
+        """The question is on disk: send it."""
+        entry = self._open.get(question_id)
+        if entry is None:
+            return []
+        entry.stamps[Stage.SUBMITTED] = now_ns
+        reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns)
+        expires_ns = entry.planned.intended_ns + self._budget.expire_ns
+        lifetime_ms = max(1, (expires_ns - now_ns) // NS_PER_MS)
+        bundle_id, outputs = self._agent.send(entry.payload, lifetime_ms=lifetime_ms, now_ns=now_ns)
+        if bundle_id is None:
+            return [reached, *self._expire(entry, "bundle_queue_full", now_ns)]
+        entry.bundle_id = bundle_id
+        entry.block_bytes = len(self._agent.encoded(bundle_id))
+        self._by_bundle[bundle_id] = question_id
+        return [reached, *self._from_agent(outputs, now_ns)]
+
+    # -- the link ----------------------------------------------------------------------------------
+
+    def receive(self, payload: bytes, *, now_ns: int) -> Sequence[GroundOutput]:
+        """A frame came off the link."""
+        return self._from_agent(self._agent.receive(payload, now_ns=now_ns), now_ns)
+
+    def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[GroundOutput]:
+        """The modem says what can be sent and heard."""
+        self._cue = cue
+        outputs = self._agent.carrier(
+            tx_up=cue.tx_up,
+            rx_up=cue.rx_up,
+            tx_rate_bps=cue.tx_rate_bps,
+            one_way_ns=cue.one_way_ns,
+            now_ns=now_ns,
+        )
+        return self._from_agent(outputs, now_ns)
+
+    def _from_agent(
+        self, outputs: Sequence[bundles.AgentOutput], now_ns: int
+    ) -> list[GroundOutput]:
+        mine: list[GroundOutput] = []
+        for output in outputs:
+            match output:
+                case bundles.Transmit():
+                    mine.append(output)
+                case bundles.BundleReceived(
+                    bundle=bundle, session=session, received_ns=received_ns
+                ):
+                    mine += self._take(bundle.payload, bundle.id, session, received_ns, now_ns)
+                case bundles.TransmissionStarted(bundle_id=bundle_id, session=session, at_ns=at_ns):
+                    mine += self._uplink_started(bundle_id, session, at_ns)
+                case bundles.Acknowledged(bundle_id=bundle_id, at_ns=at_ns):
+                    mine += self._acknowledged(bundle_id, at_ns)
+                case bundles.Rejected(reason=reason):
+                    mine.append(Rejected(reason))
+                case _:
+                    pass
+        return mine
+
+    def _uplink_started(
+        self, bundle_id: BundleId, session: SessionId, at_ns: int
+    ) -> list[GroundOutput]:
+        entry = self._open.get(self._by_bundle.get(bundle_id, -1))
+        if entry is None:
+            return []
+        entry.sessions.append(session)
+        if Stage.UPLINK_STARTED in entry.stamps:
+            return []
+        entry.stamps[Stage.UPLINK_STARTED] = at_ns
+        return [StageReached(entry.planned, Stage.UPLINK_STARTED, at_ns)]
+
+    def _acknowledged(self, bundle_id: BundleId, at_ns: int) -> list[GroundOutput]:
+        entry = self._open.get(self._by_bundle.get(bundle_id, -1))
+        if entry is None or entry.acknowledged_ns is not None:
+            return []
+        entry.acknowledged_ns = at_ns
+        return [StageReached(entry.planned, Stage.DELIVERED, at_ns)]
+
+    def _take(
+        self, payload: bytes, bundle_id: BundleId, session: SessionId, at_ns: int, now_ns: int
+    ) -> list[GroundOutput]:
+        try:
+            reply = message.decode(payload)
+        except BadMessage as error:
+            return [Rejected(f"message: {error}"), *self._accept(bundle_id, now_ns)]
+        match reply:
+            case Health():
+                return [NodeHealth(reply), *self._accept(bundle_id, now_ns)]
+            case Question():
+                return [Rejected("a question"), *self._accept(bundle_id, now_ns)]
+            case Answer() | Refusal():
+                entry = self._open.get(reply.question_id)
+                if entry is None:
+                    return [
+                        Rejected("reply to a question that is not open"),
+                        *self._accept(bundle_id, now_ns),
+                    ]
+                self._to_accept[reply.question_id] = bundle_id
+                settled = self._settle(entry, reply, payload, session, at_ns)
+                return settled + self._ask_queued(now_ns)
+
+    def _accept(self, bundle_id: BundleId, now_ns: int) -> list[GroundOutput]:
+        return self._from_agent(self._agent.accept(bundle_id, now_ns=now_ns), now_ns)
+
+    def outcome_stored(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
+        """The outcome is on disk: let the node forget its answer."""
+        bundle_id = self._to_accept.pop(question_id, None)
+        if bundle_id is None:
+            return []
+        return self._accept(bundle_id, now_ns)
+
+    # -- outcomes ----------------------------------------------------------------------------------
+
+    def _settle(
+        self,
+        entry: _Open,
+        reply: Answer | Refusal,
+        payload: bytes,
+        session: SessionId,
+        at_ns: int,
+    ) -> list[GroundOutput]:
+        if isinstance(reply, Answer):
+            times = NodeTimes(
+                reply.started_us * 1000, reply.first_token_us * 1000, reply.finished_us * 1000
+            )
+        else:
+            times = NodeTimes(*(reply.refused_us * 1000,) * 3)
+        entry.stamps[Stage.ANSWERED] = at_ns
+        uncertainty_ns = self._estimate(entry, times, len(payload))
+        stamps = in_order(entry.stamps)
+        loop_ns = at_ns - entry.planned.intended_ns
+        common = {
+            "stamps": stamps,
+            "settled_ns": at_ns,
+            "split": "estimate",
+            "uncertainty_ns": uncertainty_ns,
+            "node_times": times,
+            "uplink_sessions": tuple(entry.sessions),
+            "downlink_session": session,
+        }
+        if isinstance(reply, Answer):
+            in_contact_ns = loop_ns - self._plan.without_contact_ns(
+                entry.planned.intended_ns, at_ns
+            )
+            record = LoopRecord(
+                entry.question_id,
+                entry.planned,
+                self._budget.judge(loop_ns, partial=reply.finish_reason == "deadline"),
+                "",
+                in_contact_ns=in_contact_ns,
+                answer=reply.text,
+                finish_reason=reply.finish_reason,
+                prompt_tokens=reply.prompt_tokens,
+                output_tokens=reply.output_tokens,
+                node_rss_peak_bytes=reply.rss_peak_bytes,
+                **common,  # type: ignore[arg-type]
+            )
+        else:
+            record = LoopRecord(
+                entry.question_id,
+                entry.planned,
+                Outcome.REFUSED,
+                reply.reason,
+                in_contact_ns=None,
+                **common,  # type: ignore[arg-type]
+            )
+        return self._close(entry, record, payload)
+
+    def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
+        outputs: list[GroundOutput] = []
+        if entry.bundle_id is not None:
+            outputs += self._from_agent(self._agent.cancel(entry.bundle_id, now_ns=now_ns), now_ns)
+        record = LoopRecord(
+            entry.question_id,
+            entry.planned,
+            Outcome.EXPIRED,
+            reason,
+            stamps=in_order(entry.stamps),
+            settled_ns=now_ns,
+            in_contact_ns=None,
+            split="estimate",
+            uncertainty_ns=0,
+            uplink_sessions=tuple(entry.sessions),
+        )
+        return outputs + self._close(entry, record, b"")
+
+    def _close(self, entry: _Open, record: LoopRecord, payload: bytes) -> list[GroundOutput]:
+        del self._open[entry.question_id]
+        if entry.bundle_id is not None:
+            self._by_bundle.pop(entry.bundle_id, None)
+        self._unsettled -= 1
+        assert self._unsettled >= 0
+        return [
+            StoreOutcome(entry.question_id, record.outcome, payload),
+            Settled(record),
+        ]
+
+    def _estimate(self, entry: _Open, times: NodeTimes, answer_bytes: int) -> int:
+        """Fill in the node's stages from its durations and what the transport saw.
+
+        `delivered` lies between the earliest that light and the uplink's rate allow and the latest
+        that the report and the answer allow. With a report in hand the latest is taken, else the
+        earliest.
+
+        Returns:
+            The width of that interval, ns.
+        """
+        cue, stamps = self._cue, entry.stamps
+        assert cue is not None
+        answered_ns = stamps[Stage.ANSWERED]
+        uplink_ns = stamps.get(Stage.UPLINK_STARTED, entry.planned.intended_ns)
+        earliest_ns = (
+            uplink_ns + serialisation_ns(entry.block_bytes, cue.tx_rate_bps) + cue.one_way_ns
+        )
+        down_ns = serialisation_ns(answer_bytes, cue.rx_rate_bps) + cue.one_way_ns
+        latest_ns = answered_ns - down_ns - times.finished_ns
+        if entry.acknowledged_ns is not None:
+            report_ns = serialisation_ns(REPORT_BYTES, cue.rx_rate_bps) + cue.one_way_ns
+            latest_ns = min(latest_ns, entry.acknowledged_ns - report_ns)
+        latest_ns = max(latest_ns, earliest_ns)
+        reported = entry.acknowledged_ns is not None
+        delivered_ns = latest_ns if reported else earliest_ns
+        stamps[Stage.DELIVERED] = delivered_ns
+        stamps[Stage.STARTED] = delivered_ns + times.started_ns
+        stamps[Stage.FIRST_TOKEN] = delivered_ns + times.first_token_ns
+        finished_ns = stamps[Stage.FINISHED] = delivered_ns + times.finished_ns
+        open_now = self._plan.downlink.at(finished_ns)
+        next_ns = None if open_now else self._plan.downlink.next_start(finished_ns)
+        stamps[Stage.DOWNLINK_STARTED] = finished_ns if next_ns is None else next_ns
+        return latest_ns - earliest_ns

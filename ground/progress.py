@@ -1,0 +1,172 @@
+"""What the operator sees while a run goes on: contact state, and one line per question.
+
+On a terminal a table that is redrawn; elsewhere a plain line per question when it has its outcome.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ground.machine import BudgetMissed, NodeHealth, Settled, StageReached
+from ground.record import LoopRecord, Planned
+from roundtrip.budget import Outcome
+from roundtrip.contacts import FOREVER_NS, ContactPlan
+from roundtrip.modem import Carrier
+from roundtrip.units import NS_PER_S, ns_to_s
+
+SHOWN = 16
+OUTCOME_STYLE = {
+    Outcome.ON_TIME: "green",
+    Outcome.PARTIAL: "yellow",
+    Outcome.LATE: "red",
+    Outcome.REFUSED: "red",
+    Outcome.EXPIRED: "red",
+}
+
+
+class Progress:
+    """Follows the machine's outputs.
+
+    Args:
+        console: where to write.
+        plan: the contact plan.
+        budget_s: of a loop.
+        total: questions in the workload.
+    """
+
+    def __init__(self, console: Console, plan: ContactPlan, budget_s: float, total: int) -> None:
+        self._console = console
+        self._plan = plan
+        self._budget_s = budget_s
+        self._total = total
+        self._rows: OrderedDict[int, tuple[Planned, str, LoopRecord | None]] = OrderedDict()
+        self._counts: dict[Outcome, int] = {}
+        self._cue: Carrier | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console, refresh_per_second=8, auto_refresh=False, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def carrier(self, cue: Carrier) -> None:
+        """The modem's cue."""
+        if self._live is None and (
+            self._cue is None or (cue.tx_up, cue.rx_up) != (self._cue.tx_up, self._cue.rx_up)
+        ):
+            state = _carrier_text(cue).plain
+            self._console.print(f"[dim]{ns_to_s(cue.elapsed_ns):8.2f} s  {state}[/dim]")
+        self._cue = cue
+
+    def output(self, output: Any) -> None:
+        """One output of the ground machine."""
+        match output:
+            case StageReached(planned=planned, stage=stage):
+                self._rows[planned.index] = (planned, stage.value, None)
+            case BudgetMissed(planned=planned):
+                self._rows[planned.index] = (planned, "budget missed", None)
+            case Settled(record=record):
+                self._counts[record.outcome] = self._counts.get(record.outcome, 0) + 1
+                self._rows[record.planned.index] = (record.planned, "", record)
+                self._print_settled(record)
+            case NodeHealth(health=health) if self._live is None:
+                self._console.print(
+                    f"[dim]node: {health.model} {health.quantization}, {health.threads} threads, "
+                    f"context {health.context}[/dim]"
+                )
+            case _:
+                pass
+
+    def _print_settled(self, record: LoopRecord) -> None:
+        line = Text(f"{ns_to_s(record.settled_ns):8.2f} s  #{record.planned.index:<4d}")
+        line.append(f"{record.outcome.value:8s}", style=OUTCOME_STYLE[record.outcome])
+        line.append(f" {_loop_text(record):>10s}  ")
+        line.append(_phases_text(record), style="dim")
+        self._console.print(line, soft_wrap=True)
+        line = Text(f"           {_one_line(record.planned.text, 60)} ", style="dim")
+        line.append(f"→ {_one_line(record.answer or record.reason, 90)}")
+        self._console.print(line, soft_wrap=True)
+
+    def refresh(self, now_ns: int) -> None:
+        """Draw the table anew."""
+        if self._live is not None:
+            self._live.update(self._table(now_ns), refresh=True)
+
+    def _table(self, now_ns: int) -> RenderableType:
+        table = Table(box=None, pad_edge=False, expand=True)
+        table.add_column("#", justify="right", width=4)
+        table.add_column("question", ratio=1, no_wrap=True)
+        table.add_column("stage", width=16)
+        table.add_column("elapsed", justify="right", width=9)
+        table.add_column("left", justify="right", width=9)
+        waiting = [row for row in self._rows.values() if row[2] is None]
+        for planned, stage, _ in waiting[:SHOWN]:
+            elapsed_s = ns_to_s(now_ns - planned.intended_ns)
+            left_s = self._budget_s - elapsed_s
+            style = "red" if left_s < 0 else "yellow" if left_s < 0.25 * self._budget_s else ""
+            table.add_row(
+                str(planned.index),
+                _one_line(planned.text, 200),
+                stage,
+                f"{elapsed_s:.1f} s",
+                Text(f"{left_s:.1f} s", style=style),
+            )
+        done = sum(self._counts.values())
+        counts = ", ".join(f"{n} {outcome.value}" for outcome, n in self._counts.items())
+        head = Text(f"t = {ns_to_s(now_ns):.1f} s   ")
+        if self._cue is not None:
+            head.append_text(_carrier_text(self._cue))
+        head.append(f"   {self._next_contact(now_ns)}")
+        foot = Text(f"{done} of {self._total} settled" + (f": {counts}" if counts else ""))
+        return Group(Text(""), head, table, foot)
+
+    def _next_contact(self, now_ns: int) -> str:
+        window = self._plan.both.at(now_ns)
+        if window is None:
+            start = self._plan.both.next_start(now_ns)
+            return "no further contact" if start is None else f"AOS in {_clock(start - now_ns)}"
+        return "" if window[1] >= FOREVER_NS else f"LOS in {_clock(window[1] - now_ns)}"
+
+
+def _carrier_text(cue: Carrier) -> Text:
+    match cue.tx_up, cue.rx_up:
+        case True, True:
+            return Text("carrier up", style="green")
+        case False, False:
+            return Text("no carrier", style="red")
+        case True, False:
+            return Text("uplink only", style="yellow")
+        case _:
+            return Text("downlink only", style="yellow")
+
+
+def _loop_text(record: LoopRecord) -> str:
+    return "no answer" if record.loop_ns is None else f"{ns_to_s(record.loop_ns):.3f} s"
+
+
+def _phases_text(record: LoopRecord) -> str:
+    long = sorted(record.phases_ns.items(), key=lambda phase: -phase[1])[:3]
+    return ", ".join(f"{name} {ns_to_s(ns):.3f}" for name, ns in long if ns > 0)
+
+
+def _one_line(text: str, width: int) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def _clock(duration_ns: int) -> str:
+    minutes, seconds = divmod(duration_ns // NS_PER_S, 60)
+    return f"{minutes}:{seconds:02d}"

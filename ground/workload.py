@@ -1,0 +1,41 @@
+"""The workload: which question is meant to be asked when."""
+
+from __future__ import annotations
+
+from ground.machine import Asking
+from ground.record import Planned
+from roundtrip.config import WorkloadConfig
+from roundtrip.rng import substream
+from roundtrip.units import NS_PER_S, s_to_ns
+
+
+def planned_questions(config: WorkloadConfig, seed: int) -> list[Planned]:
+    """The questions with their intended times, in order.
+
+    `fixed` arrivals are 60 / rate_per_min seconds apart; `poisson` gaps are exponential with that
+    mean.
+    """
+    rng = substream(seed, "ground/arrivals")
+    items = config.items()
+    gap_s = 60.0 / config.rate_per_min
+    at_ns = s_to_ns(config.start_s)
+    planned: list[Planned] = []
+    for index in range(config.count):
+        item = items[index % len(items)]
+        planned.append(Planned(index, at_ns, item.text, item.expected))
+        draw = rng.expovariate(1.0)
+        at_ns += round(gap_s * (draw if config.arrivals == "poisson" else 1.0) * NS_PER_S)
+    return planned
+
+
+def asking_of(config: WorkloadConfig, *, run_id: int, seed: int) -> Asking:
+    """What all questions of the workload have in common."""
+    return Asking(
+        run_id=run_id & 0xFF_FFFF_FFFF,
+        system=config.system,
+        max_tokens=config.max_tokens,
+        sampling=config.sampling,
+        thinking=config.thinking == "on",
+        seed=seed & 0xFFFFFFFF,
+        max_outstanding=config.max_outstanding,
+    )

@@ -1,0 +1,133 @@
+"""The whole link as one pure machine: two channels, and the modems' cues when a direction opens or
+closes.
+
+The relay runs it live, the world in virtual time; neither adds behaviour of its own.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from link_sim.channel import Channel
+from link_sim.loss import Bernoulli
+from roundtrip.config import Direction, Scenario
+from roundtrip.contacts import FOREVER_NS
+from roundtrip.framelog import FrameFate
+from roundtrip.machine import Deadline, earliest
+from roundtrip.modem import Carrier, Side
+from roundtrip.rng import substream
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """A frame reaches a side."""
+
+    side: Side
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A side's modem tells its user what has changed."""
+
+    side: Side
+    carrier: Carrier
+
+
+LinkOutput = Deliver | Cue | FrameFate
+
+
+class Link:
+    """Both directions and their cues.
+
+    Args:
+        scenario: rates, delays, contacts, outages.
+        seed: of the run.
+        origin_ns, host: passed on in cues, see `Carrier`.
+    """
+
+    def __init__(
+        self, scenario: Scenario, seed: int, *, origin_ns: int = 0, host: str = ""
+    ) -> None:
+        self._scenario = scenario
+        self._origin_ns = origin_ns
+        self._host = host
+        self._up = _channel(scenario, "uplink", seed)
+        self._down = _channel(scenario, "downlink", seed)
+        self._cues: list[tuple[int, int, Side]] = []
+        self._schedule_cues()
+
+    def start(self, *, now_ns: int) -> list[LinkOutput]:
+        """Tell both sides how things stand."""
+        self._due_cues(now_ns)
+        return [self.cue(side, now_ns=now_ns) for side in Side]
+
+    def send(self, side: Side, frame: bytes, *, now_ns: int) -> list[LinkOutput]:
+        """A side hands its modem a frame."""
+        channel = self._up if side is Side.GROUND else self._down
+        return [channel.send(frame, now_ns=now_ns)]
+
+    def timeout(self, *, now_ns: int) -> list[LinkOutput]:
+        """Deliver what has arrived, and give the cues that are due."""
+        outputs: list[LinkOutput] = []
+        outputs.extend(Deliver(Side.NODE, frame) for frame in self._up.arrivals(now_ns=now_ns))
+        outputs.extend(Deliver(Side.GROUND, frame) for frame in self._down.arrivals(now_ns=now_ns))
+        outputs.extend(self.cue(side, now_ns=now_ns) for side in self._due_cues(now_ns))
+        return outputs
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The next arrival or cue."""
+        cue = (self._cues[0][0], "cue") if self._cues else None
+        return earliest(self._up.deadline, self._down.deadline, cue)
+
+    def cue(self, side: Side, *, now_ns: int) -> Cue:
+        """What a side's modem sees now: its transmitter at once, the other's signal one light time
+        later."""
+        out, back = (self._up, self._down) if side is Side.GROUND else (self._down, self._up)
+        carrier = Carrier(
+            tx_up=out.carrier.at(now_ns) is not None,
+            rx_up=back.carrier.at(now_ns - back.one_way_ns) is not None,
+            tx_rate_bps=out.rate_bps,
+            rx_rate_bps=back.rate_bps,
+            one_way_ns=out.one_way_ns,
+            mtu_bytes=out.mtu_bytes,
+            elapsed_ns=now_ns,
+            origin_ns=self._origin_ns,
+            host=self._host,
+        )
+        return Cue(side, carrier)
+
+    def _schedule_cues(self) -> None:
+        pairs = ((self._up, Side.GROUND, Side.NODE), (self._down, Side.NODE, Side.GROUND))
+        for channel, sender, receiver in pairs:
+            for window in channel.carrier.spans:
+                for at_ns in window:
+                    if at_ns < FOREVER_NS:
+                        heapq.heappush(self._cues, (at_ns, len(self._cues), sender))
+                        at_receiver_ns = at_ns + channel.one_way_ns
+                        heapq.heappush(self._cues, (at_receiver_ns, len(self._cues), receiver))
+
+    def _due_cues(self, now_ns: int) -> list[Side]:
+        due: list[Side] = []
+        while self._cues and self._cues[0][0] <= now_ns:
+            side = heapq.heappop(self._cues)[2]
+            if side not in due:
+                due.append(side)
+        return due
+
+
+def _channel(scenario: Scenario, name: str, seed: int) -> Channel:
+    direction: Direction = getattr(scenario.link, name)
+    return Channel(
+        name,
+        rate_bps=direction.rate_bps,
+        one_way_ns=direction.one_way_ns,
+        queue_bytes=direction.queue_bytes,
+        mtu_bytes=direction.mtu_bytes,
+        contact=scenario.contact_windows().minus(scenario.outages(name, "planned")),
+        cued=scenario.outages(name, "cued"),
+        silent=scenario.outages(name, "silent"),
+        loss=Bernoulli(direction.loss, substream(seed, f"{name}/loss")),
+    )

@@ -1,0 +1,67 @@
+"""`python -m node`, also `groundloop node`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from node.service import NodeRunConfig, NodeService
+from roundtrip.command import run_command
+from roundtrip.config import NodeConfig, load_scenario
+from roundtrip.errors import EnvironmentFault
+
+
+@click.command("node")
+@click.option("--scenario", type=click.Path(path_type=Path), help="Take [node] from this file.")
+@click.option("--model", help="GGUF file or model name; overrides the scenario.")
+@click.option("--link", "endpoint", required=True, help="The modem, such as tcp://127.0.0.1:5561.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("node.sqlite"),
+    show_default=True,
+    help="Where questions and answers are kept.",
+)
+@click.option("--threads", type=click.IntRange(min=0), help="0: one per physical core.")
+@click.option(
+    "--wait",
+    "link_limit_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Seconds to wait for the link; 0: for ever.",
+)
+@click.option("--seed", type=int, default=0, hidden=True)
+@click.option("--lifeline", is_flag=True, hidden=True, help="End with stdin.")
+def node_command(
+    scenario: Path | None,
+    model: str | None,
+    endpoint: str,
+    store: Path,
+    threads: int | None,
+    link_limit_s: float,
+    seed: int,
+    lifeline: bool,
+) -> None:
+    """Run the satellite: a model behind a link."""
+    node = load_scenario(scenario).node if scenario else NodeConfig()
+    changes: dict[str, object] = {}
+    if model is not None:
+        changes["model"] = model
+    if threads is not None:
+        changes["threads"] = threads
+    if not store.parent.is_dir():
+        raise EnvironmentFault(f"open {store}", "its folder is not there", "make the folder first")
+    config = NodeRunConfig(
+        node.model_copy(update=changes), endpoint, store, link_limit_s or None, seed
+    )
+
+    async def serve() -> None:
+        await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    run_command(node_command)

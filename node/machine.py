@@ -1,0 +1,383 @@
+"""The satellite as a pure machine: frames in, jobs for the engine, answer frames out.
+
+A question is acknowledged to the ground only when it is on disk, and an answer is sent only when it
+is on disk: `StoreQuestion` and `StoreAnswer` come back as `question_stored` and `answer_stored`.
+Each question gets exactly one answer or refusal, which is kept until the ground has acknowledged
+it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dtn import agent as bundles
+from dtn.bundle import Bundle, BundleId
+from node.scheduler import FifoScheduler, Job
+from roundtrip import message
+from roundtrip.errors import BadMessage
+from roundtrip.machine import Deadline
+from roundtrip.message import MAX_TEXT_BYTES, Answer, Health, Question, Refusal
+from roundtrip.modem import Carrier
+
+MAX_ATTEMPTS = 2
+"""A question over which the engine died this often is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceResult:
+    """What the engine made of a job."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    output_tokens: int
+    rss_peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredQuestion:
+    """A question found in the store after a restart."""
+
+    question: Question
+    delivered_ns: int
+    reply: bytes | None
+    """The answer or refusal, encoded; None where there is none yet."""
+    settled: bool
+    """The ground has the reply, or it has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartInference:
+    """Run the engine on this job; say so with `inference_started` and `first_token`, end with
+    `inference_done`."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class StoreQuestion:
+    """Put a question on disk, then call `question_stored`."""
+
+    question_id: int
+    payload: bytes
+    delivered_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """Put an answer or refusal on disk, then call `answer_stored`."""
+
+    question_id: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettled:
+    """Note on disk that the reply need not be sent again; nothing waits for it."""
+
+    question_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something came in that was not taken."""
+
+    reason: str
+
+
+NodeOutput = (
+    bundles.Transmit | StartInference | StoreQuestion | StoreAnswer | StoreSettled | Rejected
+)
+
+
+class _State(enum.Enum):
+    STORING = "storing"
+    WAITING = "waiting"
+    RUNNING = "running"
+    REPLYING = "replying"
+    """The reply is on its way to the disk or to the ground."""
+    SETTLED = "settled"
+    """The ground has the reply, or it has expired."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    question: Question
+    delivered_ns: int
+    state: _State
+    bundle_id: BundleId | None = None
+    """The bundle that brought it, until it is accepted."""
+    started_ns: int = 0
+    first_token_ns: int = 0
+    reply: bytes | None = None
+
+
+class NodeMachine:
+    """Questions in, answers out.
+
+    Args:
+        agent: the bundle agent of this end.
+        queue: questions that may wait on board.
+        lifetime_ms: of answer bundles.
+        recovered: what the store still holds.
+    """
+
+    def __init__(
+        self,
+        agent: bundles.BundleAgent,
+        *,
+        queue: int,
+        lifetime_ms: int,
+        recovered: Iterable[StoredQuestion] = (),
+    ) -> None:
+        self._agent = agent
+        self._lifetime_ms = lifetime_ms
+        self._scheduler = FifoScheduler(queue)
+        self._entries: dict[int, _Entry] = {}
+        self._replies: dict[BundleId, int] = {}
+        self._running: Job | None = None
+        self._engine_up = False
+        self._unsent: list[int] = []
+        for stored in recovered:
+            self._recover(stored)
+
+    def _recover(self, stored: StoredQuestion) -> None:
+        state = _State.WAITING
+        if stored.reply is not None:
+            state = _State.SETTLED if stored.settled else _State.REPLYING
+        question_id = stored.question.question_id
+        self._entries[question_id] = _Entry(
+            stored.question, stored.delivered_ns, state, reply=stored.reply
+        )
+        if state is _State.WAITING:
+            self._scheduler.add(Job(stored.question, stored.delivered_ns, 0))
+        elif state is _State.REPLYING:
+            self._unsent.append(question_id)
+
+    # -- the link ----------------------------------------------------------------------------------
+
+    def receive(self, payload: bytes, *, now_ns: int) -> Sequence[NodeOutput]:
+        """A frame came off the link."""
+        return self._from_agent(self._agent.receive(payload, now_ns=now_ns), now_ns)
+
+    def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[NodeOutput]:
+        """The modem says what can be sent and heard."""
+        outputs: list[NodeOutput] = []
+        unsent, self._unsent = self._unsent, []
+        for question_id in unsent:
+            outputs += self._send_reply(question_id, now_ns)
+        return outputs + self._from_agent(
+            self._agent.carrier(
+                tx_up=cue.tx_up,
+                rx_up=cue.rx_up,
+                tx_rate_bps=cue.tx_rate_bps,
+                one_way_ns=cue.one_way_ns,
+                now_ns=now_ns,
+            ),
+            now_ns,
+        )
+
+    def timeout(self, *, now_ns: int) -> Sequence[NodeOutput]:
+        """A timer of the transport is due."""
+        return self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The transport's next timer."""
+        return self._agent.deadline
+
+    def _from_agent(self, outputs: Sequence[bundles.AgentOutput], now_ns: int) -> list[NodeOutput]:
+        mine: list[NodeOutput] = []
+        for output in outputs:
+            match output:
+                case bundles.Transmit():
+                    mine.append(output)
+                case bundles.BundleReceived(bundle=bundle, received_ns=received_ns):
+                    mine += self._take_bundle(bundle, received_ns, now_ns)
+                case (
+                    bundles.Acknowledged(bundle_id=bundle_id) | bundles.Expired(bundle_id=bundle_id)
+                ):
+                    mine += self._reply_left(bundle_id)
+                case bundles.Rejected(reason=reason):
+                    mine.append(Rejected(reason))
+                case bundles.QueueFull():
+                    mine.append(Rejected("bundle queue full"))
+                case _:
+                    pass
+        return mine
+
+    def _take_bundle(self, bundle: Bundle, received_ns: int, now_ns: int) -> list[NodeOutput]:
+        try:
+            question = message.decode(bundle.payload)
+        except BadMessage as error:
+            return [Rejected(f"message: {error}"), *self._accept(bundle.id, now_ns)]
+        if not isinstance(question, Question):
+            return [Rejected("not a question"), *self._accept(bundle.id, now_ns)]
+        entry = self._entries.get(question.question_id)
+        if entry is None:
+            self._entries[question.question_id] = _Entry(
+                question, received_ns, _State.STORING, bundle.id
+            )
+            return [StoreQuestion(question.question_id, bundle.payload, received_ns)]
+        outputs: list[NodeOutput] = []
+        if entry.state is _State.STORING:
+            entry.bundle_id = bundle.id
+            return outputs
+        if entry.state is _State.SETTLED:
+            entry.state = _State.REPLYING
+            outputs += self._send_reply(question.question_id, now_ns)
+        return outputs + self._accept(bundle.id, now_ns)
+
+    def _accept(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
+        return self._from_agent(self._agent.accept(bundle_id, now_ns=now_ns), now_ns)
+
+    # -- the store ---------------------------------------------------------------------------------
+
+    def question_stored(self, question_id: int, *, now_ns: int) -> Sequence[NodeOutput]:
+        """The question is on disk: acknowledge it, and let it wait for the engine."""
+        entry = self._entries[question_id]
+        outputs: list[NodeOutput] = []
+        if entry.bundle_id is not None:
+            outputs += self._accept(entry.bundle_id, now_ns)
+            entry.bundle_id = None
+        if self._scheduler.full:
+            return outputs + self._refuse(question_id, "queue_full", "", now_ns)
+        entry.state = _State.WAITING
+        self._scheduler.add(Job(entry.question, entry.delivered_ns, 0))
+        return outputs + self._start_next(now_ns)
+
+    def answer_stored(self, question_id: int, *, now_ns: int) -> Sequence[NodeOutput]:
+        """The answer is on disk: send it."""
+        return self._send_reply(question_id, now_ns)
+
+    def _send_reply(self, question_id: int, now_ns: int) -> list[NodeOutput]:
+        reply = self._entries[question_id].reply
+        assert reply is not None
+        bundle_id, outputs = self._agent.send(reply, lifetime_ms=self._lifetime_ms, now_ns=now_ns)
+        if bundle_id is not None:
+            self._replies[bundle_id] = question_id
+        return self._from_agent(outputs, now_ns)
+
+    def _reply_left(self, bundle_id: BundleId) -> list[NodeOutput]:
+        question_id = self._replies.pop(bundle_id, None)
+        if question_id is None:
+            return []
+        self._entries[question_id].state = _State.SETTLED
+        return [StoreSettled(question_id)]
+
+    # -- the engine --------------------------------------------------------------------------------
+
+    def engine_up(self, health: Health, *, now_ns: int) -> Sequence[NodeOutput]:
+        """The engine is ready: tell the ground what runs here, and start on what waits."""
+        self._engine_up = True
+        payload = message.encode(health)
+        _, outputs = self._agent.send(payload, lifetime_ms=self._lifetime_ms, now_ns=now_ns)
+        return self._from_agent(outputs, now_ns) + self._start_next(now_ns)
+
+    def engine_down(self, reason: str, *, final: bool, now_ns: int) -> Sequence[NodeOutput]:
+        """The engine died. The job it had is tried once more, then refused; with `final`, all
+        are."""
+        self._engine_up = False
+        outputs: list[NodeOutput] = []
+        job, self._running = self._running, None
+        if job is not None:
+            question_id = job.question.question_id
+            if job.attempt + 1 < MAX_ATTEMPTS:
+                self._entries[question_id].state = _State.WAITING
+                self._scheduler.add(replace(job, attempt=job.attempt + 1))
+            else:
+                outputs += self._refuse(question_id, "engine_failed", reason, now_ns)
+        while final and (job := self._scheduler.next_job()) is not None:
+            outputs += self._refuse(job.question.question_id, "engine_failed", reason, now_ns)
+        return outputs
+
+    def _start_next(self, now_ns: int) -> list[NodeOutput]:
+        if not self._engine_up or self._running is not None:
+            return []
+        job = self._scheduler.next_job()
+        if job is None:
+            return []
+        self._running = job
+        entry = self._entries[job.question.question_id]
+        entry.state = _State.RUNNING
+        entry.started_ns = entry.first_token_ns = now_ns
+        return [StartInference(job)]
+
+    def inference_started(
+        self, question_id: int, at_ns: int, *, now_ns: int
+    ) -> Sequence[NodeOutput]:
+        """The engine began on the job at `at_ns`."""
+        if self._is_running(question_id):
+            entry = self._entries[question_id]
+            entry.started_ns = entry.first_token_ns = min(at_ns, now_ns)
+        return []
+
+    def first_token(self, question_id: int, at_ns: int, *, now_ns: int) -> Sequence[NodeOutput]:
+        """The engine had its first token at `at_ns`."""
+        if self._is_running(question_id):
+            entry = self._entries[question_id]
+            entry.first_token_ns = min(max(at_ns, entry.started_ns), now_ns)
+        return []
+
+    def inference_done(
+        self, question_id: int, result: InferenceResult, at_ns: int, *, now_ns: int
+    ) -> Sequence[NodeOutput]:
+        """The engine has the whole answer since `at_ns`."""
+        if not self._is_running(question_id):
+            return [Rejected("result of a job that is not running")]
+        self._running = None
+        entry = self._entries[question_id]
+        text, cut = _clipped(result.text)
+        answer = Answer(
+            question_id,
+            text,
+            "length" if cut else result.finish_reason,
+            result.prompt_tokens,
+            result.output_tokens,
+            started_us=_us(entry.started_ns - entry.delivered_ns),
+            first_token_us=_us(entry.first_token_ns - entry.delivered_ns),
+            finished_us=_us(max(at_ns, entry.first_token_ns) - entry.delivered_ns),
+            rss_peak_bytes=result.rss_peak_bytes,
+        )
+        return self._reply(question_id, message.encode(answer)) + self._start_next(now_ns)
+
+    def inference_refused(
+        self, question_id: int, reason: str, detail: str, *, now_ns: int
+    ) -> Sequence[NodeOutput]:
+        """The engine cannot do this job (the prompt does not fit), and is free again."""
+        if not self._is_running(question_id):
+            return [Rejected("refusal of a job that is not running")]
+        self._running = None
+        return self._refuse(question_id, reason, detail, now_ns) + self._start_next(now_ns)
+
+    def _is_running(self, question_id: int) -> bool:
+        return self._running is not None and self._running.question.question_id == question_id
+
+    def _refuse(self, question_id: int, reason: str, detail: str, now_ns: int) -> list[NodeOutput]:
+        refused_us = _us(now_ns - self._entries[question_id].delivered_ns)
+        refusal = Refusal(question_id, reason, detail[:200], refused_us)
+        return self._reply(question_id, message.encode(refusal))
+
+    def _reply(self, question_id: int, payload: bytes) -> list[NodeOutput]:
+        entry = self._entries[question_id]
+        entry.state = _State.REPLYING
+        entry.reply = payload
+        return [StoreAnswer(question_id, payload)]
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, runs, or is on its way to the ground."""
+        return all(entry.state is _State.SETTLED for entry in self._entries.values())
+
+
+def _us(duration_ns: int) -> int:
+    return max(0, duration_ns) // 1000
+
+
+def _clipped(text: str) -> tuple[str, bool]:
+    encoded = text.encode()
+    if len(encoded) <= MAX_TEXT_BYTES:
+        return text, False
+    return encoded[:MAX_TEXT_BYTES].decode(errors="ignore"), True

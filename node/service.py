@@ -1,0 +1,299 @@
+"""The node, live: machine, modem, store and engine put together in one process (and the engine's
+own).
+
+A new plan clock from the modem (another run) gives the node a new machine; engine and store stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from models.fit import Fit, fit
+from models.inspect import ModelInfo, inspect, require_qwen3
+from models.resolve import resolve
+
+from dtn.agent import BundleAgent, Transmit
+from node.machine import (
+    InferenceResult,
+    NodeMachine,
+    StartInference,
+    StoreAnswer,
+    StoreQuestion,
+    StoreSettled,
+)
+from node.store import NodeStore
+from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
+from roundtrip.config import NodeConfig
+from roundtrip.drive import clock
+from roundtrip.drive.actor import Actor
+from roundtrip.drive.realtime import (
+    ModemPort,
+    RealtimeClock,
+    Worker,
+    on_lifeline_cut,
+    origin_of,
+    stop_signals,
+)
+from roundtrip.errors import BadModel, EnvironmentFault
+from roundtrip.message import Health
+from roundtrip.modem import Carrier, Side
+from roundtrip.rng import substream
+from roundtrip.transport import agent_config
+
+REPLY_LIFETIME_S = 86_400
+"""How long an answer waits for the ground, and a settled question is remembered."""
+SAME_CLOCK_NS = 50_000_000
+"""Plan clocks closer than this are the same run."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRunConfig:
+    """How one node process runs."""
+
+    node: NodeConfig
+    endpoint: str
+    """The modem's."""
+    store_path: Path
+    link_limit_s: float | None
+    """How long to wait for the modem's first cue."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The model that was accepted, before the engine has it."""
+
+    info: ModelInfo
+    threads: int
+    path: Path
+
+
+class NodeService:
+    """One node process."""
+
+    def __init__(self, config: NodeRunConfig, report: Callable[[str], None]) -> None:
+        self._config = config
+        self._report = report
+        self._stopped = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._actor: Actor[NodeMachine] | None = None
+        self._origin_ns = 0
+        self._store: NodeStore | None = None
+        self._worker: Worker | None = None
+        self._modem: ModemPort | None = None
+        self._supervisor: Supervisor | None = None
+        self._up: EngineUp | None = None
+        self._model: _Loaded | None = None
+
+    async def run(self, *, lifeline: bool) -> None:
+        """Answer questions until told to stop by a signal or the end of stdin.
+
+        Raises:
+            BadModel: the model is missing, damaged, not a Qwen3, or does not fit.
+            EnvironmentFault: no modem answers, or the store cannot be opened.
+        """
+        self._model = _accept_model(self._config.node)
+        try:
+            with stop_signals(self.stop):
+                if lifeline:
+                    on_lifeline_cut(sys.stdin.fileno(), self.stop)
+                await self._until_stopped(self._set_up())
+                await self._stopped.wait()
+        finally:
+            await self._close()
+        if self._failure is not None:
+            raise EnvironmentFault(
+                "node store", str(self._failure), "free the disk and start the node again"
+            )
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stopped.set()
+
+    async def _until_stopped(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def _set_up(self) -> None:
+        config, model = self._config, self._model
+        assert model is not None
+        self._store = NodeStore(config.store_path, keep_s=REPLY_LIFETIME_S, unix_s=clock.unix_s())
+        self._worker = Worker(self._store_failed)
+        self._supervisor = Supervisor(
+            EngineConfig(str(model.path), config.node.context, model.threads), self._engine_event
+        )
+        self._report(f"node: loading {model.path.name} ({model.info.quantization})")
+        self._up = await self._supervisor.start()
+        if self._up.note:
+            self._report(f"node: {self._up.note}")
+        self._report(f"node: engine ready, {model.threads} threads, waiting for the link")
+        self._modem = ModemPort(
+            config.endpoint, self._frame, self._carrier, lambda: self._elapsed_ns()
+        )
+        await self._modem.wait_for_carrier(config.link_limit_s)
+
+    def _store_failed(self, error: BaseException) -> None:
+        self._failure = error
+        self.stop()
+
+    # -- the link ----------------------------------------------------------------------------------
+
+    def _elapsed_ns(self) -> int | None:
+        return self._actor.clock.now_ns() if self._actor is not None else None
+
+    def _frame(self, frame: bytes) -> None:
+        if self._actor is not None:
+            self._actor.call(self._actor.machine.receive, frame)
+
+    def _carrier(self, cue: Carrier) -> None:
+        origin_ns = origin_of(cue)
+        if self._actor is None or abs(origin_ns - self._origin_ns) > SAME_CLOCK_NS:
+            self._begin(cue, origin_ns)
+        assert self._actor is not None
+        self._actor.call(self._actor.machine.carrier, cue)
+
+    def _begin(self, cue: Carrier, origin_ns: int) -> None:
+        assert self._store is not None
+        new_run = self._actor is not None
+        if self._actor is not None:
+            self._actor.stop()
+        self._origin_ns = origin_ns
+        settings = agent_config(Side.NODE, cue, dtn_epoch_ms=clock.dtn_ms_at(origin_ns))
+        machine = NodeMachine(
+            BundleAgent(settings, rng=substream(clock.monotonic_ns(), "node/ltp")),
+            queue=self._config.node.queue,
+            lifetime_ms=REPLY_LIFETIME_S * 1000,
+            recovered=() if new_run else self._store.recover(),
+        )
+        self._actor = Actor(RealtimeClock(origin_ns), "node", machine, self._perform)
+        if self._up is not None:
+            self._actor.call(machine.engine_up, self._health(self._up))
+
+    def _health(self, up: EngineUp) -> Health:
+        assert self._model is not None
+        return Health(
+            model=self._model.info.name or self._model.path.stem,
+            quantization=self._model.info.quantization,
+            context=up.context,
+            threads=self._model.threads,
+            engine_restarts=up.restarts,
+        )
+
+    # -- what the machine puts out -----------------------------------------------------------------
+
+    def _perform(self, output: Any) -> None:
+        assert self._actor is not None
+        actor, machine = self._actor, self._actor.machine
+        match output:
+            case Transmit(frame=frame):
+                assert self._modem is not None
+                self._modem.send(frame)
+            case StartInference(job=job):
+                assert self._supervisor is not None
+                self._supervisor.infer(job.question)
+            case StoreQuestion(question_id=question_id):
+                self._store_then(output, lambda: actor.call(machine.question_stored, question_id))
+            case StoreAnswer(question_id=question_id):
+                self._store_then(output, lambda: actor.call(machine.answer_stored, question_id))
+            case StoreSettled():
+                self._store_then(output, lambda: None)
+            case _:
+                pass
+
+    def _store_then(
+        self, output: StoreQuestion | StoreAnswer | StoreSettled, done: Callable[[], None]
+    ) -> None:
+        store, worker, actor = self._store, self._worker, self._actor
+        assert store is not None
+        assert worker is not None
+        worker.submit(lambda: store.apply(output), lambda: done() if actor is self._actor else None)
+
+    # -- what the engine says ----------------------------------------------------------------------
+
+    def _engine_event(self, event: EngineEvent) -> None:
+        match event:
+            case EngineUp():
+                self._up = event
+                if self._actor is not None:
+                    self._actor.call(self._actor.machine.engine_up, self._health(event))
+            case EngineDown(reason=reason, final=final):
+                self._up = None
+                self._report(f"node: the engine died: {reason}" + (", for good" if final else ""))
+                if self._actor is not None:
+                    self._actor.call(self._actor.machine.engine_down, reason, final=final)
+            case dict():
+                if self._actor is not None:
+                    self._job_event(self._actor, event)
+
+    def _job_event(self, actor: Actor[NodeMachine], event: dict[str, Any]) -> None:
+        machine, job = actor.machine, event["id"]
+        at_ns = event.get("at_ns", 0) - self._origin_ns
+        match event["event"]:
+            case "started":
+                actor.call(machine.inference_started, job, at_ns)
+            case "first_token":
+                actor.call(machine.first_token, job, at_ns)
+            case "refused":
+                actor.call(machine.inference_refused, job, event["reason"], event["detail"])
+            case "done":
+                result = InferenceResult(
+                    event["text"],
+                    event["finish_reason"],
+                    event["prompt_tokens"],
+                    event["output_tokens"],
+                    event["rss_peak_bytes"] + _own_rss_peak_bytes(),
+                )
+                actor.call(machine.inference_done, job, result, at_ns)
+
+    async def _close(self) -> None:
+        if self._actor is not None:
+            self._actor.stop()
+        if self._modem is not None:
+            self._modem.close()
+        if self._supervisor is not None:
+            await self._supervisor.close()
+        if self._worker is not None:
+            self._worker.close()
+        if self._store is not None:
+            self._store.close()
+
+
+def _accept_model(config: NodeConfig) -> _Loaded:
+    path = resolve(config.model)
+    info = inspect(path)
+    require_qwen3(info)
+    if config.memory_mb:
+        _must_fit(fit(info, config.context), path, config.memory_mb)
+    threads = config.threads or psutil.cpu_count(logical=False) or 1
+    return _Loaded(info, threads, path)
+
+
+def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:
+    if needed.total_bytes > memory_mb * 1_000_000:
+        raise BadModel(
+            str(path),
+            "node.memory_mb",
+            f"at least {needed.total_bytes / 1e6:.0f} MB "
+            f"(weights {needed.weights_bytes / 1e6:.0f}, "
+            f"KV cache {needed.kv_bytes / 1e6:.0f}, compute {needed.compute_bytes / 1e6:.0f})",
+            f"{memory_mb} MB; take a smaller model, quantization or context",
+        )
+
+
+def _own_rss_peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

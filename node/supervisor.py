@@ -1,0 +1,202 @@
+"""Starts the engine's process, watches it, and starts it again when it dies.
+
+A crash during the very first self-test is taken for a llama.cpp build whose AMX code is broken: the
+engine is started again without the repacked buffers, and the supervisor says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+from node.engine_wire import LENGTH_BYTES, MAX_BYTES, infer, pack
+from roundtrip.errors import BadModel, EnvironmentFault
+from roundtrip.message import Question
+
+MAX_FAILED_STARTS = 5
+FIRST_BACKOFF_S = 0.1
+START_LIMIT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What the engine is to load."""
+
+    path: str
+    context: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUp:
+    """The engine is ready."""
+
+    context: int
+    restarts: int
+    note: str
+    """What the operator should know of how it runs; empty when nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDown:
+    """The engine died."""
+
+    reason: str
+    final: bool
+    """It will not be started again."""
+
+
+EngineEvent = EngineUp | EngineDown | dict[str, Any]
+"""A dict is an event of `engine_wire`."""
+
+
+class Supervisor:
+    """Keeps one engine process running.
+
+    Args:
+        config: what to load.
+        on_event: told of everything the engine does.
+    """
+
+    def __init__(self, config: EngineConfig, on_event: Callable[[EngineEvent], None]) -> None:
+        self._config = config
+        self._on_event = on_event
+        self._process: asyncio.subprocess.Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._extra_bufts = True
+        self._restarts = 0
+        self._note = ""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the engine's process, while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> EngineUp:
+        """Start the engine for the first time.
+
+        Raises:
+            BadModel: the model cannot be loaded.
+            EnvironmentFault: the engine does not come up.
+        """
+        try:
+            up = await self._spawn()
+        except _Died as death:
+            if death.signal_number is None:
+                raise EnvironmentFault(
+                    "engine", death.reason, "see the messages above; is llama-cpp-python whole?"
+                ) from None
+            self._extra_bufts = False
+            self._note = (
+                f"the engine died by {death.reason} in its self-test; it runs without llama.cpp's "
+                "repacked weight buffers now (slower). Reinstall with `make install`."
+            )
+            try:
+                up = await self._spawn()
+            except _Died as again:
+                raise EnvironmentFault(
+                    "engine", again.reason, "reinstall llama-cpp-python with `make install`"
+                ) from None
+        self._watch = asyncio.ensure_future(self._keep_running())
+        return up
+
+    def infer(self, question: Question) -> None:
+        """Have the engine answer; it must be up and free."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(pack(infer(question)))
+
+    async def _spawn(self) -> EngineUp:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "node.engine_child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self._process.stdin is not None
+        load = {
+            "path": self._config.path,
+            "context": self._config.context,
+            "threads": self._config.threads,
+            "use_extra_bufts": self._extra_bufts,
+        }
+        self._process.stdin.write(pack(load))
+        try:
+            event = await asyncio.wait_for(self._next_event(), START_LIMIT_S)
+        except TimeoutError:
+            await self._kill()
+            raise _Died(None, f"silent for {START_LIMIT_S:g} s at start") from None
+        if event["event"] == "bad_model":
+            await self._kill()
+            raise BadModel(self._config.path, event["key"], event["expected"], event["found"])
+        return EngineUp(event["context"], self._restarts, self._note)
+
+    async def _next_event(self) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        stream = self._process.stdout
+        try:
+            head = await stream.readexactly(LENGTH_BYTES)
+            size = int.from_bytes(head, "big")
+            if size > MAX_BYTES:
+                raise _Died(None, "wrote something that is no event")
+            event: dict[str, Any] = cbor2.loads(await stream.readexactly(size))
+        except asyncio.IncompleteReadError:
+            code = await self._process.wait()
+            raise _Died(-code if code < 0 else None, _how(code)) from None
+        return event
+
+    async def _keep_running(self) -> None:
+        failed_starts = 0
+        while True:
+            try:
+                while True:
+                    event = await self._next_event()
+                    failed_starts = 0
+                    self._on_event(event)
+            except _Died as death:
+                reason = death.reason
+            self._on_event(EngineDown(reason, final=False))
+            while True:
+                try:
+                    self._restarts += 1
+                    self._on_event(await self._spawn())
+                    break
+                except (_Died, BadModel) as error:
+                    failed_starts += 1
+                    reason = str(error)
+                if failed_starts >= MAX_FAILED_STARTS:
+                    self._on_event(EngineDown(reason, final=True))
+                    return
+                await asyncio.sleep(FIRST_BACKOFF_S * 2**failed_starts)
+
+    async def _kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def close(self) -> None:
+        """End the engine's process."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._kill()
+
+
+class _Died(Exception):
+    def __init__(self, signal_number: int | None, reason: str) -> None:
+        self.signal_number = signal_number
+        self.reason = reason
+        super().__init__(reason)
+
+
+def _how(code: int) -> str:
+
+    if code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"

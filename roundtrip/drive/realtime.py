@@ -1,0 +1,266 @@
+"""Real time: asyncio's loop as the clock, ZeroMQ sockets as the link. The only place that waits for
+the world.
+
+The sockets are driven by their file descriptor, which is edge-triggered: every wake-up, and every
+send, drains what has arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import cbor2
+import zmq
+
+from roundtrip.drive import clock
+from roundtrip.errors import BadMessage, EnvironmentFault
+from roundtrip.modem import CARRIER, FRAME, HELLO, Carrier, decode_carrier
+
+HELLO_INTERVAL_S = 0.2
+SEND_QUEUE_MESSAGES = 10_000
+"""Frames that ZeroMQ may hold towards one peer; beyond it they are dropped, as a dead modem
+would."""
+
+
+class RealtimeClock:
+    """The plan's clock over CLOCK_MONOTONIC, waking through the running asyncio loop.
+
+    Args:
+        origin_ns: CLOCK_MONOTONIC at the plan's zero.
+    """
+
+    def __init__(self, origin_ns: int) -> None:
+        self.origin_ns = origin_ns
+        self._loop = asyncio.get_running_loop()
+
+    def now_ns(self) -> int:
+        """ns since the plan's zero."""
+        return clock.monotonic_ns() - self.origin_ns
+
+    def call_at(self, at_ns: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call back at `at_ns` of the plan's clock, up to a millisecond late."""
+        wait_s = max(0, at_ns - self.now_ns()) / 1e9
+        return self._loop.call_at(self._loop.time() + wait_s, callback)
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        """Call back from the loop's thread; safe to use from another."""
+        self._loop.call_soon_threadsafe(callback)
+
+
+class Socket:
+    """A ZeroMQ socket on the running loop.
+
+    Args:
+        kind: zmq.DEALER or zmq.ROUTER.
+        on_message: called with the parts of each message; the first part is the peer on a ROUTER.
+    """
+
+    def __init__(self, kind: int, on_message: Callable[[list[bytes]], None]) -> None:
+        self._socket = zmq.Context.instance().socket(kind)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, SEND_QUEUE_MESSAGES)
+        self._socket.setsockopt(zmq.RCVHWM, SEND_QUEUE_MESSAGES)
+        if kind == zmq.DEALER:
+            self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        if kind == zmq.ROUTER:
+            self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._on_message = on_message
+        self._loop = asyncio.get_running_loop()
+        self._fd = self._socket.getsockopt(zmq.FD)
+        self._loop.add_reader(self._fd, self._drain)
+        self.frames_not_sent = 0
+
+    def bind(self, endpoint: str) -> str:
+        """Listen at `endpoint` ("tcp://127.0.0.1:*" takes a free port).
+
+        Returns:
+            The endpoint that was really bound.
+
+        Raises:
+            EnvironmentFault: it is taken, or not ours to take.
+        """
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise EnvironmentFault(
+                f"bind {endpoint}", str(error), "free the port or give another endpoint"
+            ) from None
+        bound: bytes = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        return bound.rstrip(b"\0").decode()
+
+    def connect(self, endpoint: str) -> None:
+        """Reach for `endpoint`, now and whenever the connection breaks.
+
+        Raises:
+            EnvironmentFault: not an endpoint.
+        """
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            raise EnvironmentFault(
+                f"connect {endpoint}", str(error), "give an endpoint such as tcp://127.0.0.1:5560"
+            ) from None
+
+    def send(self, parts: list[bytes]) -> None:
+        """Send one message; dropped where there is no peer or its queue is full."""
+        try:
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            self.frames_not_sent += 1
+        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        while not self._socket.closed:
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._on_message(parts)
+
+    def close(self) -> None:
+        """Close at once; what has not been sent is dropped."""
+        if not self._socket.closed:
+            self._loop.remove_reader(self._fd)
+            self._socket.close()
+
+
+class ModemPort:
+    """The user's end of a modem: says hello until answered, then passes frames and cues.
+
+    Args:
+        endpoint: the relay's endpoint for this side.
+        on_frame: a frame came off the link.
+        on_carrier: a cue came from the modem.
+        elapsed_ns: the user's plan clock, once it has one (a restarted relay takes it up again).
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        on_frame: Callable[[bytes], None],
+        on_carrier: Callable[[Carrier], None],
+        elapsed_ns: Callable[[], int | None],
+    ) -> None:
+        self.endpoint = endpoint
+        self._on_frame = on_frame
+        self._on_carrier = on_carrier
+        self._elapsed_ns = elapsed_ns
+        self._socket = Socket(zmq.DEALER, self._receive)
+        self._socket.connect(endpoint)
+        self._heard = asyncio.Event()
+        self._hello = asyncio.ensure_future(self._say_hello())
+        self.malformed = 0
+
+    async def wait_for_carrier(self, limit_s: float | None) -> None:
+        """Wait for the modem's first cue.
+
+        Raises:
+            EnvironmentFault: none came within `limit_s`.
+        """
+        try:
+            await asyncio.wait_for(self._heard.wait(), limit_s)
+        except TimeoutError:
+            raise EnvironmentFault(
+                f"link {self.endpoint}",
+                f"no modem answered within {limit_s:g} s",
+                "start `groundloop link` there and a peer on its other side",
+            ) from None
+
+    def send(self, frame: bytes) -> None:
+        """Hand a frame to the modem."""
+        self._socket.send([FRAME, frame])
+
+    async def _say_hello(self) -> None:
+        while True:
+            self._socket.send([HELLO, cbor2.dumps(self._elapsed_ns())])
+            await asyncio.sleep(HELLO_INTERVAL_S)
+
+    def _receive(self, parts: list[bytes]) -> None:
+        if len(parts) == 2 and parts[0] == FRAME:
+            self._on_frame(parts[1])
+        elif len(parts) == 2 and parts[0] == CARRIER:
+            try:
+                cue = decode_carrier(parts[1])
+            except BadMessage:
+                self.malformed += 1
+                return
+            self._on_carrier(cue)
+            self._heard.set()
+        else:
+            self.malformed += 1
+
+    def close(self) -> None:
+        """Leave the modem."""
+        self._hello.cancel()
+        self._socket.close()
+
+
+def origin_of(cue: Carrier) -> int:
+    """CLOCK_MONOTONIC at the plan's zero, by a modem's cue.
+
+    Exact where the modem runs on this host; elsewhere late by the time the cue took to arrive.
+    """
+    if cue.host and cue.host == clock.host_id():
+        return cue.origin_ns
+    return clock.monotonic_ns() - cue.elapsed_ns
+
+
+@contextmanager
+def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM call `stop` instead of raising."""
+    loop = asyncio.get_running_loop()
+    caught = (signal.SIGINT, signal.SIGTERM)
+    for number in caught:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)
+
+
+def on_lifeline_cut(fd: int, stop: Callable[[], None]) -> None:
+    """Call `stop` when the other end of pipe `fd` closes: the parent is gone or wants us to go."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(fd, 4096):
+            loop.remove_reader(fd)
+            stop()
+
+    loop.add_reader(fd, read)
+
+
+class Worker:
+    """One thread for work that blocks, such as a disk; results come back on the loop, in order.
+
+    Args:
+        on_error: called on the loop when a piece of work raises.
+    """
+
+    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._loop = asyncio.get_running_loop()
+        self._on_error = on_error
+
+    def submit(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        """Run `work` on the thread, then `done` on the loop."""
+
+        def finished(future: Future[None]) -> None:
+            error = future.exception()
+            call = done if error is None else partial(self._on_error, error)
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call)
+
+        self._pool.submit(work).add_done_callback(finished)
+
+    def close(self) -> None:
+        """Finish what was submitted."""
+        self._pool.shutdown(wait=True)

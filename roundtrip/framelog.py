@@ -1,0 +1,93 @@
+"""The link's log: what became of every frame, one JSON object a line in `frames.jsonl`.
+
+The link writes it; the ground reads it to split transit between uplink and downlink exactly.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from roundtrip.errors import BadInput
+
+HEAD_BYTES = 32
+"""How much of each frame the log keeps: enough for an LTP header and a data segment's extent."""
+
+
+class Fate(enum.Enum):
+    """What became of a frame."""
+
+    DELIVERED = "delivered"
+    LOST = "lost"
+    """The loss process took it."""
+    NO_CONTACT = "no_contact"
+    """Handed in while there was no contact, or a planned outage."""
+    NO_CARRIER = "no_carrier"
+    """Handed in during a cued outage."""
+    SILENT_OUTAGE = "silent_outage"
+    CUT_OFF = "cut_off"
+    """Contact or carrier ended before its last bit was out."""
+    QUEUE_FULL = "queue_full"
+    TOO_LONG = "too_long"
+    """Longer than the MTU."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFate:
+    """One line of the link's log. Times are ns on the plan's clock."""
+
+    direction: str
+    """`uplink` or `downlink`."""
+    index: int
+    """Counts the frames of one direction, from 0."""
+    size_bytes: int
+    handed_ns: int
+    """When the modem got it."""
+    tx_start_ns: int | None
+    tx_end_ns: int | None
+    arrives_ns: int | None
+    """When its last bit reaches the other end; None where it never does."""
+    fate: Fate
+    head: bytes
+    """Its first HEAD_BYTES."""
+
+
+def to_line(fate: FrameFate) -> str:
+    """The log line, without its newline."""
+    return json.dumps(
+        {
+            "direction": fate.direction,
+            "index": fate.index,
+            "size_bytes": fate.size_bytes,
+            "handed_ns": fate.handed_ns,
+            "tx_start_ns": fate.tx_start_ns,
+            "tx_end_ns": fate.tx_end_ns,
+            "arrives_ns": fate.arrives_ns,
+            "fate": fate.fate.value,
+            "head": fate.head.hex(),
+        }
+    )
+
+
+def read_log(path: Path) -> Iterator[FrameFate]:
+    """The fates in a log file, in its order.
+
+    Raises:
+        BadInput: a line is no frame's fate. A last line that was cut off is left out.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith("\n"):
+                return
+            try:
+                fields = json.loads(line)
+                fields["fate"] = Fate(fields["fate"])
+                fields["head"] = bytes.fromhex(fields["head"])
+                yield FrameFate(**fields)
+            except (ValueError, KeyError, TypeError) as error:
+                raise BadInput(
+                    str(path), f"line {number}", "the fate of a frame", str(error)
+                ) from None

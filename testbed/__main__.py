@@ -1,0 +1,5 @@
+"""`python -m testbed` is `groundloop`."""
+
+from testbed.cli import main
+
+main()

@@ -1,0 +1,154 @@
+"""A live run on one machine: link and node as child processes, the ground station in this one.
+
+The children hang on a pipe to this process: when it ends, however it ends, so do they.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import tomli_w
+from rich.console import Console
+
+from ground.__main__ import ask
+from ground.station import Asked
+from roundtrip.config import Scenario
+from roundtrip.errors import ChildFailed
+
+LOOPBACK = "tcp://127.0.0.1:*"
+STOP_LIMIT_S = 10.0
+
+
+class Child:
+    """One child process, ended by closing its stdin."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, console: Console) -> None:
+        self.name = name
+        self.process = process
+        self._console = console
+        self._last = ""
+        self._stopping = False
+        self._errors = asyncio.ensure_future(self._pass_on())
+
+    async def _pass_on(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self._last = line.decode(errors="replace").rstrip()
+            if not self._last.startswith("error: "):
+                self._console.print(f"[dim]{self._last}[/dim]", highlight=False, soft_wrap=True)
+
+    async def failure(self) -> ChildFailed:
+        """Wait until it ends by itself; what to say of it."""
+        code = await self.process.wait()
+        await self._errors
+        what = self._last.removeprefix("error: ") or f"ended with {code}"
+        return ChildFailed(self.name, what, code if code > 0 else 1)
+
+    async def stop(self) -> None:
+        """End it, and wait until it has ended."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_LIMIT_S)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+        await self._errors
+
+
+async def run_live(scenario: Scenario, seed: int, folder: Path, console: Console) -> Asked:
+    """Run a scenario live; its folder holds the link's log afterwards.
+
+    Raises:
+        ChildFailed: link or node ended before the run began.
+        EnvironmentFault: as `Station.run`.
+    """
+    as_run = folder / "scenario.toml"
+    write_scenario(scenario.model_copy(update={"seed": seed}), as_run)
+    children: list[Child] = []
+    try:
+        link_args = ["--ground", LOOPBACK, "--node", LOOPBACK]
+        if scenario.link.frame_log:
+            link_args += ["--frames", str(folder / "frames.jsonl")]
+        link = await _start("link", ["link_sim", str(as_run), *link_args], console, children)
+        endpoints = await _endpoints(link)
+        node_args = ["--scenario", str(as_run), "--link", endpoints["node"]]
+        node_args += ["--store", str(folder / "node.sqlite")]
+        node = await _start("node", ["node", *node_args], console, children)
+        return await _ask_while_alive(
+            scenario, seed, endpoints["ground"], folder, console, [link, node]
+        )
+    finally:
+        for child in reversed(children):
+            await child.stop()
+
+
+async def _start(name: str, arguments: list[str], console: Console, children: list[Child]) -> Child:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *arguments,
+        "--lifeline",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    child = Child(name, process, console)
+    children.append(child)
+    return child
+
+
+async def _endpoints(link: Child) -> dict[str, str]:
+    assert link.process.stdout is not None
+    line = await link.process.stdout.readline()
+    if not line:
+        raise await link.failure()
+    endpoints: dict[str, str] = json.loads(line)
+    return endpoints
+
+
+async def _ask_while_alive(
+    scenario: Scenario,
+    seed: int,
+    endpoint: str,
+    folder: Path,
+    console: Console,
+    children: list[Child],
+) -> Asked:
+    failed: list[ChildFailed] = []
+
+    async def watch(child: Child, fail: Callable[[str], None]) -> None:
+        failed.append(await child.failure())
+        fail(f"{child.name} ended: {failed[-1]}")
+
+    watchers: list[asyncio.Future[None]] = []
+
+    def begin(fail: Callable[[str], None]) -> None:
+        watchers.extend(asyncio.ensure_future(watch(child, fail)) for child in children)
+
+    try:
+        asked = await ask(
+            scenario, seed, endpoint, folder, console, link_limit_s=None, on_ready=begin
+        )
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+    if failed and not asked.records:
+        raise failed[0]
+    if failed:
+        console.print(f"[red]{failed[0]}[/red]", highlight=False)
+    return asked
+
+
+def write_scenario(scenario: Scenario, path: Path) -> None:
+    """The scenario as TOML, with nothing left to look up."""
+    table = scenario.model_dump(exclude_none=True, mode="json")
+    path.write_text(tomli_w.dumps(table), encoding="utf-8")

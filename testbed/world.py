@@ -1,0 +1,208 @@
+"""Ground, link and node on one event heap: a run in virtual time.
+
+The machines are the ones that run live; the engine is replaced by measured service times, and disks
+by a delay.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from dtn.agent import BundleAgent, Transmit
+from ground import machine as ground
+from ground.machine import GroundMachine
+from ground.record import LoopRecord
+from ground.results import Run
+from ground.split import split_by_log
+from ground.workload import asking_of, planned_questions
+from link_sim.link import Cue, Deliver, Link
+from node import machine as node
+from node.machine import NodeMachine
+from node.scheduler import Job
+from node.service_time import Profile, ServiceTime
+from roundtrip.config import Scenario
+from roundtrip.drive.actor import Actor
+from roundtrip.drive.virtual import VirtualClock
+from roundtrip.framelog import FrameFate
+from roundtrip.message import Health
+from roundtrip.modem import Side
+from roundtrip.rng import substream
+from roundtrip.trace import Trace
+from roundtrip.transport import agent_config
+from roundtrip.units import ns_to_s
+
+DTN_EPOCH_MS = 820_540_800_000
+"""2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
+REPLY_LIFETIME_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class _Collected:
+    records: list[LoopRecord] = field(default_factory=list)
+    fates: list[FrameFate] = field(default_factory=list)
+    health: Health | None = None
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+class World:
+    """One virtual run.
+
+    Args:
+        scenario: what happens.
+        seed: of every random stream.
+        profile: the engine's service times.
+        trace: told of every output of every machine.
+    """
+
+    def __init__(
+        self, scenario: Scenario, seed: int, profile: Profile, trace: Trace | None = None
+    ) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        self._clock = VirtualClock()
+        self._service = ServiceTime(profile, substream(seed, "node/service"))
+        self._out = _Collected()
+        link = Link(scenario, seed)
+        self._link = Actor(self._clock, "link", link, self._from_link, trace)
+        ground_cue = link.cue(Side.GROUND, now_ns=0).carrier
+        node_cue = link.cue(Side.NODE, now_ns=0).carrier
+        workload = scenario.workload
+        self._ground = Actor(
+            self._clock,
+            "ground",
+            GroundMachine(
+                BundleAgent(
+                    agent_config(Side.GROUND, ground_cue, dtn_epoch_ms=DTN_EPOCH_MS),
+                    rng=substream(seed, "ground/ltp"),
+                ),
+                planned_questions(workload, seed),
+                asking=asking_of(workload, run_id=seed, seed=seed),
+                budget=scenario.budget.budget(),
+                plan=scenario.plan(),
+            ),
+            self._from_ground,
+            trace,
+        )
+        self._node = Actor(
+            self._clock,
+            "node",
+            NodeMachine(
+                BundleAgent(
+                    agent_config(Side.NODE, node_cue, dtn_epoch_ms=DTN_EPOCH_MS),
+                    rng=substream(seed, "node/ltp"),
+                ),
+                queue=scenario.node.queue,
+                lifetime_ms=REPLY_LIFETIME_MS,
+            ),
+            self._from_node,
+            trace,
+        )
+
+    def run(self) -> Run:
+        """Run until every question has its outcome."""
+        profile = self._service.profile
+        health = Health(
+            profile.model, profile.quantization, self._scenario.node.context, profile.threads, 0
+        )
+        self._link.call(self._link.machine.start)
+        self._node.call(self._node.machine.engine_up, health)
+        workload = self._scenario.workload
+        limit_ns = self._scenario.budget.budget().expire_ns + 1
+        limit_ns += planned_questions(workload, self._seed)[-1].intended_ns
+        self._clock.run(lambda: self._ground.machine.finished, limit_ns=limit_ns)
+        if not self._ground.machine.finished:
+            self._ground.call(self._ground.machine.stop, "unfinished")
+        records = sorted(self._out.records, key=lambda record: record.planned.index)
+        return Run(
+            self._scenario,
+            self._seed,
+            "virtual",
+            split_by_log(records, self._out.fates),
+            self._out.health,
+            self._out.fates,
+            0,
+            ns_to_s(self._clock.now_ns()),
+            False,
+            dict(sorted(self._out.rejected.items())),
+        )
+
+    def _from_link(self, output: Any) -> None:
+        match output:
+            case Deliver(side=Side.NODE, frame=frame):
+                self._node.call(self._node.machine.receive, frame)
+            case Deliver(side=Side.GROUND, frame=frame):
+                self._ground.call(self._ground.machine.receive, frame)
+            case Cue(side=Side.NODE, carrier=carrier):
+                self._node.call(self._node.machine.carrier, carrier)
+            case Cue(side=Side.GROUND, carrier=carrier):
+                self._ground.call(self._ground.machine.carrier, carrier)
+            case FrameFate():
+                self._out.fates.append(output)
+
+    def _from_ground(self, output: Any) -> None:
+        machine = self._ground.machine
+        match output:
+            case Transmit(frame=frame):
+                self._link.call(self._link.machine.send, Side.GROUND, frame)
+            case ground.StoreQuestion(question_id=question_id):
+                self._after(
+                    self._service.store_ns,
+                    lambda: self._ground.call(machine.question_stored, question_id),
+                )
+            case ground.StoreOutcome(question_id=question_id):
+                self._after(
+                    self._service.store_ns,
+                    lambda: self._ground.call(machine.outcome_stored, question_id),
+                )
+            case ground.Settled(record=record):
+                self._out.records.append(record)
+            case ground.NodeHealth(health=health):
+                self._out.health = health
+            case ground.Rejected(reason=reason):
+                self._out.rejected[reason] += 1
+            case _:
+                pass
+
+    def _from_node(self, output: Any) -> None:
+        machine = self._node.machine
+        match output:
+            case Transmit(frame=frame):
+                self._link.call(self._link.machine.send, Side.NODE, frame)
+            case node.StoreQuestion(question_id=question_id):
+                self._after(
+                    self._service.store_ns,
+                    lambda: self._node.call(machine.question_stored, question_id),
+                )
+            case node.StoreAnswer(question_id=question_id):
+                self._after(
+                    self._service.store_ns,
+                    lambda: self._node.call(machine.answer_stored, question_id),
+                )
+            case node.StartInference(job=job):
+                self._infer(job)
+            case _:
+                pass
+
+    def _infer(self, job: Job) -> None:
+        machine = self._node.machine
+        question_id = job.question.question_id
+        inference = self._service.infer(job.question)
+        started_ns = self._clock.now_ns() + inference.start_ns
+        first_ns = started_ns + inference.prefill_ns
+        done_ns = first_ns + inference.decode_ns
+        self._clock.call_at(
+            started_ns,
+            lambda: self._node.call(machine.inference_started, question_id, started_ns),
+        )
+        self._clock.call_at(
+            first_ns, lambda: self._node.call(machine.first_token, question_id, first_ns)
+        )
+        self._clock.call_at(
+            done_ns,
+            lambda: self._node.call(machine.inference_done, question_id, inference.result, done_ns),
+        )
+
+    def _after(self, delay_ns: int, callback: Any) -> None:
+        self._clock.call_at(self._clock.now_ns() + delay_ns, callback)

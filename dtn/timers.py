@@ -72,7 +72,9 @@ class TimerTable(Generic[Key]):
         for key, timer in self._timers.items():
             if timer.suspended:
                 timer.suspended = False
-                timer.due_ns += max(0, now_ns - timer.answer_ns)
+                delay_ns = max(0, now_ns - timer.answer_ns)
+                timer.due_ns += delay_ns
+                timer.answer_ns += delay_ns  # the answer comes now: matters if suspended again
                 self._push(key, timer)
 
     def expired(self, *, now_ns: int) -> list[Key]:

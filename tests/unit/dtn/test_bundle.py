@@ -32,7 +32,7 @@ from dtn.bundle import (
     make_bundle,
     without_unknown,
 )
-from dtn.crc import CRC_16, CRC_32C, CRC_NONE, crc_16_x25
+from dtn.crc import CRC_16, CRC_32C, CRC_NONE, crc, crc_16_x25
 from dtn.errors import BundleError
 
 VECTORS = Path(__file__).parents[2] / "data" / "rfc9173_vectors.hex"
@@ -171,8 +171,6 @@ def test_indefinite_inner_arrays_are_read() -> None:
 
 
 def test_a_crc_covers_the_break_of_an_indefinite_block() -> None:
-    from dtn.crc import crc
-
     body = b"\x9f\x01\x01\x00\x02\x45hello\x44"
     field = crc(CRC_32C, body + bytes(4) + b"\xff")
     assert decode(wire(body + field + b"\xff")).payload == b"hello"

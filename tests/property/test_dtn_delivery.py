@@ -63,7 +63,7 @@ LINKS = {
     accept_ms=st.integers(0, 150),
     **LINKS,
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_blocks_arrive_once_and_whole(
     sizes: list[int],
     accept_ms: int,
@@ -124,33 +124,56 @@ def test_blocks_arrive_once_and_whole(
 
 
 class Pair:
-    """Two agents, a link, and outages; every bundle received is accepted after a while."""
+    """Two agents, a link, outages and crashes; every bundle received is on disk after a while."""
 
-    def __init__(self, link: Link, outages: list[tuple[int, int, bool]], seed: int) -> None:
+    def __init__(
+        self,
+        link: Link,
+        outages: list[tuple[int, int, bool]],
+        seed: int,
+        crashes: list[tuple[int, int]] | None = None,
+    ) -> None:
         self.link = link
+        self.seed = seed
+        self.lives = [0, 0]
+        self.up = True
+        self.crashes = sorted((at_ms * MS, n) for at_ms, n in crashes or [])
+        self.disk: list[dict[BundleId, bytes]] = [{}, {}]
+        """Bundles received, by identity: their payloads."""
+        self.unsent: list[dict[BundleId, bytes]] = [{}, {}]
+        """Bundles of ours not yet acknowledged, encoded."""
         self.now_ns = 0
         self.events: list[tuple[int, int, bool, bool]] = []
         """(time, order, link up, told)"""
         self.silent = False
         self.outputs: list[tuple[int, AgentOutput]] = []
-        self.accepts: list[tuple[int, int, BundleId]] = []
+        self.accepts: list[tuple[int, int, BundleId, bytes]] = []
         start = 0
         for gap_ms, length_ms, told in outages:
             start += gap_ms * MS
             heappush(self.events, (start, len(self.events), False, told))
             start += length_ms * MS
             heappush(self.events, (start, len(self.events), True, told))
-        self.agents = [
-            BundleAgent(
-                AgentConfig(
-                    f"ipn:{n}.1", f"ipn:{3 - n}.1", LtpConfig(n, 3 - n, mtu_bytes=150), 10**12
-                ),
-                rng=random.Random(seed + n),
-            )
-            for n in (1, 2)
-        ]
+        self.agents = [self._born(0), self._born(1)]
         for n in (0, 1):
             self.take(n, self._cue(n, up=True))
+
+    def _born(self, n: int) -> BundleAgent:
+        ltp = LtpConfig(n + 1, 2 - n, mtu_bytes=150)
+        self.lives[n] += 1
+        return BundleAgent(
+            AgentConfig(f"ipn:{n + 1}.1", f"ipn:{2 - n}.1", ltp, 10**12),
+            rng=random.Random(f"{self.seed}/{n}/{self.lives[n]}"),
+        )
+
+    def _crash(self, n: int) -> None:
+        """Lose all but the disk, and start again from it."""
+        self.accepts = sorted(entry for entry in self.accepts if entry[1] != n)
+        self.agents[n] = self._born(n)
+        self.agents[n].remember(self.disk[n])
+        for data in self.unsent[n].values():
+            self.agents[n].send_encoded(data, now_ns=self.now_ns)
+        self.take(n, self._cue(n, up=self.up))
 
     def _cue(self, n: int, *, up: bool) -> list[AgentOutput]:
         return self.agents[n].carrier(
@@ -165,12 +188,16 @@ class Pair:
                 continue
             self.outputs.append((n, output))
             if isinstance(output, BundleReceived):
-                heappush(self.accepts, (self.now_ns + 20 * MS, n, output.bundle.id))
+                bundle = output.bundle
+                heappush(self.accepts, (self.now_ns + 20 * MS, n, bundle.id, bundle.payload))
+            elif isinstance(output, Acknowledged):
+                assert output.bundle_id in self.disk[1 - n]
+                del self.unsent[n][output.bundle_id]
 
     def step(self) -> bool:
         """Go to the next thing that happens; False when only lifetimes are left to wait for."""
         times = [d[0] for d in (a.deadline for a in self.agents) if d and d[1] != "lifetime"]
-        for heap in (self.link.heap, self.accepts, self.events):
+        for heap in (self.link.heap, self.accepts, self.events, self.crashes):
             times += [heap[0][0]] if heap else []
         if not times:
             return False
@@ -178,10 +205,15 @@ class Pair:
         while self.events and self.events[0][0] <= self.now_ns:
             _, _, up, told = heappop(self.events)
             self.silent = not up
+            self.up = up or not told
             for n in (0, 1) if told else ():
                 self.take(n, self._cue(n, up=up))
+        while self.crashes and self.crashes[0][0] <= self.now_ns:
+            self._crash(self.crashes.pop(0)[1])
         while self.accepts and self.accepts[0][0] <= self.now_ns:
-            _, n, bundle_id = heappop(self.accepts)
+            _, n, bundle_id, payload = heappop(self.accepts)
+            assert bundle_id not in self.disk[n], "delivered twice"
+            self.disk[n][bundle_id] = payload
             self.take(n, self.agents[n].accept(bundle_id, now_ns=self.now_ns))
         while self.link.heap and self.link.heap[0][0] <= self.now_ns:
             _, _, n, frame = heappop(self.link.heap)
@@ -198,17 +230,23 @@ OUTAGES = st.lists(
 
 
 def run_pair(
-    sizes: list[int], outages: list[tuple[int, int, bool]], link: Link, seed: int
-) -> tuple[list[tuple[int, BundleId | None, bytes]], Pair]:
+    sizes: list[int],
+    outages: list[tuple[int, int, bool]],
+    link: Link,
+    seed: int,
+    crashes: list[tuple[int, int]] | None = None,
+) -> tuple[list[tuple[int, BundleId, bytes]], Pair]:
     """Send from both ends, and run until all is quiet."""
-    pair = Pair(link, outages, seed)
-    sent: list[tuple[int, BundleId | None, bytes]] = []
+    pair = Pair(link, outages, seed, crashes)
+    sent: list[tuple[int, BundleId, bytes]] = []
     for index, size in enumerate(sizes):
         payload = random.Random(index).randbytes(size)
         n = index % 2
         bundle_id, outputs = pair.agents[n].send(
             payload, lifetime_ms=10**7, priority=index % 3, now_ns=0
         )
+        assert bundle_id is not None
+        pair.unsent[n][bundle_id] = pair.agents[n].encoded(bundle_id)
         pair.take(n, outputs)
         sent.append((n, bundle_id, payload))
     for _ in range(60_000):
@@ -218,7 +256,7 @@ def run_pair(
 
 
 @given(sizes=st.lists(st.integers(0, 2_000), min_size=1, max_size=8), outages=OUTAGES, **LINKS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_bundles_arrive_once_and_whole(
     sizes: list[int],
     outages: list[tuple[int, int, bool]],
@@ -239,6 +277,31 @@ def test_bundles_arrive_once_and_whole(
     assert counts.count(BundleReceived) == counts.count(Acknowledged) == len(sent)
     assert Expired not in counts
     assert [agent.queued_bundles for agent in pair.agents] == [0, 0]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 2_000), min_size=1, max_size=8),
+    outages=OUTAGES,
+    crashes=st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 1)), max_size=4),
+    **LINKS,
+)
+@settings(max_examples=300, deadline=None)
+def test_bundles_survive_crashes_of_either_end(
+    sizes: list[int],
+    outages: list[tuple[int, int, bool]],
+    crashes: list[tuple[int, int]],
+    loss: float,
+    duplication: float,
+    jitter_ms: int,
+    seed: int,
+) -> None:
+    """What is on disk at the end is what was sent, each bundle once; all are acknowledged."""
+    link = Link(random.Random(seed), loss, duplication, jitter_ms * MS)
+    sent, pair = run_pair(sizes, outages, link, seed, crashes)
+    for n in (0, 1):
+        expected = {bundle_id: payload for by, bundle_id, payload in sent if by != n}
+        assert pair.disk[n] == expected
+    assert pair.unsent == [{}, {}]
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

@@ -22,7 +22,8 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 def crc(crc_type: int, data: bytes | memoryview) -> bytes:
     """The checksum of data, in network byte order; nothing for CRC_NONE."""
     if crc_type == CRC_32C:
-        return _castagnoli.crc32c(data).to_bytes(4, "big")
+        value: int = _castagnoli.crc32c(data)
+        return value.to_bytes(4, "big")
     if crc_type == CRC_16:
         return crc_16_x25(data).to_bytes(2, "big")
     return b""

@@ -8,6 +8,7 @@ Standard: RFC 9171 §4.3.1 (identity); the rest is ours.
 from __future__ import annotations
 
 from collections import OrderedDict
+from heapq import heappop, heappush
 
 from dtn.bundle import BundleId
 from dtn.segment import SessionId
@@ -18,32 +19,32 @@ class SeenBundles:
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
-        self._expiry_ns: OrderedDict[BundleId, int | None] = OrderedDict()
+        self._entries: OrderedDict[BundleId, int] = OrderedDict()
+        self._expiries: list[tuple[int, int, BundleId]] = []
+        self._seq = 0
 
     def __len__(self) -> int:
-        return len(self._expiry_ns)
+        return len(self._entries)
 
     def __contains__(self, bundle_id: BundleId) -> bool:
-        return bundle_id in self._expiry_ns
+        return bundle_id in self._entries
 
     def add(self, bundle_id: BundleId, *, expires_ns: int | None) -> None:
         """Remember a bundle until a time, or None: for as long as there is room."""
-        self._expiry_ns[bundle_id] = expires_ns
-
-    def forget(self, bundle_id: BundleId) -> None:
-        """Take a bundle for unseen again."""
-        self._expiry_ns.pop(bundle_id, None)
+        self._seq += 1
+        self._entries[bundle_id] = self._seq
+        if expires_ns is not None:
+            heappush(self._expiries, (expires_ns, self._seq, bundle_id))
 
     def trim(self, *, now_ns: int) -> int:
         """Drop what is over its lifetime, then the oldest; return how many of those went early."""
-        if len(self._expiry_ns) <= self._limit:
-            return 0
-        over = [i for i, at_ns in self._expiry_ns.items() if at_ns is not None and at_ns <= now_ns]
-        for bundle_id in over:
-            del self._expiry_ns[bundle_id]
+        while self._expiries and self._expiries[0][0] <= now_ns:
+            _, seq, bundle_id = heappop(self._expiries)
+            if self._entries.get(bundle_id) == seq:
+                del self._entries[bundle_id]
         early = 0
-        while len(self._expiry_ns) > self._limit:
-            self._expiry_ns.popitem(last=False)
+        while len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
             early += 1
         return early
 

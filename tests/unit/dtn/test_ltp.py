@@ -264,6 +264,32 @@ def test_claims_of_several_reports_add_up() -> None:
     assert give(sender, [encode(two)], 2) == [BlockAcknowledged(session)]
 
 
+def test_a_late_report_withdraws_the_repeated_checkpoint() -> None:
+    sender = engine()
+    session = sender.submit(block_of(300), now_ns=0)
+    last = segments(sender, 0)[-1]
+    assert isinstance(last, DataSegment)
+    sender.timeout(now_ns=ANSWER_NS)
+    assert sender.pending_bytes == len(last.data)
+    report = ReportSegment(session, 50, last.checkpoint, 300, 0, ((100, 300),))
+    assert give(sender, [encode(report)], ANSWER_NS) == []
+    ack, *repaired = segments(sender, ANSWER_NS)
+    assert isinstance(ack, ReportAckSegment)
+    assert [(s.offset, len(s.data)) for s in repaired if isinstance(s, DataSegment)] == [(0, 100)]
+
+
+def test_what_waits_already_is_not_queued_twice() -> None:
+    sender = engine()
+    session = sender.submit(block_of(300), now_ns=0)
+    segments(sender, 0)
+    for serial, start in ((50, 200), (51, 250)):
+        report = ReportSegment(session, serial, 0, 300, 100, ((start, 300),))
+        give(sender, [encode(report)], 1)
+    data = [s for s in segments(sender, 1) if isinstance(s, DataSegment)]
+    assert [(s.offset, len(s.data)) for s in data] == [(100, 100)]
+    assert sender.pending_bytes == 0
+
+
 def test_reports_beyond_the_block_or_on_no_checkpoint_are_rejected() -> None:
     sender = engine()
     session = sender.submit(block_of(50), now_ns=0)

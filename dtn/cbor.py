@@ -30,7 +30,7 @@ _MAX_UINT = (1 << 64) - 1
 
 def uint(value: int) -> bytes:
     """Encode an unsigned integer in its shortest form."""
-    if value < 24:
+    if 0 <= value < 24:
         return _SMALL[value]
     return head(0, value)
 
@@ -38,6 +38,8 @@ def uint(value: int) -> bytes:
 def head(major: int, value: int) -> bytes:
     """Encode the head of an item: major type and argument, shortest form."""
     first = major << 5
+    if value < 0:
+        raise ValueError(f"{value} does not fit a CBOR unsigned integer")
     if value < 24:
         return bytes((first | value,))
     if value < 1 << 8:

@@ -16,9 +16,10 @@ def test_uint_is_as_short_as_cbor2s(value: int) -> None:
     assert cbor.read_uint(data, 0) == (value, len(data))
 
 
-def test_uint_beyond_64_bits_does_not_encode() -> None:
+@pytest.mark.parametrize("value", [-1, -25, 2**64])
+def test_what_is_no_64_bit_number_does_not_encode(value: int) -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        cbor.uint(2**64)
+        cbor.uint(value)
 
 
 @pytest.mark.parametrize(

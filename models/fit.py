@@ -17,8 +17,8 @@ KV_BYTES_PER_32 = {"f16": 64, "q8_0": 34}
 CONTEXT_STEP = 256
 """llama.cpp rounds a context up to this many tokens."""
 PROCESS_BYTES = 46_000_000
-"""A Python with llama.cpp's libraries and numpy: measured 42.0 MB before any model, and some 4 MB of
-code and tables that come in with the first tokens."""
+"""A Python with llama.cpp's libraries and numpy: measured 42.0 MB before any model, and some
+4 MB of code and tables that come in with the first tokens."""
 VOCABULARY_BYTES_PER_TOKEN = 320
 """llama.cpp's tables of tokens and merges: measured 48.2 MB for 151,936 tokens."""
 COMPUTE_BASE_BYTES = 1_000_000

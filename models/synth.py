@@ -26,8 +26,10 @@ from roundtrip.errors import BadModel
 
 BLOCK_ELEMENTS = 1 << 22
 """Weights made at a time: 8 MiB of F16."""
-EMBEDDING_RMS = 0.05
+EMBEDDING_RMS = 0.02
 """Small against what the layers add, so that the output is not an echo of the input."""
+LOGIT_RMS = 2.0
+"""Set by the output norm: peaked enough to sample from."""
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) of the F16 weights."""
@@ -131,7 +133,7 @@ def _blocks(
 
 def _tensor_blocks(tensor: PlannedTensor, shape: Shape, seed: int) -> Iterator[bytes]:
     if tensor.type == F32:
-        yield np.ones(tensor.dimensions, dtype="<f4").tobytes()
+        yield np.full(tensor.dimensions, _norm(tensor, shape), dtype="<f4").tobytes()
         return
     digest = hashlib.sha256(f"{seed}/{tensor.name}".encode()).digest()
     generator = np.random.Philox(key=int.from_bytes(digest[:16], "big"))
@@ -150,6 +152,12 @@ def _uniform(generator: np.random.Philox, count: int, scale: np.float32) -> NDAr
     halves = words.view("<i2")[:count].astype(np.float32)
     halves *= scale
     return halves.astype("<f2")
+
+
+def _norm(tensor: PlannedTensor, shape: Shape) -> float:
+    if tensor.name == "output_norm.weight":
+        return LOGIT_RMS / (EMBEDDING_RMS * math.sqrt(shape.hidden))
+    return 1.0
 
 
 def _rms(tensor: PlannedTensor, shape: Shape) -> float:

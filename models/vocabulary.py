@@ -2,8 +2,8 @@
 
 256 byte tokens, then seeded merges of two and more bytes, then Qwen3's added tokens, at Qwen3's own
 ids where the size is Qwen3's, then unused `[PADn]`. It was not learned from text, so it must never
-be used to say how many tokens a real Qwen3 needs for a text. Sources: GPT-2's `bytes_to_unicode` for
-the byte alphabet, Qwen3's `tokenizer_config.json` for the added tokens.
+be used to say how many tokens a real Qwen3 needs for a text. Sources: GPT-2's `bytes_to_unicode`
+for the byte alphabet, Qwen3's `tokenizer_config.json` for the added tokens.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Header:
     file_bytes: int
 
     def strings(self, key: str) -> list[str]:
-        """The strings of an array; bytes that are not UTF-8 become U+FFFD.
+        """The strings of an array; bytes that are not UTF-8 become lone surrogates.
 
         Raises:
             BadModel: the key is missing or no array of strings, or the file changed meanwhile.
@@ -103,7 +103,7 @@ class Header:
                 end = at + 8 + unpack(payload, at)[0]
                 if end > len(payload):
                     raise struct.error
-                texts.append(payload[at + 8 : end].decode(errors="replace"))
+                texts.append(payload[at + 8 : end].decode(errors="surrogateescape"))
                 at = end
         except struct.error:
             raise BadModel(

@@ -110,6 +110,11 @@ def require_qwen3(info: ModelInfo) -> None:
                 raise BadModel(source, f"{QWEN3}.{key}", "a number between 0 and 1", str(found))
         elif keys.integer(f"{QWEN3}.{key}") < 1:
             raise BadModel(source, f"{QWEN3}.{key}", "1 or more", str(value))
+    value_length = keys.integer(f"{QWEN3}.attention.value_length") or info.head_dim
+    if value_length != info.head_dim:
+        raise BadModel(
+            source, f"{QWEN3}.attention.value_length", str(info.head_dim), str(value_length)
+        )
     _require_tokenizer(info)
     _require_tensors(info)
 
@@ -140,6 +145,15 @@ def _require_tokenizer(info: ModelInfo) -> None:
     if types != info.vocabulary:
         raise BadModel(
             source, "tokenizer.ggml.token_type", f"{info.vocabulary} items", f"{types} items"
+        )
+    distinct = len(set(info.header.strings("tokenizer.ggml.tokens")))
+    if distinct != info.vocabulary:
+        # llama.cpp does not refuse such a file: it aborts.
+        raise BadModel(
+            source,
+            "tokenizer.ggml.tokens",
+            "each token once",
+            f"{info.vocabulary - distinct} twice",
         )
     missing = [token for token in CHAT_TOKENS if token not in info.chat_tokens]
     if missing:

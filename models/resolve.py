@@ -13,7 +13,7 @@ from models.quantize import QUANTIZATIONS, checked_type
 from models.synth import Progress, checked_shape, synth
 from roundtrip.errors import BadModel
 
-SYNTH_VERSION = 1
+SYNTH_VERSION = 2
 """Part of a made file's name: to be raised whenever `synth` gives other bytes than before."""
 DEFAULT_QUANTIZATION = {"tiny": "Q8_0"}
 """Where it is not Q4_K_M."""

@@ -33,7 +33,7 @@ def test_synth_into_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("GROUNDLOOP_CACHE", str(tmp_path / "cache"))
     run("synth", "--seed", "5")
     (made,) = (tmp_path / "cache").glob("*.gguf")
-    assert made.name == "synth-v1-tiny-Q8_0-seed5.gguf"
+    assert made.name == "synth-v2-tiny-Q8_0-seed5.gguf"
     assert "runs on the node" in run("inspect", "tiny")
 
 

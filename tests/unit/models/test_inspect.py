@@ -147,6 +147,7 @@ def _put(key: str, entry: Entry) -> Callable[[Metadata], None]:
         ),
         (_put("qwen3.feed_forward_length", uint32(65)), "blk.0.ffn_gate.weight"),
         (_put("qwen3.attention.head_count_kv", uint32(2)), "blk.0.attn_k.weight"),
+        (_put("qwen3.attention.value_length", uint32(8)), "qwen3.attention.value_length"),
         (_put("tokenizer.ggml.model", text("llama")), "tokenizer.ggml.model"),
         (_put("tokenizer.ggml.token_type", integers([1])), "tokenizer.ggml.tokens"),
         (_put("tokenizer.ggml.tokens", integers([1])), "tokenizer.ggml.tokens"),
@@ -178,6 +179,14 @@ def test_a_tokenizer_without_chat_tokens(tmp_path: Path) -> None:
     keys["tokenizer.ggml.tokens"] = texts(words.tokens)
     keys["tokenizer.ggml.token_type"] = integers([1] * SHAPE.vocabulary)
     with pytest.raises(BadModel, match=r"none called <\|im_start\|> <\|im_end\|> <think> </think>"):
+        require_qwen3(inspect(write(tmp_path / "m.gguf", keys)))
+
+
+def test_a_token_twice(tmp_path: Path) -> None:
+    tokens = list(vocabulary(SHAPE.vocabulary, 0).tokens)
+    tokens[257] = tokens[256]
+    keys = {**metadata(), "tokenizer.ggml.tokens": texts(tokens)}
+    with pytest.raises(BadModel, match="each token once, found 1 twice"):
         require_qwen3(inspect(write(tmp_path / "m.gguf", keys)))
 
 

@@ -7,6 +7,7 @@ leaves out tags and gets a footer wrong. Format: HdrHistogram's HistogramLogWrit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -87,16 +88,23 @@ def to_hlog(table: dict[str, Any], *, start_s: float, length_s: float, comment: 
 
 
 def to_hgrm(histogram: Any, *, ticks_per_half: int = 5) -> str:
-    """The percentile distribution of one histogram, in ms, as HdrHistogram's plotting tools read
-    it."""
+    """The percentile distribution of one histogram, in ms, as HdrHistogram's plotters read it.
+
+    Args:
+        histogram: not empty.
+        ticks_per_half: lines each time the distance to 100 % halves.
+    """
     lines = [f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}", ""]
-    for item in histogram.get_percentile_iterator(ticks_per_half):
-        percentile = item.percentile_level_iterated_to / 100.0
-        inverse = f"{1 / (1 - percentile):14.2f}" if percentile < 1 else ""
-        value_ms = item.value_iterated_to / NS_PER_MS
-        lines.append(
-            f"{value_ms:12.3f} {percentile:2.12f} {item.total_count_to_this_value:10d} {inverse}"
-        )
+    total = histogram.total_count
+    level = 0.0
+    for item in histogram.get_recorded_iterator():
+        reached, value_ms = item.total_count_to_this_value, item.value_iterated_to / NS_PER_MS
+        while level < 1 and reached < total and reached / total >= level:
+            lines.append(f"{value_ms:12.3f} {level:2.12f} {reached:10d} {1 / (1 - level):14.2f}")
+            halvings = 2 ** (math.floor(math.log2(1 / (1 - level))) + 1)
+            level += 1 / (halvings * ticks_per_half)
+        if reached == total:
+            lines.append(f"{value_ms:12.3f} {1:2.12f} {reached:10d}")
     mean, deviation = histogram.get_mean_value(), histogram.get_stddev()
     lines += [
         f"#[Mean    = {mean / NS_PER_MS:12.3f}, StdDeviation   = {deviation / NS_PER_MS:12.3f}]",

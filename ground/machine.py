@@ -29,6 +29,8 @@ from roundtrip.units import NS_PER_MS, serialisation_ns
 
 REPORT_BYTES = 24
 """About the size of an LTP report segment, for the estimate of when the node had the question."""
+PROCESSING_NS = 500 * NS_PER_MS
+"""What disks and processes may take after the last frame has arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ class GroundMachine:
         self._to_accept: dict[int, BundleId] = {}
         self._cue: Carrier | None = None
         self._unsettled = len(workload)
+        self._last_chance_ns = _last_chance_ns(plan)
 
     @property
     def finished(self) -> bool:
@@ -173,6 +176,8 @@ class GroundMachine:
         outputs: list[GroundOutput] = []
         while self._to_come and self._to_come[0].intended_ns <= now_ns:
             self._queue.append(self._to_come.popleft())
+        if now_ns >= self._last_chance_ns and self._unsettled:
+            return outputs + list(self.stop("no_further_contact", now_ns=now_ns))
         while self._timers and self._timers[0][0] <= now_ns:
             _, question_id, expires = heapq.heappop(self._timers)
             entry = self._open.get(question_id)
@@ -191,7 +196,8 @@ class GroundMachine:
         """The next question, budget or transport timer."""
         ask = (self._to_come[0].intended_ns, "ask") if self._to_come else None
         timer = (self._timers[0][0], "budget") if self._timers else None
-        return earliest(ask, timer, self._agent.deadline)
+        over = (self._last_chance_ns, "no further contact") if self._unsettled else None
+        return earliest(ask, timer, over, self._agent.deadline)
 
     def stop(self, reason: str, *, now_ns: int) -> Sequence[GroundOutput]:
         """End now: every question that is open or still to come expires for `reason`."""
@@ -278,6 +284,7 @@ class GroundMachine:
             tx_up=cue.tx_up,
             rx_up=cue.rx_up,
             tx_rate_bps=cue.tx_rate_bps,
+            rx_rate_bps=cue.rx_rate_bps,
             one_way_ns=cue.one_way_ns,
             now_ns=now_ns,
         )
@@ -476,3 +483,18 @@ class GroundMachine:
         next_ns = None if open_now else self._plan.downlink.next_start(finished_ns)
         stamps[Stage.DOWNLINK_STARTED] = finished_ns if next_ns is None else next_ns
         return latest_ns - earliest_ns
+
+
+def _last_chance_ns(plan: ContactPlan) -> int:
+    """When the last frame of the last contact down has arrived."""
+    return (
+        max(
+            (
+                contact.end_time + contact.owlt
+                for contact in plan.contacts
+                if contact.source == "node"
+            ),
+            default=0,
+        )
+        + PROCESSING_NS
+    )

@@ -173,6 +173,7 @@ class NodeMachine:
                 tx_up=cue.tx_up,
                 rx_up=cue.rx_up,
                 tx_rate_bps=cue.tx_rate_bps,
+                rx_rate_bps=cue.rx_rate_bps,
                 one_way_ns=cue.one_way_ns,
                 now_ns=now_ns,
             ),

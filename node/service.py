@@ -289,7 +289,8 @@ def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:
             "node.memory_mb",
             f"at least {needed.total_bytes / 1e6:.0f} MB "
             f"(weights {needed.weights_bytes / 1e6:.0f}, "
-            f"KV cache {needed.kv_bytes / 1e6:.0f}, compute {needed.compute_bytes / 1e6:.0f})",
+            f"KV cache {needed.kv_bytes / 1e6:.0f}, compute {needed.compute_bytes / 1e6:.0f}, "
+            f"process {needed.process_bytes / 1e6:.0f})",
             f"{memory_mb} MB; take a smaller model, quantization or context",
         )
 

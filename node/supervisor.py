@@ -7,6 +7,7 @@ engine is started again without the repacked buffers, and the supervisor says so
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -118,6 +119,7 @@ class Supervisor:
             "node.engine_child",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"GGML_NO_BACKTRACE": "1"},
         )
         assert self._process.stdin is not None
         load = {

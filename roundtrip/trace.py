@@ -25,8 +25,13 @@ class LineTrace:
 
     def record(self, at_ns: int, machine: str, output: Any) -> None:
         """Append one line."""
-        fields = {"at_ns": at_ns, "machine": machine, "output": type(output).__name__}
-        self.lines.append(json.dumps(fields | _plain(output), sort_keys=True))
+        fields = {
+            "at_ns": at_ns,
+            "machine": machine,
+            "output": type(output).__name__,
+            "of": _plain(output),
+        }
+        self.lines.append(json.dumps(fields, sort_keys=True))
 
     def text(self) -> str:
         """The whole trace, one line an output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dtn.agent import AgentConfig
 from dtn.ltp import LtpConfig
 from roundtrip.modem import Carrier, Side
-from roundtrip.units import ms_to_ns, serialisation_ns
+from roundtrip.units import ms_to_ns
 
 ENGINE_IDS = {Side.GROUND: 1, Side.NODE: 2}
 ENDPOINTS = {Side.GROUND: "ipn:1.1", Side.NODE: "ipn:2.1"}
@@ -18,17 +18,12 @@ and scheduler."""
 def agent_config(side: Side, cue: Carrier, *, dtn_epoch_ms: int) -> AgentConfig:
     """The agent's configuration by what the modem says of the link.
 
-    The timer margin covers processing, and on either side one frame that is already on its way out
-    plus the frame itself.
-
     Args:
         side: which end this is.
         cue: the modem's first cue.
         dtn_epoch_ms: DTN time at the plan's zero.
     """
     peer = Side.NODE if side is Side.GROUND else Side.GROUND
-    frames_ns = 2 * serialisation_ns(cue.mtu_bytes, cue.tx_rate_bps)
-    frames_ns += 2 * serialisation_ns(cue.mtu_bytes, cue.rx_rate_bps)
     return AgentConfig(
         eid=ENDPOINTS[side],
         peer_eid=ENDPOINTS[peer],
@@ -36,7 +31,7 @@ def agent_config(side: Side, cue: Carrier, *, dtn_epoch_ms: int) -> AgentConfig:
             engine_id=ENGINE_IDS[side],
             peer_engine_id=ENGINE_IDS[peer],
             mtu_bytes=cue.mtu_bytes,
-            margin_ns=PROCESSING_MARGIN_NS + frames_ns,
+            margin_ns=PROCESSING_MARGIN_NS,
         ),
         dtn_epoch_ms=dtn_epoch_ms,
     )

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import click
-from models.commands import models_command
+from models.commands import models
 from models.resolve import resolve
 from rich.console import Console
 
@@ -94,7 +94,7 @@ def report(folder: Path) -> None:
 cli.add_command(ground_command)
 cli.add_command(link_command)
 cli.add_command(node_command)
-cli.add_command(models_command)
+cli.add_command(models)
 
 
 def find_scenario(name: str) -> Path:

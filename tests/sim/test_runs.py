@@ -1,0 +1,145 @@
+"""Whole runs in virtual time. A failure names scenario and seed; replay it with
+`groundloop run SCENARIO --virtual --seed SEED`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ground.results import Run, summarise
+from node.service_time import load_profile
+from roundtrip.budget import Outcome
+from roundtrip.config import Scenario
+from roundtrip.stages import STAGES, UNATTRIBUTED, Stage
+from roundtrip.trace import LineTrace
+from testbed.world import World
+
+NAMES = ("demo", "geo-relay", "leo-pass", "outage-storm", "uhf")
+
+
+def assert_sound(run: Run, replay: str) -> None:
+    """What must hold of any run whatever."""
+    indices = [record.planned.index for record in run.records]
+    assert indices == list(range(run.scenario.workload.count)), f"one outcome each; {replay}"
+    for record in run.records:
+        where = f"#{record.planned.index}; {replay}"
+        stamps = [record.stamps[stage] for stage in STAGES if stage in record.stamps]
+        assert stamps == sorted(stamps), where
+        phases = record.phases_ns
+        assert sum(phases.values()) == stamps[-1] - stamps[0], where
+        if record.answered:
+            assert record.loop_ns == sum(phases.values()), where
+            assert set(record.stamps) == set(Stage), where
+            assert UNATTRIBUTED not in phases, where
+            assert record.split == "frame_log", where
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_scenario_meets_its_objective(
+    name: str, shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    run = simulate(shipped[name], shipped[name].seed)
+    assert_sound(run, f"groundloop run {name} --virtual")
+    assert summarise(run)["objective_met"]
+
+
+def test_the_list_of_scenarios_is_whole(shipped: dict[str, Scenario]) -> None:
+    assert set(NAMES) == set(shipped)
+
+
+@pytest.mark.parametrize("name", ["demo", "outage-storm"])
+def test_the_same_seed_gives_the_same_trace_byte_for_byte(
+    name: str, shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    traces = [LineTrace(), LineTrace(), LineTrace()]
+    for trace, seed in zip(traces, (5, 5, 6), strict=True):
+        simulate(shipped[name], seed, trace)
+    assert len(traces[0].lines) > 100
+    assert traces[0].text() == traces[1].text()
+    assert traces[0].text() != traces[2].text()
+
+
+def test_outage_storm_ends_every_question_once_over_200_seeds(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    outcomes: set[Outcome] = set()
+    for seed in range(200):
+        run = simulate(shipped["outage-storm"], seed)
+        assert_sound(run, f"groundloop run outage-storm --virtual --seed {seed}")
+        outcomes.update(record.outcome for record in run.records)
+    assert Outcome.ON_TIME in outcomes
+
+
+def test_after_the_last_outage_everything_drains(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    """Faults, then a healed link: nothing may expire."""
+    healed = shipped["outage-storm"].model_copy(
+        update={"contact": shipped["outage-storm"].contact[:1]}
+    )
+    last = healed.contact[0].model_copy(update={"end_s": 100_000.0})
+    healed = healed.model_copy(update={"contact": (last,)})
+    for seed in range(20):
+        run = simulate(healed, seed)
+        assert all(record.answered for record in run.records), f"seed {seed}"
+
+
+def test_what_waits_longer_than_it_may_expires(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    demo = shipped["demo"]
+    never = demo.contact[0].model_copy(update={"start_s": 5000.0, "end_s": 6000.0})
+    run = simulate(demo.model_copy(update={"contact": (never,)}), 1)
+    assert_sound(run, "no contact")
+    assert {record.outcome for record in run.records} == {Outcome.EXPIRED}
+    assert {record.reason for record in run.records} == {"expired"}
+
+
+def test_a_node_that_is_too_slow_makes_answers_late(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    slow = load_profile("demo").model_copy(update={"decode_tok_s": 4.0})
+    run = World(shipped["geo-relay"], 1, slow).run()
+    assert_sound(run, "slow node")
+    late = [record for record in run.records if record.outcome is Outcome.LATE]
+    assert late
+    assert all(record.loop_ns > 120_000_000_000 for record in late)
+    assert max(record.phases_ns["onboard_queue"] for record in late) > 60_000_000_000
+
+
+def test_more_questions_than_the_node_takes_are_refused(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    geo = shipped["geo-relay"]
+    small = geo.model_copy(update={"node": geo.node.model_copy(update={"queue": 1})})
+    slow = load_profile("demo").model_copy(update={"decode_tok_s": 4.0})
+    run = World(small, 1, slow).run()
+    assert_sound(run, "queue of one")
+    refused = [record for record in run.records if record.outcome is Outcome.REFUSED]
+    assert refused
+    assert {record.reason for record in refused} == {"queue_full"}
+
+
+def test_the_estimate_without_the_frame_log_is_near_the_exact_split(
+    shipped: dict[str, Scenario],
+    simulate: Callable[..., Run],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a link without loss the ground alone must find the same phases to within its own bounds."""
+    demo = shipped["leo-pass"]
+    quiet = {"loss": 0.0}
+    link = demo.link.model_copy(
+        update={
+            "uplink": demo.link.uplink.model_copy(update=quiet),
+            "downlink": demo.link.downlink.model_copy(update=quiet),
+        }
+    )
+    exact = simulate(demo.model_copy(update={"link": link}), 3).records
+    monkeypatch.setattr("testbed.world.split_by_log", lambda records, _: list(records))
+    estimated = simulate(demo.model_copy(update={"link": link}), 3).records
+    for a, b in zip(exact, estimated, strict=True):
+        assert b.split == "estimate"
+        assert a.loop_ns == b.loop_ns
+        gap_ns = abs(a.stamps[Stage.DELIVERED] - b.stamps[Stage.DELIVERED])
+        assert gap_ns <= b.uncertainty_ns + 2_000_000

@@ -1,0 +1,105 @@
+"""House rules that no other tool checks: import layers, and who may touch clock, socket and randomness."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = {
+    "dtn": set(),
+    "roundtrip": {"dtn"},
+    "link_sim": {"dtn", "roundtrip"},
+    "models": {"dtn", "roundtrip"},
+    "node": {"dtn", "roundtrip", "models"},
+    "ground": {"dtn", "roundtrip"},
+    "testbed": {"dtn", "roundtrip", "link_sim", "models", "node", "ground"},
+}
+"""Package to the packages of ours that it may import, besides itself."""
+
+OUTSIDE_WORLD = {"time", "datetime", "socket", "zmq", "asyncio", "random", "secrets", "threading"}
+MAY_TOUCH = {
+    "roundtrip/drive/": OUTSIDE_WORLD,
+    # Processes: they start, wait and stop, but read no clock and open no socket of their own.
+    "link_sim/relay.py": {"asyncio", "zmq"},
+    "link_sim/__main__.py": {"asyncio"},
+    "node/service.py": {"asyncio"},
+    "node/supervisor.py": {"asyncio"},
+    "node/__main__.py": {"asyncio"},
+    "ground/station.py": {"asyncio"},
+    "ground/__main__.py": {"asyncio"},
+    "testbed/cli.py": {"asyncio"},
+    "testbed/live.py": {"asyncio"},
+}
+TYPE_ONLY = {"random"}
+"""May be imported for `random.Random` as a type; drawing from the module itself is not allowed."""
+MAY_BE_LONG = 500
+
+
+def _sources() -> list[Path]:
+    return [
+        path
+        for package in LAYERS
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if "recipe" not in path.parts
+    ]
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for statement in ast.walk(ast.parse(path.read_text())):
+        if isinstance(statement, ast.Import):
+            found.update(alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            found.add(statement.module)
+    return found
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_imports_only_lower_layers(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    ours = {name.split(".")[0] for name in _imports(path)} & set(LAYERS)
+    assert ours <= LAYERS[package] | {package}
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_touches_the_outside_world_only_where_allowed(path: Path) -> None:
+    allowed = TYPE_ONLY.union(
+        *(names for prefix, names in MAY_TOUCH.items() if _name(path).startswith(prefix))
+    )
+    touched = {name.split(".")[0] for name in _imports(path)} & OUTSIDE_WORLD
+    assert touched <= allowed
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_draws_no_unseeded_randomness(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "random"
+        ):
+            assert node.attr == "Random", f"line {node.lineno}: random.{node.attr}"
+
+
+def test_only_the_engine_imports_llama_cpp_on_the_node() -> None:
+    users = {_name(p) for p in _sources() if any(i.startswith("llama_cpp") for i in _imports(p))}
+    assert {name for name in users if name.startswith("node/")} == {"node/engine.py"}
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_has_a_docstring_and_is_not_long(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text)), "no module docstring"
+    assert text.count("\n") <= MAY_BE_LONG
+
+
+def test_no_catch_all_modules() -> None:
+    names = {path.stem for path in _sources()}
+    assert not names & {"utils", "util", "common", "helpers", "misc"}

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from link_sim.channel import Channel
+from link_sim.loss import Bernoulli
+from roundtrip.contacts import Windows
+from roundtrip.framelog import Fate
+from roundtrip.units import NS_PER_MS, NS_PER_S, ms_to_ns
+
+SECOND = NS_PER_S
+
+
+def channel(
+    *,
+    loss: float = 0.0,
+    contact: tuple[int, int] = (0, 1000 * SECOND),
+    cued: tuple[tuple[int, int], ...] = (),
+    silent: tuple[tuple[int, int], ...] = (),
+    queue_bytes: int = 1000,
+) -> Channel:
+    """8 kbit/s, so 100 bytes take 100 ms; 20 ms one way."""
+    return Channel(
+        "uplink",
+        rate_bps=8_000,
+        one_way_ns=ms_to_ns(20),
+        queue_bytes=queue_bytes,
+        mtu_bytes=200,
+        contact=Windows([contact]),
+        cued=Windows(cued),
+        silent=Windows(silent),
+        loss=Bernoulli(loss, random.Random(1)),
+    )
+
+
+def test_a_frame_takes_serialisation_plus_propagation() -> None:
+    link = channel()
+    fate = link.send(b"x" * 100, now_ns=SECOND)
+    assert fate.fate is Fate.DELIVERED
+    assert fate.arrives_ns == SECOND + ms_to_ns(120)
+    assert link.deadline == (fate.arrives_ns, "uplink frame")
+    assert link.arrivals(now_ns=fate.arrives_ns - 1) == []
+    assert link.arrivals(now_ns=fate.arrives_ns) == [b"x" * 100]
+    assert link.deadline is None
+
+
+def test_a_second_frame_waits_for_the_transmitter() -> None:
+    link = channel()
+    link.send(b"a" * 100, now_ns=0)
+    fate = link.send(b"b" * 50, now_ns=10 * NS_PER_MS)
+    assert (fate.tx_start_ns, fate.tx_end_ns) == (ms_to_ns(100), ms_to_ns(150))
+
+
+def test_the_queue_drops_from_its_tail_and_drains() -> None:
+    link = channel(queue_bytes=250)
+    fates = [link.send(b"x" * 100, now_ns=0).fate for _ in range(4)]
+    assert fates == [Fate.DELIVERED, Fate.DELIVERED, Fate.QUEUE_FULL, Fate.QUEUE_FULL]
+    assert link.send(b"x" * 100, now_ns=ms_to_ns(100)).fate is Fate.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("now_s", "fate"),
+    [
+        (0.5, Fate.NO_CONTACT),
+        (1.0, Fate.DELIVERED),
+        (2.0, Fate.NO_CARRIER),
+        (1.95, Fate.CUT_OFF),
+        (3.5, Fate.SILENT_OUTAGE),
+        (3.95, Fate.SILENT_OUTAGE),
+        (4.0, Fate.DELIVERED),
+        (4.95, Fate.CUT_OFF),
+        (5.0, Fate.NO_CONTACT),
+    ],
+)
+def test_fate_by_contact_and_outage(now_s: float, fate: Fate) -> None:
+    link = channel(
+        contact=(SECOND, 5 * SECOND),
+        cued=((2 * SECOND, 3 * SECOND),),
+        silent=((round(3.4 * SECOND), 4 * SECOND),),
+    )
+    outcome = link.send(b"x" * 100, now_ns=round(now_s * SECOND))
+    assert outcome.fate is fate
+    assert (outcome.arrives_ns is not None) == (fate is Fate.DELIVERED)
+
+
+def test_a_frame_longer_than_the_mtu_is_refused() -> None:
+    assert channel().send(b"x" * 201, now_ns=0).fate is Fate.TOO_LONG
+
+
+def test_loss_is_drawn_for_every_frame_whether_it_matters_or_not() -> None:
+    always_open, late = channel(loss=0.5), channel(loss=0.5, contact=(50 * SECOND, 200 * SECOND))
+    times = [second * SECOND for second in range(100)]
+    first = [always_open.send(b"x", now_ns=now_ns).fate for now_ns in times]
+    second = [late.send(b"x", now_ns=now_ns).fate for now_ns in times]
+    assert second[:50] == [Fate.NO_CONTACT] * 50
+    assert first[50:] == second[50:]
+
+
+def test_realised_loss_is_near_its_probability() -> None:
+    link = channel(loss=0.1)
+    fates = [link.send(b"x", now_ns=n * 10 * NS_PER_MS).fate for n in range(20_000)]
+    share = fates.count(Fate.LOST) / len(fates)
+    assert abs(share - 0.1) < 4 * (0.1 * 0.9 / len(fates)) ** 0.5

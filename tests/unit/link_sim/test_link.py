@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from link_sim.link import Cue, Deliver, Link
+from roundtrip.config import Scenario, check_scenario
+from roundtrip.framelog import FrameFate, read_log, to_line
+from roundtrip.modem import Carrier, Side, decode_carrier, encode_carrier
+from roundtrip.units import NS_PER_S, ms_to_ns
+
+
+def scenario(outages: list[dict[str, object]] | None = None) -> Scenario:
+    return check_scenario(
+        {
+            "link": {
+                "uplink": {"rate_bps": 8_000, "one_way_delay_ms": 20},
+                "downlink": {"rate_bps": 16_000, "one_way_delay_ms": 30},
+            },
+            "contact": [{"start_s": 1, "end_s": 9}],
+            "outage": outages or [],
+            "workload": {"questions": ["?"], "count": 1},
+        },
+        "test",
+    )
+
+
+def cues(link: Link, until_ns: int) -> list[tuple[int, Side, bool, bool]]:
+    """Every cue as (at_ms, side, tx_up, rx_up)."""
+    seen = []
+    while (deadline := link.deadline) is not None and deadline[0] <= until_ns:
+        for output in link.timeout(now_ns=deadline[0]):
+            assert isinstance(output, Cue)
+            at_ms = deadline[0] // 1_000_000
+            seen.append((at_ms, output.side, output.carrier.tx_up, output.carrier.rx_up))
+    return seen
+
+
+def test_a_contact_opens_and_closes_for_sender_at_once_and_receiver_a_light_time_later() -> None:
+    link = Link(scenario(), seed=1)
+    assert [output.carrier.tx_up for output in link.start(now_ns=0)] == [False, False]
+    assert cues(link, 20 * NS_PER_S) == [
+        (1000, Side.GROUND, True, False),
+        (1000, Side.NODE, True, False),
+        (1020, Side.NODE, True, True),
+        (1030, Side.GROUND, True, True),
+        (9000, Side.GROUND, False, True),
+        (9000, Side.NODE, False, True),
+        (9020, Side.NODE, False, False),
+        (9030, Side.GROUND, False, False),
+    ]
+
+
+def test_a_cued_outage_of_one_direction_leaves_the_other_alone() -> None:
+    outage = {"start_s": 3, "end_s": 4, "kind": "cued", "direction": "uplink"}
+    link = Link(scenario([outage]), seed=1)
+    seen = [cue for cue in cues(link, 20 * NS_PER_S) if 2000 < cue[0] < 5000]
+    assert seen == [
+        (3000, Side.GROUND, False, True),
+        (3020, Side.NODE, True, False),
+        (4000, Side.GROUND, True, True),
+        (4020, Side.NODE, True, True),
+    ]
+
+
+def test_nobody_is_told_of_a_silent_outage() -> None:
+    quiet = {"start_s": 3, "end_s": 4, "kind": "silent"}
+    assert cues(Link(scenario([quiet]), 1), 20 * NS_PER_S) == cues(
+        Link(scenario(), 1), 20 * NS_PER_S
+    )
+
+
+def test_frames_cross_to_the_other_side() -> None:
+    link = Link(scenario(), seed=1)
+    link.start(now_ns=0)
+    (fate,) = link.send(Side.GROUND, b"up", now_ns=2 * NS_PER_S)
+    assert isinstance(fate, FrameFate)
+    assert fate.arrives_ns == 2 * NS_PER_S + ms_to_ns(2) + ms_to_ns(20)
+    outputs = link.timeout(now_ns=fate.arrives_ns)
+    assert Deliver(Side.NODE, b"up") in outputs
+
+
+def test_the_log_reads_back_what_was_written(tmp_path) -> None:
+    link = Link(scenario(), seed=1)
+    fates = [
+        link.send(Side.NODE, b"\1" * size, now_ns=size * NS_PER_S)[0] for size in range(1, 12)
+    ]
+    path = tmp_path / "frames.jsonl"
+    path.write_text("".join(to_line(fate) + "\n" for fate in fates) + '{"cut off')
+    assert list(read_log(path)) == fates
+
+
+def test_a_cue_survives_its_wire_format() -> None:
+    cue = Carrier(True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host")
+    assert decode_carrier(encode_carrier(cue)) == cue

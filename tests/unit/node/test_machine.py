@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from typing import Any
+
+from node.machine import (
+    StartInference,
+    StoreAnswer,
+    StoredQuestion,
+    StoreQuestion,
+    StoreSettled,
+)
+from roundtrip.message import Answer, Health, Refusal
+
+
+def kinds(outputs: list[Any]) -> list[type]:
+    return [type(output) for output in outputs]
+
+
+def answers(bench: Any) -> list[Any]:
+    return [message for message in bench.answers if not isinstance(message, Health)]
+
+
+def test_a_question_is_stored_then_run_then_its_answer_stored_then_sent(bench, ask) -> None:
+    bench.up()
+    assert kinds(bench.ask(ask())) == [StoreQuestion]
+    assert kinds(bench.call(bench.node.question_stored, 1)) == [StartInference]
+    bench.call(bench.node.inference_started, 1, bench.now_ns)
+    bench.call(bench.node.first_token, 1, bench.now_ns)
+    assert kinds(bench.finish()) == [StoreAnswer]
+    assert answers(bench) == []
+    assert kinds(bench.call(bench.node.answer_stored, 1)) == [StoreSettled]
+    (answer,) = answers(bench)
+    assert isinstance(answer, Answer)
+    assert answer.text == "Yes."
+    assert 0 < answer.started_us < answer.first_token_us < answer.finished_us
+    assert bench.node.idle
+
+
+def test_the_ground_is_told_nothing_before_the_question_is_on_disk(bench, ask) -> None:
+    bench.ask(ask())
+    assert bench.ground.deadline is not None, "the ground still waits for its report"
+    bench.call(bench.node.question_stored, 1)
+    assert bench.ground.deadline is None
+
+
+def test_the_same_question_in_a_new_bundle_is_not_run_twice(bench, ask) -> None:
+    bench.up()
+    bench.ask(ask())
+    assert bench.ask(ask()) == [], "still being stored"
+    bench.call(bench.node.question_stored, 1)
+    assert bench.ask(ask()) == [], "running"
+    bench.finish()
+    bench.call(bench.node.answer_stored, 1)
+    assert len(answers(bench)) == 1
+    bench.ask(ask())
+    assert len(answers(bench)) == 2, "the ground asks again: it must have lost the answer"
+    assert answers(bench)[0] == answers(bench)[1]
+
+
+def test_jobs_run_first_come_first_served_one_at_a_time(bench, ask) -> None:
+    bench.up()
+    for question_id in (1, 2, 3):
+        bench.ask(ask(question_id))
+    assert kinds(bench.call(bench.node.question_stored, 2)) == [StartInference]
+    assert bench.call(bench.node.question_stored, 1) == []
+    assert bench.call(bench.node.question_stored, 3) == []
+    started = [o for o in bench.finish(2) if isinstance(o, StartInference)]
+    assert started[0].job.question.question_id == 1
+
+
+def test_more_questions_than_the_queue_holds_are_refused(make_bench, ask) -> None:
+    bench = make_bench(queue=1)
+    for question_id in (1, 2):
+        bench.ask(ask(question_id))
+        bench.call(bench.node.question_stored, question_id)
+    bench.call(bench.node.answer_stored, 2)
+    (refusal,) = answers(bench)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.question_id, refusal.reason) == (2, "queue_full")
+
+
+def test_a_job_over_which_the_engine_dies_is_tried_once_more_then_refused(bench, ask) -> None:
+    bench.up()
+    bench.ask(ask())
+    bench.call(bench.node.question_stored, 1)
+    assert bench.call(bench.node.engine_down, "SIGSEGV", final=False) == []
+    (again,) = bench.up()
+    assert again.job.attempt == 1
+    (stored,) = bench.call(bench.node.engine_down, "SIGSEGV", final=False)
+    assert isinstance(stored, StoreAnswer)
+    bench.call(bench.node.answer_stored, 1)
+    (refusal,) = answers(bench)
+    assert (refusal.reason, refusal.detail) == ("engine_failed", "SIGSEGV")
+
+
+def test_a_retry_that_succeeds_ends_in_an_answer(bench, ask) -> None:
+    bench.up()
+    bench.ask(ask())
+    bench.call(bench.node.question_stored, 1)
+    bench.call(bench.node.engine_down, "SIGKILL", final=False)
+    bench.up()
+    bench.finish()
+    bench.call(bench.node.answer_stored, 1)
+    assert isinstance(answers(bench)[0], Answer)
+
+
+def test_when_the_engine_is_gone_for_good_all_that_wait_are_refused(bench, ask) -> None:
+    for question_id in (1, 2):
+        bench.ask(ask(question_id))
+        bench.call(bench.node.question_stored, question_id)
+    refused = bench.call(bench.node.engine_down, "no memory", final=True)
+    assert kinds(refused) == [StoreAnswer, StoreAnswer]
+
+
+def test_after_a_restart_questions_run_again_and_answers_are_sent_again(make_bench, ask) -> None:
+    from roundtrip.message import encode
+
+    reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0)
+    recovered = (
+        StoredQuestion(ask(1), 5, None, False),
+        StoredQuestion(ask(2), 5, encode(reply), False),
+        StoredQuestion(ask(3), 5, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0)), True),
+    )
+    bench = make_bench(recovered=recovered)
+    assert answers(bench) == [reply]
+    (start,) = bench.up()
+    assert start.job.question.question_id == 1
+
+
+def test_what_is_no_question_is_rejected_and_not_sent_again(bench) -> None:
+    _, outputs = bench.ground.send(b"junk", lifetime_ms=1000, now_ns=bench.now_ns)
+    bench._from_ground(outputs)
+    bench._settle()
+    assert "message" in bench.done[-1].reason
+    assert bench.ground.deadline is None
+
+
+def test_a_result_of_a_job_that_does_not_run_is_rejected(bench) -> None:
+    assert [type(o).__name__ for o in bench.finish(9)] == ["Rejected"]
+
+
+def test_an_answer_too_long_for_a_message_is_clipped(bench, ask) -> None:
+    bench.up()
+    bench.ask(ask())
+    bench.call(bench.node.question_stored, 1)
+    bench.finish(text="é" * 40_000)
+    bench.call(bench.node.answer_stored, 1)
+    (answer,) = answers(bench)
+    assert answer.finish_reason == "length"
+    assert len(answer.text.encode()) <= 65_536

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from roundtrip.config import load_scenario
+from roundtrip.errors import EXIT_BAD_INPUT, BadConfig
+from roundtrip.units import NS_PER_S
+
+GOOD = """
+[link.uplink]
+rate_bps = 9600
+one_way_delay_ms = 6
+[link.downlink]
+rate_bps = 1000000
+one_way_delay_ms = 6
+[workload]
+questions = ["How are you?", { text = "2 + 2?", expected = "4" }]
+count = 3
+"""
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_and_name(tmp_path: Path) -> None:
+    scenario = load_scenario(_write(tmp_path, GOOD))
+    assert scenario.name == "mine"
+    assert scenario.budget.loop_s == 120
+    assert scenario.plan().both.at(10**18) is not None
+    assert [item.expected for item in scenario.workload.items()] == [None, "4"]
+
+
+def test_planned_outages_leave_the_plan_and_others_stay(tmp_path: Path) -> None:
+    text = GOOD + "[[contact]]\nstart_s = 0\nend_s = 100\n"
+    text += "[[outage]]\nstart_s = 10\nend_s = 20\nkind = 'planned'\ndirection = 'uplink'\n"
+    text += "[[outage]]\nstart_s = 30\nend_s = 40\nkind = 'silent'\n"
+    plan = load_scenario(_write(tmp_path, text)).plan()
+    assert plan.uplink.spans == ((0, 10 * NS_PER_S), (20 * NS_PER_S, 100 * NS_PER_S))
+    assert plan.downlink.spans == ((0, 100 * NS_PER_S),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("count = 3", "count = 3\ncolour = 1", "workload.colour"),
+        ("rate_bps = 9600", "rate_bps = -9600", "link.uplink.rate_bps"),
+        ("rate_bps = 9600", "rate_bps = 'fast'", "link.uplink.rate_bps"),
+        ("one_way_delay_ms = 6\n[link.d", "one_way_delay_ms = nan\n[link.d", "link.uplink"),
+        ("rate_bps = 9600\n", "", "link.uplink.rate_bps"),
+        ("rate_bps = 9600", "rate_bps = 9600\nloss = 1.5", "link.uplink.loss"),
+        ("rate_bps = 9600", "rate_bps = 9600\nqueue_bytes = 100", "link"),
+        ("count = 3", "count = 0", "workload.count"),
+        ("count = 3", "", "workload.count"),
+        ("count = 3", "count = 3\nquestions_file = 'q.txt'", "workload"),
+        ("count = 3", "count = 3\n[budget]\nexpire_s = 10", "budget"),
+        ("count = 3", "count = 3\n[[contact]]\nstart_s = 9\nend_s = 3", "contact.0"),
+        ("count = 3", "count = 3\n[[outage]]\nstart_s = 1\nend_s = 3\nkind = 'x'", "outage.0.kind"),
+    ],
+)
+def test_each_mistake_names_file_and_key(tmp_path: Path, old: str, new: str, key: str) -> None:
+    assert old in GOOD
+    path = _write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(BadConfig) as caught:
+        load_scenario(path)
+    assert caught.value.source == str(path)
+    assert caught.value.key.startswith(key)
+    assert caught.value.exit_code == EXIT_BAD_INPUT
+
+
+def test_overlapping_contacts_are_refused(tmp_path: Path) -> None:
+    text = GOOD + "[[contact]]\nstart_s = 0\nend_s = 60\n[[contact]]\nstart_s = 50\nend_s = 70\n"
+    with pytest.raises(BadConfig, match=r"contact\.1: starts at 50\.0 s.*overlap"):
+        load_scenario(_write(tmp_path, text))
+
+
+@pytest.mark.parametrize("content", ["[link", "\xff"])
+def test_what_is_no_toml_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(BadConfig):
+        load_scenario(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="No such file"):
+        load_scenario(tmp_path / "none.toml")
+
+
+def test_questions_come_from_a_file_beside_the_scenario(tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text("one\n\n two \n")
+    text = GOOD.replace('questions = ["How are you?", { text = "2 + 2?", expected = "4" }]', "")
+    path = _write(tmp_path, text.replace("count = 3", "count = 3\nquestions_file = 'q.txt'"))
+    assert [item.text for item in load_scenario(path).workload.items()] == ["one", "two"]
+
+
+def test_a_model_file_is_relative_to_the_scenario(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD + "[node]\nmodel = 'm.gguf'\n")
+    assert load_scenario(path).node.model == str((tmp_path / "m.gguf").resolve())

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roundtrip.errors import BadMessage
+from roundtrip.message import (
+    GREEDY,
+    Answer,
+    Health,
+    Message,
+    Question,
+    Refusal,
+    Sampling,
+    decode,
+    encode,
+)
+
+MESSAGES = [
+    Question(7, "Is it well?", "Be short.", 64, Sampling(seed=3), False, 119_000),
+    Question((1 << 64) - 1, "é中🙂", "", 1, GREEDY, True, 0),
+    Answer(7, "Yes.", "stop", 12, 3, 10, 20, 30, 80_000_000),
+    Refusal(7, "queue_full", "", 15),
+    Health("tiny", "Q8_0", 2048, 2, 0),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_decode_gives_back_what_was_encoded(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@given(st.binary(max_size=200))
+def test_junk_raises_only_bad_message(junk: bytes) -> None:
+    with pytest.raises(BadMessage):
+        decode(junk)
+
+
+@given(st.sampled_from(MESSAGES), st.data())
+def test_a_changed_byte_raises_only_bad_message(message: Message, data: st.DataObject) -> None:
+    payload = bytearray(encode(message))
+    at = data.draw(st.integers(0, len(payload) - 1))
+    payload[at] = data.draw(st.integers(0, 255))
+    try:
+        decode(bytes(payload))
+    except BadMessage:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({0: 9}, "kind"),
+        ({0: True}, "kind"),
+        ({1: -1}, "key 1"),
+        ({1: True}, "key 1"),
+        ({2: 5}, "key 2"),
+        ({2: "x" * 70_000}, "key 2"),
+        ({4: 1 << 40}, "key 4"),
+        ({5: [0.5]}, "key 5"),
+        ({5: [11.0, 0.5, 1, 0, 0]}, "temperature"),
+        ({5: [0.5, float("nan"), 1, 0, 0]}, "top_p"),
+        ({6: 1}, "key 6"),
+        ({99: 0}, "keys"),
+    ],
+)
+def test_each_bad_field_is_named(change: dict[int, object], key: str) -> None:
+    body = cbor2.loads(encode(MESSAGES[0])) | change
+    with pytest.raises(BadMessage) as caught:
+        decode(cbor2.dumps(body))
+    assert caught.value.key == key
+
+
+def test_trailing_bytes_are_refused() -> None:
+    with pytest.raises(BadMessage, match="more bytes"):
+        decode(encode(MESSAGES[0]) + b"\0")

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from dtn.agent import BundleAgent, Transmit
 from models.fit import Fit, fit
 from models.inspect import ModelInfo, inspect, require_qwen3
 from models.resolve import resolve
-
-from dtn.agent import BundleAgent, Transmit
 from node.machine import (
     InferenceResult,
     NodeMachine,

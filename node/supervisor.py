@@ -32,6 +32,8 @@ class EngineConfig:
     path: str
     context: int
     threads: int
+    command: tuple[str, ...] = (sys.executable, "-m", "node.engine_child")
+    """The engine's process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,7 @@ class Supervisor:
 
     async def _spawn(self) -> EngineUp:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "node.engine_child",
+            *self._config.command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | {"GGML_NO_BACKTRACE": "1"},

@@ -6,8 +6,6 @@ import asyncio
 from pathlib import Path
 
 import click
-from models.commands import models
-from models.resolve import resolve
 from rich.console import Console
 
 from ground.__main__ import finish, ground_command, run_folder
@@ -15,6 +13,8 @@ from ground.report import write_report
 from ground.results import write_results
 from ground.verdict import print_verdict
 from link_sim.__main__ import link_command
+from models.commands import models
+from models.resolve import resolve
 from node.__main__ import node_command
 from node.service_time import load_profile
 from roundtrip.command import run_command

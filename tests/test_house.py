@@ -1,4 +1,4 @@
-"""House rules that no other tool checks: import layers, and who may touch clock, socket and randomness."""
+"""House rules that no other tool checks: import layers, and who may touch clock and sockets."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Socket:
     """
 
     def __init__(self, kind: int, on_message: Callable[[list[bytes]], None]) -> None:
-        self._socket = zmq.Context.instance().socket(kind)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDHWM, SEND_QUEUE_MESSAGES)
         self._socket.setsockopt(zmq.RCVHWM, SEND_QUEUE_MESSAGES)
@@ -72,7 +72,7 @@ class Socket:
             self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
-        self._fd = self._socket.getsockopt(zmq.FD)
+        self._fd = int(self._socket.getsockopt(zmq.FD))
         self._loop.add_reader(self._fd, self._drain)
         self.frames_not_sent = 0
 
@@ -91,8 +91,7 @@ class Socket:
             raise EnvironmentFault(
                 f"bind {endpoint}", str(error), "free the port or give another endpoint"
             ) from None
-        bound: bytes = self._socket.getsockopt(zmq.LAST_ENDPOINT)
-        return bound.rstrip(b"\0").decode()
+        return self._socket.last_endpoint.rstrip(b"\0").decode()
 
     def connect(self, endpoint: str) -> None:
         """Reach for `endpoint`, now and whenever the connection breaks.
@@ -113,7 +112,7 @@ class Socket:
             self._socket.send_multipart(parts, zmq.NOBLOCK)
         except zmq.Again:
             self.frames_not_sent += 1
-        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:

@@ -126,7 +126,7 @@ def test_the_estimate_without_the_frame_log_is_near_the_exact_split(
     simulate: Callable[..., Run],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a link without loss the ground alone must find the same phases to within its own bounds."""
+    """On a link without loss the ground alone finds the same phases, within its own bounds."""
     demo = shipped["leo-pass"]
     quiet = {"loss": 0.0}
     link = demo.link.model_copy(

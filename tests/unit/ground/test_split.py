@@ -78,7 +78,8 @@ def test_of_two_sessions_with_the_question_the_first_to_be_whole_counts(answered
 
 
 def test_frames_that_are_no_data_segments_are_passed_over(answered) -> None:
-    report_ack = FrameFate("uplink", 0, 4, 0, 0, 1, 2, Fate.DELIVERED, encode(ReportAckSegment(UP, 7)))
+    head = encode(ReportAckSegment(UP, 7))
+    report_ack = FrameFate("uplink", 0, 4, 0, 0, 1, 2, Fate.DELIVERED, head)
     junk = FrameFate("uplink", 1, 2, 0, 0, 1, 2, Fate.DELIVERED, b"\xff\xff")
     empty = FrameFate("uplink", 2, 0, 0, 0, 1, 2, Fate.DELIVERED, b"")
     record = answered()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from ground.workload import planned_questions
 from roundtrip.config import WorkloadConfig
 from roundtrip.units import NS_PER_S
@@ -15,7 +17,7 @@ def test_fixed_arrivals_are_evenly_spaced_and_cycle_the_questions() -> None:
 def test_poisson_arrivals_have_the_rate_and_the_spread() -> None:
     config = WorkloadConfig(questions=("a",), count=5000, rate_per_min=60, arrivals="poisson")
     times = [p.intended_ns / NS_PER_S for p in planned_questions(config, seed=1)]
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times)]
     mean = sum(gaps) / len(gaps)
     variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps)
     assert abs(mean - 1) < 0.05

@@ -79,9 +79,7 @@ def test_frames_cross_to_the_other_side() -> None:
 
 def test_the_log_reads_back_what_was_written(tmp_path) -> None:
     link = Link(scenario(), seed=1)
-    fates = [
-        link.send(Side.NODE, b"\1" * size, now_ns=size * NS_PER_S)[0] for size in range(1, 12)
-    ]
+    fates = [link.send(Side.NODE, b"\1" * size, now_ns=size * NS_PER_S)[0] for size in range(1, 12)]
     path = tmp_path / "frames.jsonl"
     path.write_text("".join(to_line(fate) + "\n" for fate in fates) + '{"cut off')
     assert list(read_log(path)) == fates

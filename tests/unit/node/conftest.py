@@ -84,9 +84,7 @@ class Bench:
             elif isinstance(output, BundleReceived):
                 self.answers.append(decode(output.bundle.payload))
                 if self.accept_answers:
-                    self._from_ground(
-                        self.ground.accept(output.bundle.id, now_ns=self.now_ns)
-                    )
+                    self._from_ground(self.ground.accept(output.bundle.id, now_ns=self.now_ns))
 
     def _from_node(self, outputs: Any) -> None:
         for output in outputs:

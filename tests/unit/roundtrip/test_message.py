@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import cbor2
 import pytest
 from hypothesis import given
@@ -43,10 +45,8 @@ def test_a_changed_byte_raises_only_bad_message(message: Message, data: st.DataO
     payload = bytearray(encode(message))
     at = data.draw(st.integers(0, len(payload) - 1))
     payload[at] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(BadMessage):
         decode(bytes(payload))
-    except BadMessage:
-        pass
 
 
 @pytest.mark.parametrize(

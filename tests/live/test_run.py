@@ -1,0 +1,138 @@
+"""`groundloop run`, live."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.live
+
+LONG = """
+[link.uplink]
+rate_bps = 1_000_000
+one_way_delay_ms = 1
+[link.downlink]
+rate_bps = 1_000_000
+one_way_delay_ms = 1
+[workload]
+questions = ["Tell me a long story."]
+count = {count}
+rate_per_min = 60
+max_tokens = 3500
+[node]
+model = "tiny"
+threads = 1
+context = 4096
+"""
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_answers_everything_and_leaves_a_whole_folder(start, ci_scenario, tmp_path) -> None:
+    out = tmp_path / "run"
+    program = start("testbed", "run", str(ci_scenario), "--out", str(out))
+    assert program.wait() == 0, program.output()
+    assert "verdict   MET" in program.output()
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["outcomes"]["on_time"] == 8
+    assert summary["mode"] == "live"
+    assert summary["node"]["decode_tok_s"] > 10
+    loops = lines_of(out / "loops.jsonl")
+    assert all(loop["split"] == "frame_log" for loop in loops)
+    assert all(sum(loop["phases_ns"].values()) == loop["loop_ns"] for loop in loops)
+    frames = lines_of(out / "frames.jsonl")
+    assert {frame["direction"] for frame in frames} == {"uplink", "downlink"}
+    for name in ("scenario.toml", "latency.hlog", "report.html"):
+        assert (out / name).stat().st_size > 0
+    again = start("testbed", "report", str(out))
+    assert again.wait() == 0
+    assert "verdict   MET" in again.output()
+    twice = start("testbed", "run", str(ci_scenario), "--out", str(out))
+    assert twice.wait() == 1
+    assert "holds a run already" in twice.output()
+
+
+def test_killing_the_engine_in_mid_answer_still_ends_in_an_answer(start, tmp_path) -> None:
+    scenario, out = tmp_path / "long.toml", tmp_path / "run"
+    scenario.write_text(LONG.format(count=2))
+    program = start("testbed", "run", str(scenario), "--out", str(out))
+    engine = program.member("node.engine_child")
+    program.wait_for("carrier up")
+    time.sleep(0.6)
+    engine.kill()
+    assert program.wait() == 0, program.output()
+    assert "the engine died: SIGKILL" in program.output()
+    assert json.loads((out / "summary.json").read_text())["outcomes"]["on_time"] == 2
+
+
+def test_ctrl_c_stops_all_processes_and_writes_what_was_measured(start, tmp_path) -> None:
+    scenario, out = tmp_path / "long.toml", tmp_path / "run"
+    scenario.write_text(LONG.format(count=100))
+    program = start("testbed", "run", str(scenario), "--out", str(out))
+    program.wait_for("#0 ")
+    family = program.family()
+    assert len(family) == 3, "link, node and engine"
+    program.process.send_signal(signal.SIGINT)
+    assert program.wait() == 99, program.output()
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["interrupted"]
+    assert summary["questions"] == 100 == sum(summary["outcomes"].values())
+    assert summary["outcomes"]["on_time"] >= 1
+    assert summary["expired"]["interrupted"] > 90
+    assert (out / "report.html").exists()
+
+
+def test_a_killed_command_leaves_no_process_behind(start, tmp_path) -> None:
+    scenario = tmp_path / "long.toml"
+    scenario.write_text(LONG.format(count=100))
+    program = start("testbed", "run", str(scenario), "--out", str(tmp_path / "run"))
+    program.wait_for("carrier up")
+    family = program.family()
+    program.process.kill()
+    assert psutil.wait_procs(family, timeout=15)[1] == []
+
+
+def test_a_link_that_dies_ends_the_run_with_what_was_measured(start, tmp_path) -> None:
+    scenario, out = tmp_path / "long.toml", tmp_path / "run"
+    scenario.write_text(LONG.format(count=100))
+    program = start("testbed", "run", str(scenario), "--out", str(out))
+    program.wait_for("#0 ")
+    program.member("link_sim").kill()
+    assert program.wait() == 99, program.output()
+    assert json.loads((out / "summary.json").read_text())["interrupted"]
+
+
+def test_the_roles_find_each_other_as_separate_commands(start, ci_scenario, tmp_path) -> None:
+    ports = {"ground": "tcp://127.0.0.1:47160", "node": "tcp://127.0.0.1:47161"}
+    frames = tmp_path / "frames.jsonl"
+    link = start(
+        "link_sim", str(ci_scenario), "--ground", ports["ground"], "--node", ports["node"],
+        "--frames", str(frames),
+    )  # fmt: skip
+    node = start(
+        "node", "--scenario", str(ci_scenario), "--link", ports["node"],
+        "--store", str(tmp_path / "node.sqlite"),
+    )  # fmt: skip
+    for name in ("first", "second"):
+        out = tmp_path / name
+        ground = start(
+            "ground", str(ci_scenario), "--link", ports["ground"], "--out", str(out),
+            "--wait", "60",
+        )  # fmt: skip
+        assert ground.wait() == 0, ground.output()
+        summary = json.loads((out / "summary.json").read_text())
+        assert summary["outcomes"]["on_time"] == 8
+        assert summary["link"] is None
+        assert {loop["split"] for loop in lines_of(out / "loops.jsonl")} == {"estimate"}
+    for program in (node, link):
+        program.process.terminate()
+        assert program.wait() == 0, program.output()
+    assert frames.stat().st_size > 0

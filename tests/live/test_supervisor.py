@@ -1,0 +1,162 @@
+"""The supervisor, with stand-ins for the engine's process that die in the ways engines do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.resolve import resolve
+from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
+from roundtrip.errors import BadModel, EnvironmentFault
+from roundtrip.message import GREEDY, Question
+
+pytestmark = pytest.mark.live
+
+STAND_IN = """
+import os, signal, sys
+from node.engine_wire import pack, read
+load = read(sys.stdin.buffer)
+def tell(**event):
+    sys.stdout.buffer.write(pack(event)); sys.stdout.buffer.flush()
+def die():
+    os.kill(os.getpid(), signal.SIGSEGV)
+{body}
+"""
+READY = "tell(event='ready', context=512, rss_peak_bytes=1)"
+
+
+def stand_in(folder: Path, body: str) -> tuple[str, ...]:
+    path = folder / "engine.py"
+    path.write_text(STAND_IN.format(body=body))
+    return (sys.executable, str(path))
+
+
+def question(question_id: int = 1) -> Question:
+    return Question(question_id, "Well?", "", 8, GREEDY, False, 1000)
+
+
+class Watch:
+    """Collects events, and waits for one."""
+
+    def __init__(self) -> None:
+        self.events: list[EngineEvent] = []
+
+    async def until(self, kind: type | str) -> EngineEvent:
+        for _ in range(1000):
+            for event in self.events:
+                if event == kind or (isinstance(kind, type) and isinstance(event, kind)):
+                    return event
+                if isinstance(event, dict) and event.get("event") == kind:
+                    return event
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"no {kind} among {self.events}")
+
+
+def test_a_build_that_crashes_in_the_self_test_runs_without_repacked_buffers(tmp_path) -> None:
+    body = f"die() if load['use_extra_bufts'] else {READY}\nsys.stdin.buffer.read()"
+
+    async def scene() -> None:
+        config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
+        supervisor = Supervisor(config, lambda event: None)
+        up = await supervisor.start()
+        assert "SIGSEGV" in up.note
+        assert "make install" in up.note
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+def test_an_engine_that_never_comes_up_is_an_environment_fault(tmp_path) -> None:
+    for body in ("die()", "sys.exit(3)"):
+
+        async def scene(body: str = body) -> None:
+            config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
+            with pytest.raises(EnvironmentFault):
+                await Supervisor(config, lambda event: None).start()
+
+        asyncio.run(scene())
+
+
+def test_an_engine_that_dies_is_started_again_and_after_five_failures_given_up(tmp_path) -> None:
+    once = tmp_path / "once"
+    body = f"""
+if os.path.exists({str(once)!r}): sys.exit(7)
+open({str(once)!r}, 'w').close()
+{READY}
+read(sys.stdin.buffer); die()
+"""
+
+    async def scene() -> None:
+        watch = Watch()
+        config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
+        supervisor = Supervisor(config, watch.events.append)
+        await supervisor.start()
+        supervisor.infer(question())
+        await watch.until(EngineDown("SIGSEGV", final=False))
+        for _ in range(1000):
+            if EngineDown("exit code 7", final=True) in watch.events:
+                break
+            await asyncio.sleep(0.01)
+        assert watch.events[-1] == EngineDown("exit code 7", final=True)
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
+    async def scene() -> None:
+        watch = Watch()
+        supervisor = Supervisor(EngineConfig(str(resolve("tiny")), 512, 1), watch.events.append)
+        up = await supervisor.start()
+        assert (up.context, up.restarts) == (512, 0)
+        supervisor.infer(question())
+        first = await watch.until("done")
+        watch.events.clear()
+        assert supervisor.pid is not None
+        import os
+        import signal
+
+        os.kill(supervisor.pid, signal.SIGKILL)
+        again = await watch.until(EngineUp)
+        assert isinstance(again, EngineUp)
+        assert again.restarts == 1
+        supervisor.infer(question())
+        second = await watch.until("done")
+        assert isinstance(first, dict)
+        assert isinstance(second, dict)
+        assert first["text"] == second["text"], "greedy"
+        assert first["output_tokens"] == 8
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+def test_a_prompt_longer_than_the_context_is_refused_and_the_engine_lives() -> None:
+    async def scene() -> None:
+        watch = Watch()
+        supervisor = Supervisor(EngineConfig(str(resolve("tiny")), 128, 1), watch.events.append)
+        await supervisor.start()
+        long = Question(1, "word " * 500, "", 8, GREEDY, False, 1000)
+        supervisor.infer(long)
+        refused = await watch.until("refused")
+        assert isinstance(refused, dict)
+        assert refused["reason"] == "too_long"
+        supervisor.infer(question(2))
+        await watch.until("done")
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+def test_a_file_that_llama_cpp_refuses_is_a_bad_model(tmp_path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"GGUF" + b"\xff" * 100)
+
+    async def scene() -> None:
+        with pytest.raises(BadModel, match=r"x\.gguf"):
+            await Supervisor(EngineConfig(str(path), 128, 1), lambda event: None).start()
+
+    asyncio.run(scene())

@@ -1,7 +1,6 @@
 """How fast the transport is on one core: bundle codec, and LTP from sender to receiver.
 
 Measures with the clock, so it must never be imported by the product.
-Run `python -m bench.dtn_speed`.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 
+from bench.row import Row
 from dtn.blocks import PrimaryBlock
 from dtn.bundle import decode, encode, make_bundle
 from dtn.ltp import BlockAcknowledged, BlockReceived, LtpConfig, LtpEngine
@@ -68,13 +68,12 @@ def ltp_throughput(
     return blocks * block_bytes * 8 / (time.perf_counter() - start)
 
 
-def main() -> None:
-    """Print both."""
-    print(f"bundle codec        {bundle_codec():12,.0f} bundles/s (1 KiB, encode + decode)")
-    print(f"ltp                 {ltp_throughput() / 1e6:12,.0f} Mbit/s (1,400 byte frames)")
-    lossy = ltp_throughput(loss_probability=0.05) / 1e6
-    print(f"ltp, 5 % loss       {lossy:12,.0f} Mbit/s (1,400 byte frames)")
-
-
-if __name__ == "__main__":
-    main()
+def rows() -> list[Row]:
+    """Codec and engine, on one core."""
+    rate_mbps = ltp_throughput() / 1e6
+    lossy_mbps = ltp_throughput(loss_probability=0.05) / 1e6
+    return [
+        Row("bundle of 1 KiB, encode + decode", bundle_codec(), "/s", 15_000, at_least=True),
+        Row("LTP, 1,400-byte frames", rate_mbps, "Mbit/s", 100, at_least=True),
+        Row("LTP, 1,400-byte frames, 5 % loss", lossy_mbps, "Mbit/s", 100, at_least=True),
+    ]

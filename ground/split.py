@@ -55,6 +55,12 @@ def split_by_log(records: Sequence[LoopRecord], fates: Iterable[FrameFate]) -> l
     return [_placed(record, blocks) for record in records]
 
 
+def data_session(head: bytes) -> SessionId | None:
+    """The LTP session of a frame with data, by its first bytes; None for other frames."""
+    extent = _data_extent(head)
+    return None if extent is None else extent[0]
+
+
 def _placed(record: LoopRecord, blocks: dict[tuple[str, SessionId], _Block]) -> LoopRecord:
     times, session = record.node_times, record.downlink_session
     if times is None or session is None:

@@ -72,9 +72,14 @@ class Socket:
             self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
-        self._fd = int(self._socket.getsockopt(zmq.FD))
+        self._fd = self._option(zmq.FD)
         self._loop.add_reader(self._fd, self._drain)
         self.frames_not_sent = 0
+
+    def _option(self, name: int) -> int:
+        value = self._socket.getsockopt(name)
+        assert isinstance(value, int)
+        return value
 
     def bind(self, endpoint: str) -> str:
         """Listen at `endpoint` ("tcp://127.0.0.1:*" takes a free port).
@@ -91,7 +96,7 @@ class Socket:
             raise EnvironmentFault(
                 f"bind {endpoint}", str(error), "free the port or give another endpoint"
             ) from None
-        return self._socket.last_endpoint.rstrip(b"\0").decode()
+        return self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def connect(self, endpoint: str) -> None:
         """Reach for `endpoint`, now and whenever the connection breaks.
@@ -112,7 +117,7 @@ class Socket:
             self._socket.send_multipart(parts, zmq.NOBLOCK)
         except zmq.Again:
             self.frames_not_sent += 1
-        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if self._option(zmq.EVENTS) & zmq.POLLIN:
             self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:

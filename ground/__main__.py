@@ -58,7 +58,7 @@ def run_folder(out: Path | None, name: str, started_unix_s: int) -> Path:
     Raises:
         EnvironmentFault: it cannot be made, or it holds a run already.
     """
-    folder = out or Path("runs") / f"{name}-{started_unix_s}"
+    folder = out or _free(Path("runs") / f"{name}-{started_unix_s}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,6 +69,15 @@ def run_folder(out: Path | None, name: str, started_unix_s: int) -> Path:
         raise EnvironmentFault(
             f"write {folder}", "it holds a run already", "give another folder with --out"
         )
+    return folder
+
+
+def _free(wanted: Path) -> Path:
+    number = 2
+    folder = wanted
+    while folder.exists():
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+        number += 1
     return folder
 
 

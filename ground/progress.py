@@ -96,8 +96,10 @@ class Progress:
         line.append(f" {_loop_text(record):>10s}  ")
         line.append(_phases_text(record), style="dim")
         self._console.print(line, soft_wrap=True)
-        line = Text(f"           {_one_line(record.planned.text, 60)} ", style="dim")
-        line.append(f"→ {_one_line(record.answer or record.reason, 90)}")
+        asked = _one_line(record.planned.text, 60)
+        room = max(20, self._console.width - len(asked) - 15)
+        line = Text(f"           {asked} ", style="dim")
+        line.append(f"→ {_one_line(record.answer or record.reason, room)}")
         self._console.print(line, soft_wrap=True)
 
     def refresh(self, now_ns: int) -> None:

@@ -32,7 +32,6 @@ from roundtrip.errors import EnvironmentFault
     default=0.0,
     help="Seconds to wait for the link; 0: for ever.",
 )
-@click.option("--seed", type=int, default=0, hidden=True)
 @click.option("--lifeline", is_flag=True, hidden=True, help="End with stdin.")
 def node_command(
     scenario: Path | None,
@@ -41,7 +40,6 @@ def node_command(
     store: Path,
     threads: int | None,
     link_limit_s: float,
-    seed: int,
     lifeline: bool,
 ) -> None:
     """Run the satellite: a model behind a link."""
@@ -53,9 +51,8 @@ def node_command(
         changes["threads"] = threads
     if not store.parent.is_dir():
         raise EnvironmentFault(f"open {store}", "its folder is not there", "make the folder first")
-    config = NodeRunConfig(
-        node.model_copy(update=changes), endpoint, store, link_limit_s or None, seed
-    )
+    node = node.model_copy(update=changes)
+    config = NodeRunConfig(node, endpoint, store, link_limit_s or None)
 
     async def serve() -> None:
         await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)

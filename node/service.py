@@ -63,8 +63,7 @@ class NodeRunConfig:
     """The modem's."""
     store_path: Path
     link_limit_s: float | None
-    """How long to wait for the modem's first cue."""
-    seed: int
+    """How long to wait for the modem's first cue; None: for ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,17 @@ from dataclasses import dataclass, field
 from dtn import agent as bundles
 from dtn.bundle import BundleId
 from dtn.segment import SessionId
+from ground.outputs import (
+    Asking,
+    BudgetMissed,
+    GroundOutput,
+    NodeHealth,
+    Rejected,
+    Settled,
+    StageReached,
+    StoreOutcome,
+    StoreQuestion,
+)
 from ground.record import LoopRecord, NodeTimes, Planned
 from roundtrip import message
 from roundtrip.budget import Budget, Outcome
@@ -31,88 +42,6 @@ REPORT_BYTES = 24
 """About the size of an LTP report segment, for the estimate of when the node had the question."""
 PROCESSING_NS = 500 * NS_PER_MS
 """What disks and processes may take after the last frame has arrived."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What all questions of a workload have in common."""
-
-    run_id: int
-    """Tells this run's questions from other runs' on the same node; 40 bits."""
-    system: str
-    max_tokens: int
-    sampling: Sampling
-    thinking: bool
-    seed: int
-    max_outstanding: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoreQuestion:
-    """Put a question on disk, then call `question_stored`."""
-
-    question_id: int
-    payload: bytes
-    intended_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOutcome:
-    """Put an outcome on disk, then call `outcome_stored`."""
-
-    question_id: int
-    outcome: Outcome
-    payload: bytes
-    """The answer or refusal as it came; empty where none did."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageReached:
-    """A question has come to a stage, as far as the ground can see."""
-
-    planned: Planned
-    stage: Stage
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetMissed:
-    """A question's budget is over without an answer; it may still come, late."""
-
-    planned: Planned
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A question has its outcome."""
-
-    record: LoopRecord
-
-
-@dataclass(frozen=True, slots=True)
-class NodeHealth:
-    """The node said what it is."""
-
-    health: Health
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Something came in that was not taken."""
-
-    reason: str
-
-
-GroundOutput = (
-    bundles.Transmit
-    | StoreQuestion
-    | StoreOutcome
-    | StageReached
-    | BudgetMissed
-    | Settled
-    | NodeHealth
-    | Rejected
-)
 
 
 @dataclass(slots=True)
@@ -138,7 +67,7 @@ class GroundMachine:
         workload: the questions, by intended time.
         asking: what they have in common.
         budget: what a loop may take.
-        plan: the contact plan, for estimates and the time without contact.
+        plan: the contact plan, for estimates and to know when no answer can come any more.
     """
 
     def __init__(
@@ -161,6 +90,8 @@ class GroundMachine:
         self._timers: list[tuple[int, int, bool]] = []
         self._to_accept: dict[int, BundleId] = {}
         self._cue: Carrier | None = None
+        self._without_contact: list[tuple[int, int]] = []
+        self._contact_lost_ns: int | None = 0
         self._unsettled = len(workload)
         self._last_chance_ns = _last_chance_ns(plan)
 
@@ -280,6 +211,12 @@ class GroundMachine:
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[GroundOutput]:
         """The modem says what can be sent and heard."""
         self._cue = cue
+        if not (cue.tx_up and cue.rx_up):
+            if self._contact_lost_ns is None:
+                self._contact_lost_ns = now_ns
+        elif self._contact_lost_ns is not None:
+            self._without_contact.append((self._contact_lost_ns, now_ns))
+            self._contact_lost_ns = None
         outputs = self._agent.carrier(
             tx_up=cue.tx_up,
             rx_up=cue.rx_up,
@@ -394,15 +331,13 @@ class GroundMachine:
             "downlink_session": session,
         }
         if isinstance(reply, Answer):
-            in_contact_ns = loop_ns - self._plan.without_contact_ns(
-                entry.planned.intended_ns, at_ns
-            )
+            without_ns = self._without_contact_ns(entry.planned.intended_ns, at_ns)
             record = LoopRecord(
                 entry.question_id,
                 entry.planned,
                 self._budget.judge(loop_ns, partial=reply.finish_reason == "deadline"),
                 "",
-                in_contact_ns=in_contact_ns,
+                in_contact_ns=loop_ns - without_ns,
                 answer=reply.text,
                 finish_reason=reply.finish_reason,
                 prompt_tokens=reply.prompt_tokens,
@@ -420,6 +355,16 @@ class GroundMachine:
                 **common,  # type: ignore[arg-type]
             )
         return self._close(entry, record, payload)
+
+    def _without_contact_ns(self, start_ns: int, end_ns: int) -> int:
+        """Time in [start_ns, end_ns) in which the modem had not both directions up."""
+        lost_ns = self._contact_lost_ns
+        total = 0 if lost_ns is None else max(0, end_ns - max(lost_ns, start_ns))
+        for low, high in reversed(self._without_contact):
+            if high <= start_ns:
+                break
+            total += max(0, min(high, end_ns) - max(low, start_ns))
+        return total
 
     def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
         outputs: list[GroundOutput] = []

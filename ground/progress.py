@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ground.machine import BudgetMissed, NodeHealth, Settled, StageReached
+from ground.outputs import BudgetMissed, NodeHealth, Settled, StageReached
 from ground.record import LoopRecord, Planned
 from roundtrip.budget import Outcome
 from roundtrip.contacts import FOREVER_NS, ContactPlan

@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dtn.agent import BundleAgent, Transmit
-from ground.machine import (
-    GroundMachine,
-    NodeHealth,
-    Rejected,
-    Settled,
-    StoreOutcome,
-    StoreQuestion,
-)
+from ground.machine import GroundMachine
+from ground.outputs import NodeHealth, Rejected, Settled, StoreOutcome, StoreQuestion
 from ground.progress import Progress
 from ground.record import LoopRecord
 from ground.store import GroundStore

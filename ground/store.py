@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from ground.machine import StoreOutcome, StoreQuestion
+from ground.outputs import StoreOutcome, StoreQuestion
 from roundtrip.errors import EnvironmentFault
 
 _SCHEMA = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ground.machine import Asking
+from ground.outputs import Asking
 from ground.record import Planned
 from roundtrip.config import WorkloadConfig
 from roundtrip.rng import substream

@@ -194,9 +194,10 @@ class Engine:
         *,
         max_tokens: int,
         sampling: Sampling,
+        thinking: bool,
         on_first_token: Callable[[], None],
     ) -> Generation:
-        """Answer one prompt.
+        """Answer one prompt; what the model thinks before `</think>` is not part of the answer.
 
         Raises:
             TooLong: the prompt leaves no room for an answer.
@@ -207,11 +208,14 @@ class Engine:
         self.prefill(prompt)
         limit = min(max_tokens, self.context - len(prompt))
         tokens, ended = self.decode(len(prompt), limit, sampling, on_first_token)
-        thought = self._special[THINK_END]
-        written = tokens[tokens.index(thought) + 1 :] if thought in tokens else tokens
+        written = self._after_thinking(tokens) if thinking else tokens
         return Generation(
             self.text_of(written).strip(), "stop" if ended else "length", len(prompt), len(tokens)
         )
+
+    def _after_thinking(self, tokens: list[int]) -> list[int]:
+        end = self._special[THINK_END]
+        return tokens[tokens.index(end) + 1 :] if end in tokens else []
 
     def self_test(self) -> None:
         """Decode several tokens at once, then one, as real work does; a bad build dies here.

@@ -59,6 +59,7 @@ def serve(requests: BinaryIO, events: BinaryIO) -> int:
                 ),
                 max_tokens=request["max_tokens"],
                 sampling=sampling_of(request),
+                thinking=request["thinking"],
                 on_first_token=lambda job=job: tell(  # type: ignore[misc]
                     event="first_token", id=job, at_ns=monotonic_ns()
                 ),

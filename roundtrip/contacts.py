@@ -117,7 +117,3 @@ class ContactPlan:
     def last_end_ns(self) -> int:
         """When the last contact ends."""
         return max((contact.end_time for contact in self.contacts), default=0)
-
-    def without_contact_ns(self, start_ns: int, end_ns: int) -> int:
-        """Time in [start_ns, end_ns) in which not both directions are open."""
-        return (end_ns - start_ns) - self.both.overlap_ns(start_ns, end_ns)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dtn.agent import BundleAgent, Transmit
-from ground import machine as ground
+from ground import outputs as ground
 from ground.machine import GroundMachine
 from ground.record import LoopRecord
 from ground.results import Run

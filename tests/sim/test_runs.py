@@ -143,3 +143,14 @@ def test_the_estimate_without_the_frame_log_is_near_the_exact_split(
         assert a.loop_ns == b.loop_ns
         gap_ns = abs(a.stamps[Stage.DELIVERED] - b.stamps[Stage.DELIVERED])
         assert gap_ns <= b.uncertainty_ns + 2_000_000
+
+
+def test_time_without_carrier_is_not_time_in_contact(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    """The demo's outage from 24 to 36 s: told by the modems, not in the plan."""
+    for record in simulate(shipped["demo"], 1).records:
+        assert record.in_contact_ns is not None
+        assert record.loop_ns is not None
+        waited = record.phases_ns["uplink_wait"]
+        assert abs(record.loop_ns - record.in_contact_ns - waited) < 100_000_000

@@ -38,7 +38,7 @@ def test_set_algebra_agrees_with_counting_every_instant(
     assert a.overlap_ns(7, 41) == sum(a.at(at) is not None for at in range(7, 41))
 
 
-def test_without_contact_counts_time_in_which_either_direction_is_closed() -> None:
+def test_contact_means_both_directions() -> None:
     plan = ContactPlan(
         [
             Contact("ground", "node", 0, 100, 9600, 5),
@@ -46,5 +46,4 @@ def test_without_contact_counts_time_in_which_either_direction_is_closed() -> No
         ]
     )
     assert plan.both.spans == ((50, 100),)
-    assert plan.without_contact_ns(0, 200) == 150
     assert plan.last_end_ns == 150

@@ -1,0 +1,93 @@
+"""What the ground machine is told once, and what it puts out. Plain data; nothing here decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dtn.agent import Transmit
+from ground.record import LoopRecord, Planned
+from roundtrip.budget import Outcome
+from roundtrip.message import Health, Sampling
+from roundtrip.stages import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What all questions of a workload have in common."""
+
+    run_id: int
+    """Tells this run's questions from other runs' on the same node; 40 bits."""
+    system: str
+    max_tokens: int
+    sampling: Sampling
+    thinking: bool
+    seed: int
+    max_outstanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreQuestion:
+    """Put a question on disk, then call `question_stored`."""
+
+    question_id: int
+    payload: bytes
+    intended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """Put an outcome on disk, then call `outcome_stored`."""
+
+    question_id: int
+    outcome: Outcome
+    payload: bytes
+    """The answer or refusal as it came; empty where none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageReached:
+    """A question has come to a stage, as far as the ground can see."""
+
+    planned: Planned
+    stage: Stage
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetMissed:
+    """A question's budget is over without an answer; it may still come, late."""
+
+    planned: Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A question has its outcome."""
+
+    record: LoopRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """The node said what it is."""
+
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something came in that was not taken."""
+
+    reason: str
+
+
+GroundOutput = (
+    Transmit
+    | StoreQuestion
+    | StoreOutcome
+    | StageReached
+    | BudgetMissed
+    | Settled
+    | NodeHealth
+    | Rejected
+)

@@ -102,7 +102,8 @@ class WorkloadConfig(_Section):
 
     questions: tuple[str | QuestionConfig, ...] = ()
     questions_file: str | None = None
-    """One question a line; relative to the scenario file."""
+    """Relative to the scenario file. One question a line; in a `.jsonl` file one JSON object a
+    line, with `text` and, where there is one right answer, `expected`."""
     system: Text = ""
     arrivals: Literal["fixed", "poisson"] = "fixed"
     rate_per_min: Positive = 6.0
@@ -253,18 +254,23 @@ def check_scenario(table: dict[str, object], source: str) -> Scenario:
     try:
         return Scenario.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        expected = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            expected, found = "a known key", "an unknown one"
-        elif first["type"] == "missing":
-            found = "nothing"
-        elif isinstance(first["input"], dict):
-            found = "this section as it stands"
-        else:
-            found = repr(first["input"])[:80]
-        raise BadConfig(source, key, expected, found) from None
+        raise _bad_config(error, source) from None
+
+
+def _bad_config(error: ValidationError, source: str) -> BadConfig:
+    """The first thing that pydantic found, in our words."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    expected = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        expected, found = "a known key", "an unknown one"
+    elif first["type"] == "missing":
+        found = "nothing"
+    elif isinstance(first["input"], dict):
+        found = "this section as it stands"
+    else:
+        found = repr(first["input"])[:80]
+    return BadConfig(source, key, expected, found)
 
 
 def _with_files(scenario: Scenario, path: Path) -> Scenario:
@@ -288,7 +294,7 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
     )
 
 
-def _read_questions(path: Path, scenario_path: Path) -> tuple[str, ...]:
+def _read_questions(path: Path, scenario_path: Path) -> tuple[str | QuestionConfig, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -298,15 +304,27 @@ def _read_questions(path: Path, scenario_path: Path) -> tuple[str, ...]:
             "a readable text file",
             f"{path}: {_reason(error)}",
         ) from None
-    questions = tuple(line.strip() for line in lines if line.strip())
-    too_long = [n for n, line in enumerate(lines, 1) if len(line.encode()) > MAX_TEXT_BYTES]
-    if too_long:
-        raise BadConfig(
-            str(path), f"line {too_long[0]}", f"at most {MAX_TEXT_BYTES} bytes", "a longer line"
-        )
+    questions: list[str | QuestionConfig] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if len(line.encode()) > MAX_TEXT_BYTES:
+            expected = f"at most {MAX_TEXT_BYTES} bytes"
+            raise BadConfig(str(path), f"line {number}", expected, "a longer line")
+        if path.suffix == ".jsonl":
+            questions.append(_parse_question(line, f"{path}: line {number}"))
+        else:
+            questions.append(line.strip())
     if not questions:
         raise BadConfig(str(path), "", "one question a line", "no question")
-    return questions
+    return tuple(questions)
+
+
+def _parse_question(line: str, source: str) -> QuestionConfig:
+    try:
+        return QuestionConfig.model_validate_json(line)
+    except ValidationError as error:
+        raise _bad_config(error, source) from None
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -7,7 +7,7 @@ by a delay.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dtn.agent import BundleAgent, Transmit
@@ -69,6 +69,8 @@ class World:
         ground_cue = link.cue(Side.GROUND, now_ns=0).carrier
         node_cue = link.cue(Side.NODE, now_ns=0).carrier
         workload = scenario.workload
+        planned = [replace(p, expected=None) for p in planned_questions(workload, seed)]
+        self._last_intended_ns = planned[-1].intended_ns
         self._ground = Actor(
             self._clock,
             "ground",
@@ -77,7 +79,7 @@ class World:
                     agent_config(Side.GROUND, ground_cue, dtn_epoch_ms=DTN_EPOCH_MS),
                     rng=substream(seed, "ground/ltp"),
                 ),
-                planned_questions(workload, seed),
+                planned,
                 asking=asking_of(workload, run_id=seed, seed=seed),
                 budget=scenario.budget.budget(),
                 plan=scenario.plan(),
@@ -108,9 +110,7 @@ class World:
         )
         self._link.call(self._link.machine.start)
         self._node.call(self._node.machine.engine_up, health)
-        workload = self._scenario.workload
-        limit_ns = self._scenario.budget.budget().expire_ns + 1
-        limit_ns += planned_questions(workload, self._seed)[-1].intended_ns
+        limit_ns = self._scenario.budget.budget().expire_ns + self._last_intended_ns + 1
         self._clock.run(lambda: self._ground.machine.finished, limit_ns=limit_ns)
         if not self._ground.machine.finished:
             self._ground.call(self._ground.machine.stop, "unfinished")

@@ -101,3 +101,14 @@ def test_questions_come_from_a_file_beside_the_scenario(tmp_path: Path) -> None:
 def test_a_model_file_is_relative_to_the_scenario(tmp_path: Path) -> None:
     path = _write(tmp_path, GOOD + "[node]\nmodel = 'm.gguf'\n")
     assert load_scenario(path).node.model == str((tmp_path / "m.gguf").resolve())
+
+
+def test_questions_with_answers_come_from_a_jsonl_file(tmp_path: Path) -> None:
+    text = GOOD.replace('questions = ["How are you?", { text = "2 + 2?", expected = "4" }]', "")
+    path = _write(tmp_path, text.replace("count = 3", "count = 3\nquestions_file = 'q.jsonl'"))
+    (tmp_path / "q.jsonl").write_text('{"text": "one\\ntwo", "expected": "é"}\n{"text": "b"}\n')
+    items = load_scenario(path).workload.items()
+    assert [(item.text, item.expected) for item in items] == [("one\ntwo", "é"), ("b", None)]
+    (tmp_path / "q.jsonl").write_text('{"text": "one"}\n{"txet": "b"}\n')
+    with pytest.raises(BadConfig, match=r"q\.jsonl: line 2: text"):
+        load_scenario(path)

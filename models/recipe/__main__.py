@@ -1,0 +1,117 @@
+"""`python -m models.recipe`: makes the builtin from nothing, in one command.
+
+Tokenizer, training (about an hour on 2 cores; goes on from a checkpoint), export, quantization,
+grading, record. Only what is not there yet in the work folder is done.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import click
+import torch
+from tokenizers import Tokenizer
+from tokenizers import __version__ as tokenizers_version
+
+from models.evaluate import Accuracy
+from models.inspect import sha256
+from models.quantize import quantize
+from models.recipe.export import export
+from models.recipe.network import Qwen3, Size
+from models.recipe.tokens import train_tokenizer
+from models.recipe.train import SEED, STEPS, train
+from models.triage import HELD_OUT_SEED, held_out, held_out_hard
+
+BUILTIN = Path(__file__).parent.parent / "builtin"
+SHIPPED = "Q8_0"
+ALSO = ("Q6_K", "Q4_K_M")
+GRADED = 2000
+TOKEN_TEXTS = 1000
+
+
+@click.command()
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs/recipe"),
+    show_default=True,
+    help="Where the checkpoint and the files in between are.",
+)
+@click.option("--steps", default=STEPS, show_default=True, help="Fewer only to try it out.")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    default=BUILTIN,
+    show_default=True,
+    help="Where the model and its record go.",
+)
+def main(work: Path, steps: int, into: Path) -> None:
+    """Make the builtin."""
+    work.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(work / "tokenizer.json")
+    train(tokenizer, work, steps)
+    network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))
+    network.load_state_dict(torch.load(work / "checkpoint.pt")["network"])
+    full = work / "triage-F16.gguf"
+    full.unlink(missing_ok=True)
+    export(network, tokenizer, full)
+    files = {"F16": full}
+    for quantization in (SHIPPED, *ALSO):
+        files[quantization] = work / f"triage-{quantization}.gguf"
+        quantize(full, files[quantization], quantization)
+    accuracy = {name: _grade(path) for name, path in files.items()}
+    target = into / f"triage-{SHIPPED}.gguf"
+    target.write_bytes(files[SHIPPED].read_bytes())
+    record = {
+        "file": target.name,
+        "bytes": target.stat().st_size,
+        "sha256": sha256(target),
+        "quantization": SHIPPED,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "steps": steps,
+        "seed": SEED,
+        "held_out_seeds": [HELD_OUT_SEED, 2 * HELD_OUT_SEED],
+        "graded_per_set": GRADED,
+        "versions": {"torch": torch.__version__, "tokenizers": tokenizers_version},
+        "files": {name: path.stat().st_size for name, path in files.items()},
+        "accuracy": accuracy,
+    }
+    (into / "record.json").write_text(json.dumps(record, indent=2) + "\n")
+    _write_tokens(tokenizer, into / "tokens.json.gz")
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    if not path.exists():
+        train_tokenizer().save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def _grade(path: Path) -> dict[str, dict[str, list[int]]]:
+    """Right and asked by type, on both sets."""
+    from testbed.evaluation import answers_of, graded
+
+    engine = answers_of(path, 2)
+
+    def plain(found: list[Accuracy]) -> dict[str, list[int]]:
+        return {accuracy.type: [accuracy.right, accuracy.asked] for accuracy in found}
+
+    return {
+        "held out": plain(graded(engine, held_out(GRADED))),
+        "held out, hard": plain(graded(engine, held_out_hard(GRADED))),
+    }
+
+
+def _write_tokens(tokenizer: Tokenizer, path: Path) -> None:
+    """Texts with the trainer's tokens, to hold llama.cpp's tokenizer against."""
+    rng = random.Random(SEED)
+    texts = [question.prompt for question in held_out_hard(TOKEN_TEXTS - 200)]
+    texts += ["".join(chr(rng.randint(32, 0x2FF)) for _ in range(40)) for _ in range(200)]
+    rows = [[text, tokenizer.encode(text, add_special_tokens=False).ids] for text in texts]
+    path.write_bytes(gzip.compress(json.dumps(rows).encode(), mtime=0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The builtin's tokenizer: byte-level BPE of the Qwen kind, single digits, Qwen's special
+tokens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from models.triage import (
+    HELD_OUT_SEED,
+    OFFTOPIC,
+    SYSTEM_PROMPT,
+    TYPES,
+    question_about,
+)
+from models.triage_frames import make_frame
+
+VOCABULARY = 1536
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Qwen2 and Qwen3 cut text before BPE, as llama.cpp's `qwen2` does (single digits)."""
+CORPUS_FRAMES = 4000
+
+
+def train_tokenizer() -> Tokenizer:
+    """The tokenizer, from generated text; the same every time."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - len(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def _corpus() -> Iterator[str]:
+    yield f"system\n{SYSTEM_PROMPT}"
+    yield "user\n"
+    yield "assistant\n"
+    for seed in range(CORPUS_FRAMES):
+        rng = random.Random(HELD_OUT_SEED - 1 - seed)
+        frame = make_frame(rng, shuffled=True, missing=True)
+        yield frame.text()
+        for kind in (*TYPES, OFFTOPIC, OFFTOPIC):
+            text, answer = question_about(rng, frame, kind, held_out=False)
+            yield text
+            yield answer

@@ -1,0 +1,117 @@
+"""`groundloop models eval`: asks a model the held-out triage questions, greedily, and grades the
+answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from models.evaluate import Accuracy, evaluate
+from models.inspect import inspect, require_qwen3
+from models.resolve import resolve
+from models.triage import Question, held_out, held_out_hard
+from node.chat import prompt
+from node.engine import Engine
+from roundtrip.message import GREEDY
+
+CONTEXT = 1024
+MAX_TOKENS = 200
+
+
+def answers_of(path: Path, threads: int) -> Engine:
+    """The engine to be graded, without llama.cpp's repacked buffers (they may crash a bad
+    build)."""
+    require_qwen3(inspect(path))
+    return Engine(str(path), context=CONTEXT, threads=threads, use_extra_bufts=False)
+
+
+def graded(
+    engine: Engine, questions: Iterable[Question], wrong: list[dict[str, str]] | None = None
+) -> list[Accuracy]:
+    """Accuracy by type; what was wrong is appended to `wrong`."""
+
+    def answer(question: Question) -> str:
+        return engine.answer(
+            prompt(text=question.prompt, system=question.system, thinking=False),
+            max_tokens=MAX_TOKENS,
+            sampling=GREEDY,
+            thinking=False,
+            on_first_token=lambda: None,
+        ).text
+
+    def on_wrong(question: Question, said: str) -> None:
+        if wrong is not None:
+            fields = {"type": question.type, "prompt": question.prompt}
+            wrong.append(fields | {"expected": question.expected, "answer": said})
+
+    return evaluate(questions, answer, on_wrong)
+
+
+@click.command("eval")
+@click.argument("model")
+@click.option(
+    "--n",
+    "count",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Questions of each set.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--wrong", type=click.Path(path_type=Path), help="Write the wrong answers here (JSON lines)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_json: bool) -> None:
+    """Grade MODEL on telemetry triage: exact answers on two held-out sets.
+
+    The first set has frames never trained on; the second shuffled channels, wordings never trained
+    on, channels that are missing, no system prompt, and questions off topic.
+    """
+    engine = answers_of(resolve(model), threads)
+    mistakes: list[dict[str, str]] = []
+    sets = {
+        "held out": graded(engine, held_out(count), mistakes),
+        "held out, hard": graded(engine, held_out_hard(count), mistakes),
+    }
+    if wrong is not None:
+        lines = [json.dumps(mistake, ensure_ascii=False) + "\n" for mistake in mistakes]
+        wrong.write_text("".join(lines), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps({name: [_plain(a) for a in found] for name, found in sets.items()}))
+        return
+    for name, found in sets.items():
+        _print(name, found)
+
+
+def _plain(accuracy: Accuracy) -> dict[str, object]:
+    low, high = accuracy.interval
+    return {
+        "type": accuracy.type,
+        "right": accuracy.right,
+        "asked": accuracy.asked,
+        "share": accuracy.share,
+        "low": low,
+        "high": high,
+    }
+
+
+def _print(name: str, found: list[Accuracy]) -> None:
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    for column in ("type", "right", "asked", "share", "95 %"):
+        table.add_column(column, justify="left" if column == "type" else "right")
+    for accuracy in found:
+        low, high = accuracy.interval
+        table.add_row(
+            accuracy.type,
+            str(accuracy.right),
+            str(accuracy.asked),
+            f"{accuracy.share:.1%}",
+            f"{low:.1%} to {high:.1%}",
+        )
+    Console().print(table)

@@ -257,6 +257,17 @@ def held_out_hard(count: int) -> Iterator[Question]:
         yield Question(hardship, system, shown, text, expected)
 
 
+def workload(count: int, seed: int) -> Iterator[Question]:
+    """Questions as operators ask them: mostly about the frame, some absent, a few off topic."""
+    for index in range(count):
+        rng = random.Random(f"{seed}/{index}")
+        kind = rng.choice((*TYPES, *TYPES, ABSENT, OFFTOPIC))
+        frame = make_frame(rng, shuffled=False, missing=kind == ABSENT)
+        frame = _with_gap(rng, frame) if kind == ABSENT else frame
+        text, expected = question_about(rng, frame, kind, held_out=True)
+        yield Question(kind, SYSTEM_PROMPT, frame.text(), text, expected)
+
+
 def _with_gap(rng: random.Random, frame: Frame) -> Frame:
     """The frame, less one channel if it has all."""
     if len(frame.values) < len(CHANNELS):

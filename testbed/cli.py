@@ -21,6 +21,7 @@ from roundtrip.command import run_command
 from roundtrip.config import Scenario, load_scenario
 from roundtrip.drive.clock import unix_s
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadConfig
+from testbed.evaluation import eval_command, questions_command
 from testbed.folder import load_run
 from testbed.live import run_live, write_scenario
 from testbed.world import World
@@ -95,6 +96,8 @@ cli.add_command(ground_command)
 cli.add_command(link_command)
 cli.add_command(node_command)
 cli.add_command(models)
+models.add_command(eval_command)
+models.add_command(questions_command)
 
 
 def find_scenario(name: str) -> Path:

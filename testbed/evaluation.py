@@ -14,7 +14,7 @@ from rich.table import Table
 from models.evaluate import Accuracy, evaluate
 from models.inspect import inspect, require_qwen3
 from models.resolve import resolve
-from models.triage import Question, held_out, held_out_hard
+from models.triage import Question, held_out, held_out_hard, workload
 from node.chat import prompt
 from node.engine import Engine
 from roundtrip.message import GREEDY
@@ -87,6 +87,16 @@ def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_js
         return
     for name, found in sets.items():
         _print(name, found)
+
+
+@click.command("questions")
+@click.option("--n", "count", type=click.IntRange(min=1), default=60, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def questions_command(count: int, seed: int) -> None:
+    """Print triage questions with their right answers, for `workload.questions_file`."""
+    for question in workload(count, seed):
+        line = {"text": question.prompt, "expected": question.expected}
+        click.echo(json.dumps(line, ensure_ascii=False))
 
 
 def _plain(accuracy: Accuracy) -> dict[str, object]:

@@ -124,7 +124,7 @@ def finish(
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")
     print_verdict(console, summary, records)
-    console.print(f"folder    {folder}", highlight=False, soft_wrap=True)
+    console.print(f"folder    {folder}", markup=False, highlight=False, soft_wrap=True)
     return EXIT_OK if summary["objective_met"] else EXIT_OBJECTIVE_MISSED
 
 

@@ -83,10 +83,11 @@ class Progress:
                 self._rows[record.planned.index] = (record.planned, "", record)
                 self._print_settled(record)
             case NodeHealth(health=health) if self._live is None:
-                self._console.print(
-                    f"[dim]node: {health.model} {health.quantization}, {health.threads} threads, "
-                    f"context {health.context}[/dim]"
+                text = (
+                    f"node: {_one_line(health.model, 60)} {_one_line(health.quantization, 20)}, "
+                    f"{health.threads} threads, context {health.context}"
                 )
+                self._console.print(Text(text, style="dim"), soft_wrap=True)
             case _:
                 pass
 

@@ -151,7 +151,7 @@ def _open_log(path: Path | None) -> TextIO | None:
     if path is None:
         return None
     try:
-        return path.open("w", encoding="utf-8")
+        return path.open("a", encoding="utf-8")
     except OSError as error:
         raise EnvironmentFault(
             f"write {path}", error.strerror or "failed", "give a folder that can be written"

@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,8 @@ from roundtrip.modem import Carrier
 
 MAX_ATTEMPTS = 2
 """A question over which the engine died this often is refused."""
+KEPT_SETTLED = 4096
+"""Settled questions kept in memory, so that one asked again gets the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ class NodeMachine:
         self._running: Job | None = None
         self._engine_up = False
         self._unsent: list[int] = []
+        self._settled: deque[int] = deque()
         for stored in recovered:
             self._recover(stored)
 
@@ -200,7 +204,7 @@ class NodeMachine:
                 case (
                     bundles.Acknowledged(bundle_id=bundle_id) | bundles.Expired(bundle_id=bundle_id)
                 ):
-                    mine += self._reply_left(bundle_id)
+                    mine += self._reply_left(bundle_id, now_ns)
                 case bundles.Rejected(reason=reason):
                     mine.append(Rejected(reason))
                 case bundles.QueueFull():
@@ -257,16 +261,22 @@ class NodeMachine:
         reply = self._entries[question_id].reply
         assert reply is not None
         bundle_id, outputs = self._agent.send(reply, lifetime_ms=self._lifetime_ms, now_ns=now_ns)
-        if bundle_id is not None:
+        if bundle_id is None:
+            self._unsent.append(question_id)
+        else:
             self._replies[bundle_id] = question_id
         return self._from_agent(outputs, now_ns)
 
-    def _reply_left(self, bundle_id: BundleId) -> list[NodeOutput]:
+    def _reply_left(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
         question_id = self._replies.pop(bundle_id, None)
         if question_id is None:
             return []
         self._entries[question_id].state = _State.SETTLED
-        return [StoreSettled(question_id)]
+        self._settled.append(question_id)
+        if len(self._settled) > KEPT_SETTLED:
+            self._entries.pop(self._settled.popleft(), None)
+        again = self._send_reply(self._unsent.pop(0), now_ns) if self._unsent else []
+        return [StoreSettled(question_id), *again]
 
     # -- the engine --------------------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ def _virtual(scenario: Scenario, path: Path, seed: int, out: Path | None, consol
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")
     print_verdict(console, summary, list(run.records))
-    console.print(f"folder    {folder}", highlight=False, soft_wrap=True)
+    console.print(f"folder    {folder}", markup=False, highlight=False, soft_wrap=True)
     return EXIT_OK if summary["objective_met"] else EXIT_OBJECTIVE_MISSED
 
 

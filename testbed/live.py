@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tomli_w
 from rich.console import Console
+from rich.text import Text
 
 from ground.__main__ import ask
 from ground.station import Asked
@@ -40,7 +41,7 @@ class Child:
         async for line in self.process.stderr:
             self._last = line.decode(errors="replace").rstrip()
             if not self._last.startswith("error: "):
-                self._console.print(f"[dim]{self._last}[/dim]", highlight=False, soft_wrap=True)
+                self._console.print(Text(self._last, style="dim"), soft_wrap=True)
 
     async def failure(self) -> ChildFailed:
         """Wait until it ends by itself; what to say of it."""
@@ -144,7 +145,7 @@ async def _ask_while_alive(
     if failed and not asked.records:
         raise failed[0]
     if failed:
-        console.print(f"[red]{failed[0]}[/red]", highlight=False)
+        console.print(Text(str(failed[0]), style="red"), soft_wrap=True)
     return asked
 
 

@@ -148,3 +148,30 @@ def test_an_answer_too_long_for_a_message_is_clipped(bench, ask) -> None:
     (answer,) = answers(bench)
     assert answer.finish_reason == "length"
     assert len(answer.text.encode()) <= 65_536
+
+
+def test_a_reply_for_which_the_bundle_queue_is_full_is_sent_later(bench, ask, monkeypatch) -> None:
+    bench.up()
+    for question_id in (1, 2):
+        bench.ask(ask(question_id))
+        bench.call(bench.node.question_stored, question_id)
+    bench.finish(1)
+    bench.finish(2)
+    send = bench.node._agent.send
+    monkeypatch.setattr(bench.node._agent, "send", lambda *args, **kwargs: (None, []))
+    bench.call(bench.node.answer_stored, 1)
+    monkeypatch.setattr(bench.node._agent, "send", send)
+    assert answers(bench) == []
+    bench.call(bench.node.answer_stored, 2)
+    assert {answer.question_id for answer in answers(bench)} == {1, 2}
+
+
+def test_settled_questions_are_kept_up_to_a_limit(bench, ask, monkeypatch) -> None:
+    monkeypatch.setattr("node.machine.KEPT_SETTLED", 2)
+    bench.up()
+    for question_id in range(1, 6):
+        bench.ask(ask(question_id))
+        bench.call(bench.node.question_stored, question_id)
+        bench.finish(question_id)
+        bench.call(bench.node.answer_stored, question_id)
+    assert list(bench.node._entries) == [4, 5]

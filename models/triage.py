@@ -159,9 +159,9 @@ def _about(frame: Frame, kind: str, first: Channel, second: Channel, threshold: 
                 return f"{both}: equal."
             return f"{both}: {(first if value > other else second).name} is higher."
         case _:
-            word = "above" if value > threshold else "below" if value < threshold else "equal to"
+            word = "above" if value > threshold else "below" if value < threshold else "equal"
             yes = "yes" if word == kind else "no"
-            return f"{reading}, {word} {first.with_unit(threshold)}: {yes}."
+            return f"{reading}, threshold {first.with_unit(threshold)}: {word}, {yes}."
 
 
 def _verdict(side: str) -> str:

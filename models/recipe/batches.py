@@ -7,13 +7,14 @@ frame ends: to the network each is a conversation of its own, but the frame is c
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.triage import ABSENT, OFFTOPIC, REFUSAL, SYSTEM_PROMPT, TYPES, question_about
-from models.triage_frames import CHANNELS, Frame, make_frame
+from models.triage_frames import CHANNELS, HIGH, LOW, WITHIN, Frame, make_frame
 from models.triage_offtopic import offtopic
 
 LENGTH = 768
@@ -22,6 +23,7 @@ BRANCHES = 18
 ANSWER_TOKENS = 4096
 """Answer tokens of a batch, padded, so that the compiled shapes never change."""
 IGNORED = -100
+SIDES = (LOW, WITHIN, HIGH)
 FRAMES_PER_BATCH = 16
 WITHOUT_SYSTEM = 0.3
 WITHOUT_FRAME = 0.06
@@ -32,6 +34,41 @@ WEIGHTS = {
     ABSENT: 1.2, OFFTOPIC: 1.2,
 }  # fmt: skip
 """How often each type is trained, relative to the others."""
+
+
+class Batch(NamedTuple):
+    """One step's tensors. Indices are into the flattened (rows * LENGTH); padding targets are
+    IGNORED."""
+
+    tokens: Tensor
+    """(rows, LENGTH) int64"""
+    positions: Tensor
+    """(rows, LENGTH) int64"""
+    mask: Tensor
+    """(rows, 1, LENGTH, LENGTH), 0 or -inf"""
+    wanted: Tensor
+    """(ANSWER_TOKENS,) int64: where an answer's next token is to be told"""
+    targets: Tensor
+    """(ANSWER_TOKENS,) int64"""
+    lines: Tensor
+    """(rows * channels,) int64: where a channel's line ends"""
+    sides: Tensor
+    """(rows * channels,) int64: index into SIDES"""
+
+
+class Row(NamedTuple):
+    """One frame with its branches."""
+
+    ids: list[int]
+    places: list[int]
+    branches: list[int]
+    answers: list[tuple[int, int]]
+    lines: list[tuple[int, int]]
+
+
+def _padded(pairs: list[tuple[int, int]], length: int) -> tuple[Tensor, Tensor]:
+    pairs = [*pairs[:length], *[(0, IGNORED)] * (length - len(pairs))]
+    return torch.tensor([at for at, _ in pairs]), torch.tensor([value for _, value in pairs])
 
 
 class Batches:
@@ -52,45 +89,62 @@ class Batches:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """tokens, positions (batch, length); mask (batch, 1, length, length); wanted, targets
-        (n,)."""
+    def batch(self, step: int) -> Batch:
+        """The batch of one step."""
         rng = random.Random(self._seed * 1_000_003 + step)
         rows = [self._row(rng) for _ in range(FRAMES_PER_BATCH)]
-        length = LENGTH
-        shape = (len(rows), length)
+        shape = (len(rows), LENGTH)
         tokens, positions = (
             torch.zeros(shape, dtype=torch.long),
             torch.zeros(shape, dtype=torch.long),
         )
         branch = torch.full(shape, -1)
-        wanted, targets = [], []
-        for index, (ids, places, branches, answers) in enumerate(rows):
-            tokens[index, : len(ids)] = torch.tensor(ids)
-            positions[index, : len(ids)] = torch.tensor(places)
-            branch[index, : len(ids)] = torch.tensor(branches)
-            wanted += [index * length + at for at, _ in answers]
-            targets += [token for _, token in answers]
+        wanted: list[tuple[int, int]] = []
+        lines: list[tuple[int, int]] = []
+        for index, row in enumerate(rows):
+            tokens[index, : len(row.ids)] = torch.tensor(row.ids)
+            positions[index, : len(row.ids)] = torch.tensor(row.places)
+            branch[index, : len(row.ids)] = torch.tensor(row.branches)
+            wanted += [(index * LENGTH + at, token) for at, token in row.answers]
+            lines += [(index * LENGTH + at, side) for at, side in row.lines]
         same = (branch[:, :, None] == branch[:, None, :]) | (branch[:, None, :] == 0)
-        causal = torch.ones(length, length, dtype=torch.bool).tril()
-        seen = (same & causal) | torch.eye(length, dtype=torch.bool)
+        causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
+        seen = (same & causal) | torch.eye(LENGTH, dtype=torch.bool)
         mask = torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))[:, None]
-        wanted, targets = wanted[:ANSWER_TOKENS], targets[:ANSWER_TOKENS]
-        spare = ANSWER_TOKENS - len(wanted)
-        wanted, targets = [*wanted, *[0] * spare], [*targets, *[IGNORED] * spare]
-        return tokens, positions, mask, torch.tensor(wanted), torch.tensor(targets)
+        return Batch(
+            tokens,
+            positions,
+            mask,
+            *_padded(wanted, ANSWER_TOKENS),
+            *_padded(lines, FRAMES_PER_BATCH * len(CHANNELS)),
+        )
 
-    def _row(
-        self, rng: random.Random
-    ) -> tuple[list[int], list[int], list[int], list[tuple[int, int]]]:
+    def _stem(
+        self, rng: random.Random, frame: Frame | None
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """What all branches share, and where in it each channel's line ends."""
+        head = [] if rng.random() < WITHOUT_SYSTEM else self._system
+        head = [*head, self._start]
+        if frame is None:
+            return [*head, *self._ids("user\n")], []
+        shown = f"user\n{frame.text()}\n\n"
+        encoded = self._tokenizer.encode(shown, add_special_tokens=False)
+        ends = [at for at, letter in enumerate(shown) if letter == "\n"][2:-1]
+        token_of = {
+            at: index
+            for index, (low, high) in enumerate(encoded.offsets)
+            for at in range(low, high)
+        }
+        sides = [SIDES.index(frame.side(channel)) for channel, _ in frame.values]
+        lines = [(len(head) + token_of[end], side) for end, side in zip(ends, sides, strict=True)]
+        return [*head, *encoded.ids], lines
+
+    def _row(self, rng: random.Random) -> Row:
         framed = rng.random() >= WITHOUT_FRAME
         frame = make_frame(rng, shuffled=rng.random() < 0.7, missing=rng.random() < 0.7)
-        system = [] if rng.random() < WITHOUT_SYSTEM else self._system
-        shown = f"user\n{frame.text()}\n\n" if framed else "user\n"
-        ids = [*system, self._start, *self._ids(shown)]
-        places, branches = list(range(len(ids))), [0] * len(ids)
+        ids, lines = self._stem(rng, frame if framed else None)
+        row = Row(ids, list(range(len(ids))), [0] * len(ids), [], lines)
         stem = len(ids)
-        answers: list[tuple[int, int]] = []
         for number in range(1, BRANCHES + 1):
             if framed:
                 text, answer = self._question(rng, frame)
@@ -99,14 +153,14 @@ class Batches:
             asked = [*self._ids(text), *self._reply]
             said = [*self._ids(answer), self._end]
             whole = [*asked, *said[:-1]]
-            if len(ids) + len(whole) > LENGTH:
+            if len(row.ids) + len(whole) > LENGTH:
                 break
-            at = len(ids) + len(asked) - 1
-            answers += [(at + offset, token) for offset, token in enumerate(said)]
-            ids += whole
-            places += range(stem, stem + len(whole))
-            branches += [number] * len(whole)
-        return ids, places, branches, answers
+            at = len(row.ids) + len(asked) - 1
+            row.answers.extend((at + offset, token) for offset, token in enumerate(said))
+            row.ids.extend(whole)
+            row.places.extend(range(stem, stem + len(whole)))
+            row.branches.extend([number] * len(whole))
+        return row
 
     def _question(self, rng: random.Random, frame: Frame) -> tuple[str, str]:
         kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]

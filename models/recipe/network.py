@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+WATCHED_LAYER = 3
+"""The layer, counted from 0, behind which a line's side is learned."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -91,20 +94,25 @@ class Qwen3(nn.Module):
         self.embed = nn.Embedding(size.vocabulary, size.hidden)
         self.layers = nn.ModuleList(Layer(size) for _ in range(size.layers))
         self.norm = Norm(size.hidden, eps=size.eps)
+        self.watch = nn.Linear(size.hidden, 3)
         for parameter in self.parameters():
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=0.02)
 
-    def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, wanted: Tensor) -> Tensor:
-        """Logits where they are wanted.
+    def forward(
+        self, tokens: Tensor, positions: Tensor, mask: Tensor, wanted: Tensor, lines: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits where they are wanted, and what each channel's line is taken for half-way up.
 
         Args:
             tokens, positions: (batch, length) int64.
             mask: (batch, 1, length, length), 0 where a token may look and -inf where not.
             wanted: (n,) int64, indices into the flattened (batch * length).
+            lines: (m,) int64, likewise, where a channel's line ends.
 
         Returns:
-            (n, vocabulary)
+            (n, vocabulary), and (m, 3): low, within, high. The second is for training only: it
+            teaches the lower layers to compare each value with its limits, and is not exported.
         """
         half = self.size.head_dim // 2
         steps = torch.arange(half, dtype=torch.float32)
@@ -112,7 +120,11 @@ class Qwen3(nn.Module):
         angles = torch.cat((angles, angles), dim=-1)[:, None]
         cos, sin = angles.cos(), angles.sin()
         x = self.embed(tokens)
-        for layer in self.layers:
+        watched = x
+        for index, layer in enumerate(self.layers):
             x = layer(x, cos, sin, mask)
+            if index == WATCHED_LAYER:
+                watched = x
+        sides = self.watch(watched.reshape(-1, x.shape[-1])[lines])
         x = self.norm(x.reshape(-1, x.shape[-1])[wanted])
-        return functional.linear(x, self.embed.weight)
+        return functional.linear(x, self.embed.weight), sides

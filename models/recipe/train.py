@@ -15,12 +15,14 @@ from models.recipe.batches import IGNORED, Batches
 from models.recipe.network import Qwen3, Size
 
 SEED = 20261123
-STEPS = 2000
+STEPS = 1600
 WARMUP = 80
 DECAY_FROM = 0.45
 """The learning rate falls linearly to nothing from this share of the steps on."""
 MUON_RATE = 0.02
 ADAM_RATE = 2e-3
+WATCH_WEIGHT = 0.3
+"""Of the loss on each line's side, see `network.py`."""
 CHECKPOINT_STEPS = 100
 
 
@@ -71,7 +73,8 @@ def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
     torch.manual_seed(SEED)
     network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))
     matrices = [p for p in network.layers.parameters() if p.dim() == 2]
-    others = [p for p in network.parameters() if p.dim() < 2] + [network.embed.weight]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in chosen]
     optimizers = [
         Muon(matrices, MUON_RATE),
         torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0),
@@ -90,24 +93,32 @@ def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
     clock, tokens_done = time.monotonic(), 0
     with (folder / "train.log").open("a") as log:
         for step in range(begin, steps):
-            tokens, positions, mask, wanted, targets = batches.batch(step)
+            batch = batches.batch(step)
+            targets = batch.targets
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = run(tokens, positions, mask, wanted)
+                logits, sides = run(
+                    batch.tokens, batch.positions, batch.mask, batch.wanted, batch.lines
+                )
             loss = functional.cross_entropy(logits.float(), targets, ignore_index=IGNORED)
-            loss.backward()
+            watched = functional.cross_entropy(sides.float(), batch.sides, ignore_index=IGNORED)
+            (loss + WATCH_WEIGHT * watched).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             for optimizer, rate in zip(optimizers, full, strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] = rate * rate_at(step, steps)
                 optimizer.step()
                 optimizer.zero_grad()
-            tokens_done += tokens.numel()
+            tokens_done += batch.tokens.numel()
             if step % 20 == 19:
                 answers = targets != IGNORED
                 hits = (logits.argmax(-1) == targets)[answers]
                 right = hits.float().mean().item()
                 rate = tokens_done / (time.monotonic() - clock)
-                print(f"{step + 1} {loss.item():.5f} {right:.5f} {rate:.0f}", file=log, flush=True)
+                print(
+                    f"{step + 1} {loss.item():.5f} {right:.5f} {watched.item():.4f} {rate:.0f}",
+                    file=log,
+                    flush=True,
+                )
             if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == steps:
                 saved = [optimizer.state_dict() for optimizer in optimizers]
                 state = {"step": step + 1, "network": network.state_dict(), "optimizers": saved}

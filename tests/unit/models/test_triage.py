@@ -108,9 +108,9 @@ def test_thresholds_are_answered_by_yes_or_no() -> None:
     for seed, kind in itertools.product(range(60), ("above", "below")):
         text, said = question_about(random.Random(seed), frame(EPS_SOC=50), kind, held_out=False)
         threshold = int(next(word for word in text.split() if word.isdigit() and len(word) == 3))
-        word = "above" if threshold < 50 else "below" if threshold > 50 else "equal to"
+        word = "above" if threshold < 50 else "below" if threshold > 50 else "equal"
         yes = "yes" if word == kind else "no"
-        assert said == f"EPS.SOC is 050 %, {word} {threshold:03d} %: {yes}."
+        assert said == f"EPS.SOC is 050 %, threshold {threshold:03d} %: {word}, {yes}."
         seen.add((word, yes))
     assert len(seen) >= 5
 

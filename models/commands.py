@@ -1,4 +1,4 @@
-"""The `models` commands: make, describe and quantize GGUF files.
+"""The `models` commands: make, describe, size and quantize GGUF files.
 
 Errors of the project's own tree pass through; the command line above turns them into one line.
 """
@@ -13,21 +13,23 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from models.advice import options
 from models.architecture import SHAPES
 from models.fit import KV_BYTES_PER_32, Fit, fit
 from models.inspect import ModelInfo, inspect, require_qwen3, sha256
 from models.quantize import QUANTIZATIONS, quantize
 from models.resolve import DEFAULT_QUANTIZATION, resolve, synth_path
+from models.sizes import parse_size
 from models.synth import Progress as OnProgress
 from models.synth import synth
-from roundtrip.errors import BadModel
+from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadModel
 
 _FILE = click.Path(path_type=Path)
 
 
 @click.group("models")
 def models() -> None:
-    """Make, describe and quantize GGUF files."""
+    """Make, describe, size, quantize and grade GGUF files."""
 
 
 @models.command("synth")
@@ -68,6 +70,47 @@ def inspect_command(
     console = Console()
     console.print(_table(info, checksum, refusal))
     console.print(_fit_table(needed, context))
+
+
+@models.command("fit")
+@click.argument("file")
+@click.option("--memory", required=True, help="The limit: 1024M, 1G, 800MB.")
+@click.option("--context", type=click.IntRange(min=1), default=2048, show_default=True)
+@click.option(
+    "--kv",
+    "kv_type",
+    type=click.Choice(list(KV_BYTES_PER_32)),
+    default="f16",
+    show_default=True,
+    help="Type of the KV cache.",
+)
+def fit_command(file: str, memory: str, context: int, kv_type: str) -> int:
+    """Does FILE fit into the memory, and if not, what would?
+
+    Exit code 0 when it fits, 99 when it does not.
+    """
+    limit_bytes = parse_size(memory, "--memory")
+    info = inspect(resolve(file))
+    require_qwen3(info)
+    needed = fit(info, context, kv_type=kv_type)
+    console = Console()
+    console.print(_fit_table(needed, context))
+    fits = needed.total_bytes <= limit_bytes
+    verdict = "fits" if fits else "does not fit"
+    console.print(
+        f"{info.path.name} {verdict} into {_size(limit_bytes)}: needs {_size(needed.total_bytes)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if fits:
+        return EXIT_OK
+    ways = list(options(info, context, kv_type, limit_bytes))
+    for way in ways:
+        console.print(f"would fit: {way.what}, {_size(way.total_bytes)}", highlight=False)
+    if not ways:
+        console.print("nothing would make it fit; take a smaller model", highlight=False)
+    return EXIT_OBJECTIVE_MISSED
 
 
 @models.command("quantize")

@@ -17,6 +17,7 @@ SYNTH_VERSION = 2
 """Part of a made file's name: to be raised whenever `synth` gives other bytes than before."""
 DEFAULT_QUANTIZATION = {"tiny": "Q8_0"}
 """Where it is not Q4_K_M."""
+BUILTIN = Path(__file__).parent / "builtin"
 _SEED = 0
 
 
@@ -24,7 +25,7 @@ def resolve(name_or_path: str | Path, *, progress: Progress | None = None) -> Pa
     """The file of a model, made in the cache at its first use if the name says how.
 
     Args:
-        name_or_path: a GGUF file, `tiny`, or `synth:SHAPE[:QUANTIZATION]`.
+        name_or_path: a GGUF file, `builtin`, `tiny`, or `synth:SHAPE[:QUANTIZATION]`.
         progress: told how much of the weights is made, if any are.
 
     Raises:
@@ -32,6 +33,8 @@ def resolve(name_or_path: str | Path, *, progress: Progress | None = None) -> Pa
         EnvironmentFault: the cache cannot be written.
     """
     name = str(name_or_path)
+    if name == "builtin":
+        return builtin_path()
     if name == "tiny":
         name = "synth:tiny"
     kind, _, rest = name.partition(":")
@@ -47,7 +50,19 @@ def resolve(name_or_path: str | Path, *, progress: Progress | None = None) -> Pa
 def known_names() -> str:
     """What may stand where a file is wanted, for messages."""
     shapes, quantizations = "|".join(SHAPES), "|".join(QUANTIZATIONS)
-    return f"tiny, synth:({shapes}):({quantizations})"
+    return f"builtin, tiny, synth:({shapes}):({quantizations})"
+
+
+def builtin_path() -> Path:
+    """The small trained model that comes with groundloop.
+
+    Raises:
+        BadModel: the installation has none.
+    """
+    found = sorted(BUILTIN.glob("*.gguf"))
+    if len(found) != 1:
+        raise BadModel("builtin", "", f"one GGUF file in {BUILTIN}", f"{len(found)}")
+    return found[0]
 
 
 def synth_path(shape: str, quantization: str, seed: int) -> Path:

@@ -48,7 +48,7 @@ def test_a_named_quantization() -> None:
 
 @pytest.mark.parametrize("name", ["no-such", "./no-such.gguf", "builtin:x", "a\0b"])
 def test_unknown_names(name: str) -> None:
-    with pytest.raises(BadModel, match="tiny, synth:"):
+    with pytest.raises(BadModel, match="builtin, tiny, synth:"):
         resolve(name)
 
 

@@ -1,4 +1,4 @@
-"""What would fit where a model does not: smaller context, quantized KV cache, fewer bits.
+"""What would fit where a model does not: smaller context, quantized KV cache, fewer bits."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from models.resolve import DEFAULT_QUANTIZATION, resolve, synth_path
 from models.sizes import parse_size
 from models.synth import Progress as OnProgress
 from models.synth import synth
+from models.verify import tensor_checksums, verify
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadModel
 
 _FILE = click.Path(path_type=Path)
@@ -70,6 +71,22 @@ def inspect_command(
     console = Console()
     console.print(_table(info, checksum, refusal))
     console.print(_fit_table(needed, context))
+
+
+@models.command("verify")
+@click.argument("file")
+@click.option("--sha256", "expected", help="What it should be; the builtin's is known.")
+@click.option("--tensors", is_flag=True, help="Print the checksum of each tensor.")
+def verify_command(file: str, expected: str | None, tensors: bool) -> None:
+    """Check FILE: checksum, structure, and no NaN or infinity in norms and scales."""
+    path = resolve(file)
+    found = verify(path, expected)
+    if tensors:
+        for name, checksum in tensor_checksums(path):
+            click.echo(f"{checksum}  {name}")
+    known = "as it should be" if found.expected_sha256 else "nothing to hold it against"
+    click.echo(f"sha256     {found.sha256}  ({known})")
+    click.echo(f"structure  {found.tensors} tensors inside the file; norms and scales finite")
 
 
 @models.command("fit")

@@ -16,6 +16,7 @@ from rich.table import Table
 from models.advice import options
 from models.architecture import SHAPES
 from models.fit import KV_BYTES_PER_32, Fit, fit
+from models.hub_commands import list_command, pull_command
 from models.inspect import ModelInfo, inspect, require_qwen3, sha256
 from models.quantize import QUANTIZATIONS, quantize
 from models.resolve import DEFAULT_QUANTIZATION, resolve, synth_path
@@ -242,3 +243,7 @@ def _progress() -> Progress:
 def _shown_on(bar: Progress, label: str) -> OnProgress:
     task = bar.add_task(label, total=None)
     return lambda done, total: bar.update(task, completed=done, total=total)
+
+
+models.add_command(list_command)
+models.add_command(pull_command)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from models.architecture import SHAPES
 from models.cache import cache_dir, made_once
+from models.catalogue import load_catalogue
+from models.pull import pulled
 from models.quantize import QUANTIZATIONS, checked_type
 from models.synth import Progress, checked_shape, synth
 from roundtrip.errors import BadModel
@@ -25,7 +27,8 @@ def resolve(name_or_path: str | Path, *, progress: Progress | None = None) -> Pa
     """The file of a model, made in the cache at its first use if the name says how.
 
     Args:
-        name_or_path: a GGUF file, `builtin`, `tiny`, or `synth:SHAPE[:QUANTIZATION]`.
+        name_or_path: a GGUF file, `builtin`, `tiny`, `synth:SHAPE[:QUANTIZATION]`, or a name in the
+            catalogue that was pulled.
         progress: told how much of the weights is made, if any are.
 
     Raises:
@@ -42,6 +45,11 @@ def resolve(name_or_path: str | Path, *, progress: Progress | None = None) -> Pa
         shape, _, quantization = rest.partition(":")
         return _synthetic(shape, quantization, progress)
     path = Path(name_or_path).expanduser()
+    if not path.exists() and (entry := load_catalogue().get(name)) is not None:
+        there = pulled(entry)
+        if there is None:
+            raise BadModel(name, "", "a pulled model", f"none; `groundloop models pull {name}`")
+        return there
     if not path.exists():
         raise BadModel(name, "", f"a GGUF file, or one of {known_names()}", "no such file or name")
     return path
@@ -50,7 +58,8 @@ def resolve(name_or_path: str | Path, *, progress: Progress | None = None) -> Pa
 def known_names() -> str:
     """What may stand where a file is wanted, for messages."""
     shapes, quantizations = "|".join(SHAPES), "|".join(QUANTIZATIONS)
-    return f"builtin, tiny, synth:({shapes}):({quantizations})"
+    catalogue = ", ".join(load_catalogue())
+    return f"builtin, tiny, synth:({shapes}):({quantizations}), {catalogue}"
 
 
 def builtin_path() -> Path:

@@ -153,7 +153,7 @@ class BudgetConfig(_Section):
 class NodeConfig(_Section):
     """`[node]`."""
 
-    model: str = "tiny"
+    model: str = "builtin"
     """A GGUF file (relative to the scenario file), or a name that `groundloop models` knows."""
     threads: int = Field(default=0, ge=0, le=1024)
     """0: one per physical core."""

@@ -93,7 +93,7 @@ def _grade(path: Path) -> dict[str, dict[str, list[int]]]:
     """Right and asked by type, on both sets."""
     from testbed.evaluation import answers_of, graded
 
-    engine = answers_of(path, 2)
+    engine = answers_of(path, 1)
 
     def plain(found: list[Accuracy]) -> dict[str, list[int]]:
         return {accuracy.type: [accuracy.right, accuracy.asked] for accuracy in found}

@@ -1,0 +1,68 @@
+"""The shipped model is the one that its record names, and as good as its card says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from models.evaluate import evaluate
+from models.inspect import inspect, require_qwen3, sha256
+from models.resolve import resolve
+from models.triage import held_out, held_out_hard
+from node.chat import prompt
+from node.engine import Engine
+from roundtrip.message import GREEDY
+
+BUILTIN = Path(__file__).parents[3] / "models" / "builtin"
+RECORD = json.loads((BUILTIN / "record.json").read_text())
+GRADED = 240
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(str(resolve("builtin")), context=1024, threads=1, use_extra_bufts=False)
+
+
+def test_the_file_is_the_one_of_the_record() -> None:
+    path = resolve("builtin")
+    assert path == BUILTIN / RECORD["file"]
+    assert path.stat().st_size == RECORD["bytes"] <= 6_000_000
+    assert sha256(path) == RECORD["sha256"]
+
+
+def test_it_is_a_qwen3() -> None:
+    info = inspect(resolve("builtin"))
+    require_qwen3(info)
+    assert info.architecture == "qwen3"
+    assert info.quantization == RECORD["quantization"]
+
+
+def test_llama_cpps_tokens_equal_the_trainers(engine: Engine) -> None:
+    rows = json.loads(gzip.decompress((BUILTIN / "tokens.json.gz").read_bytes()))
+    assert len(rows) == 1000
+    for text, ids in rows:
+        assert engine._tokens(text, special=False) == ids
+
+
+@pytest.mark.parametrize(
+    ("questions", "least"),
+    [(held_out, RECORD["accuracy"][RECORD["quantization"]]["held out"]["all"]),
+     (held_out_hard, RECORD["accuracy"][RECORD["quantization"]]["held out, hard"]["all"])],
+    ids=["held out", "hard"],
+)  # fmt: skip
+def test_it_answers_a_sample_as_well_as_the_record_says(engine: Engine, questions, least) -> None:
+    def answer(question) -> str:
+        return engine.answer(
+            prompt(text=question.prompt, system=question.system, thinking=False),
+            max_tokens=200,
+            sampling=GREEDY,
+            thinking=False,
+            on_first_token=lambda: None,
+        ).text
+
+    whole = evaluate(questions(GRADED), answer)[-1]
+    right, asked = least
+    assert whole.share >= right / asked - 0.025

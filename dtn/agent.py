@@ -4,6 +4,8 @@ A machine without I/O. Bundles wait in order of priority, each goes in an LTP se
 and frames leave as fast as the modelled transmitter takes them. A bundle is given up only when its
 lifetime is over: when a session fails the bundle gets another. A received bundle is delivered once,
 and the peer is told that we have it only after `accept`. Bytes from the peer never raise.
+With security, a bundle is secured anew for every session, and one that fails its checks is dropped
+and never answered; LTP still acknowledges it, or the peer would send it for ever.
 Standard: RFC 9171 §5; no forwarding, fragmentation, reassembly, or status reports.
 """
 
@@ -27,17 +29,19 @@ from dtn.agent_notices import (
     Transmit,
 )
 from dtn.blocks import IS_FRAGMENT, MUST_NOT_FRAGMENT, PrimaryBlock
+from dtn.bpsec_block import BCB
 from dtn.bundle import (
     KNOWN_TYPES,
     Bundle,
     BundleId,
     decode,
     decode_all,
+    encode,
     make_bundle,
     without_unknown,
 )
 from dtn.eid import NULL_EID
-from dtn.errors import BundleError
+from dtn.errors import BundleError, SecurityFailure, SecurityReason
 from dtn.ltp import LtpEngine
 from dtn.notices import (
     BlockAcknowledged,
@@ -49,6 +53,7 @@ from dtn.notices import (
     serialisation_ns,
 )
 from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
+from dtn.security import Security
 from dtn.seen import Gates, SeenBundles
 
 _NS_PER_MS = 1_000_000
@@ -79,10 +84,19 @@ class BundleAgent:
     Args:
         config: identities and limits.
         rng: for LTP's numbers and the first sequence number; see `LtpEngine`.
+        security: secures and opens bundles; None to send them as they are.
+
+    Raises:
+        ValueError: security without a rule for the peer.
     """
 
-    def __init__(self, config: AgentConfig, *, rng: random.Random) -> None:
+    def __init__(
+        self, config: AgentConfig, *, rng: random.Random, security: Security | None = None
+    ) -> None:
+        if security is not None and not security.has_rule(config.peer_eid):
+            raise ValueError(f"no security rule for {config.peer_eid}")
         self.config = config
+        self._security = security
         self._engine = LtpEngine(config.ltp, rng=rng)
         self._outgoing = OutgoingTable()
         self._seen = SeenBundles(limit=config.max_seen)
@@ -126,6 +140,8 @@ class BundleAgent:
 
     def encoded(self, bundle_id: BundleId) -> bytes:
         """The bytes of a bundle not yet acknowledged, for `send_encoded` after a restart.
+
+        They are not secured: that is done for each session, with the keys of the day.
 
         Raises:
             KeyError: no such bundle.
@@ -246,7 +262,12 @@ class BundleAgent:
             order=self._outgoing.next_order(),
             expires_ns=expires_ms * _NS_PER_MS,
         )
-        if entry.size_bytes + 32 > self.config.ltp.max_block_bytes:
+        size_bytes = entry.size_bytes + 32
+        if self._security is not None:
+            if not self._security.can_protect(bundle):
+                return None, [Rejected("security", SecurityReason.CONFLICTING)]
+            size_bytes += self._security.most_added_bytes(bundle)
+        if size_bytes > self.config.ltp.max_block_bytes:
             return None, [Rejected("bundle too large", f"{entry.size_bytes} bytes")]
         self._outgoing.add(entry)
         return bundle.id, self._pump(now_ns)
@@ -278,9 +299,13 @@ class BundleAgent:
             if not free or (bundle.priority > 0 and free <= reserve):
                 return
             age_ms = max(0, self._dtn_ms(now_ns) - bundle.id.creation_ms)
-            block = bundle.encoded(age_ms)
+            block = self._secured(bundle.encoded(age_ms))
             session = self._engine.submit(block, priority=bundle.priority, now_ns=now_ns)
             self._outgoing.assign(bundle, session)
+
+    def _secured(self, data: bytes) -> bytes:
+        """A bundle of ours as it goes to the peer."""
+        return data if self._security is None else encode(self._security.protect(decode(data)))
 
     def _drop(self, bundle_id: BundleId, now_ns: int) -> OutgoingBundle | None:
         bundle = self._outgoing.remove(bundle_id)
@@ -338,7 +363,11 @@ class BundleAgent:
             outputs += self._translate(self._engine.accept(session, now_ns=now_ns), now_ns)
         return outputs
 
-    def _on_bundle(self, bundle: Bundle, notice: BlockReceived) -> list[AgentOutput]:
+    def _on_bundle(self, received: Bundle, notice: BlockReceived) -> list[AgentOutput]:
+        # Before all else: what is forged must not count as seen, nor as a duplicate to be answered.
+        bundle = self._opened(received)
+        if isinstance(bundle, Rejected):
+            return [bundle]
         bundle_id = bundle.id
         if bundle_id in self._seen:
             if bundle_id in self._gates:
@@ -351,8 +380,7 @@ class BundleAgent:
         kept = without_unknown(bundle, KNOWN_TYPES)
         if kept is None:
             return [Rejected("unsupported block", str(bundle_id))]
-        expires_ns = notice.received_ns + (left_ms or 0) * _NS_PER_MS
-        self._seen.add(bundle_id, expires_ns=expires_ns)
+        self._seen.add(bundle_id, expires_ns=self._forget_ns(bundle, left_ms, notice.received_ns))
         self._gates.wait(bundle_id, notice.session)
         return [BundleReceived(kept, notice.session, notice.received_ns)]
 
@@ -375,12 +403,41 @@ class BundleAgent:
             return "hop limit"
         return None
 
+    def _opened(self, bundle: Bundle) -> Bundle | Rejected:
+        """A received bundle in the clear, or why it is dropped."""
+        if self._security is None:
+            if bundle.block(BCB) is not None:  # ciphertext must not pass for the message
+                return Rejected("security", SecurityReason.NO_KEY)
+            return bundle
+        try:
+            return self._security.open(bundle)
+        except SecurityFailure as failure:
+            return Rejected("security", failure.reason)
+
     def _left_ms(self, bundle: Bundle, now_ns: int) -> int | None:
-        """What is left of the lifetime, by the age block, else by our clock; None for neither."""
+        """What is left of the lifetime, by the age block, else by our clock; None for neither.
+
+        With security and a clock to be trusted the signed creation time counts too: no one can make
+        a bundle younger by changing its age.
+        """
         age_ms = bundle.age_ms
-        if age_ms is None:
-            creation_ms = bundle.primary.creation_ms
-            if not creation_ms:
-                return None
-            age_ms = self._dtn_ms(now_ns) - creation_ms
-        return bundle.lifetime_ms - age_ms
+        creation_ms = bundle.primary.creation_ms
+        if creation_ms and (age_ms is None or self._trusts_clock):
+            age_ms = max(age_ms or 0, self._dtn_ms(now_ns) - creation_ms)
+        return None if age_ms is None else bundle.lifetime_ms - age_ms
+
+    def _forget_ns(self, bundle: Bundle, left_ms: int | None, now_ns: int) -> int | None:
+        """When the duplicate filter may forget a bundle: when a replay of it would have expired.
+
+        With security that is for the signed fields to say; None when they do not.
+        """
+        if self._security is None:
+            return now_ns + (left_ms or 0) * _NS_PER_MS
+        creation_ms = bundle.primary.creation_ms
+        if not creation_ms or not self._trusts_clock:
+            return None
+        return (creation_ms - self.config.dtn_epoch_ms + bundle.lifetime_ms) * _NS_PER_MS
+
+    @property
+    def _trusts_clock(self) -> bool:
+        return self._security is not None and self._security.trusted_clock

@@ -12,6 +12,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -121,11 +122,9 @@ def load_or_make_keys(path: Path, random_bytes: RandomBytes) -> SharedKeys:
         BadConfig: it is not one, or not its owner's alone.
         EnvironmentFault: it cannot be made.
     """
-    if not path.exists():
-        try:
+    if _is_missing(path):
+        with suppress(FileExistsError):  # when another process was first
             write_keys(path, new_keys(random_bytes))
-        except FileExistsError:
-            pass  # another process was first
     return read_keys(path)
 
 
@@ -198,6 +197,16 @@ def write_keys(path: Path, keys: SharedKeys, *, replace: bool = False) -> None:
         raise EnvironmentFault(what, str(error.strerror), remedy) from None
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _new_key(random_bytes: RandomBytes) -> SharedKey:

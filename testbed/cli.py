@@ -23,6 +23,7 @@ from roundtrip.drive.clock import unix_s
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadConfig
 from testbed.evaluation import eval_command, questions_command
 from testbed.folder import load_run
+from testbed.keys_command import keys
 from testbed.live import run_live, write_scenario
 from testbed.world import World
 
@@ -96,6 +97,7 @@ cli.add_command(ground_command)
 cli.add_command(link_command)
 cli.add_command(node_command)
 cli.add_command(models)
+cli.add_command(keys)
 models.add_command(eval_command)
 models.add_command(questions_command)
 

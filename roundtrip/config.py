@@ -100,7 +100,9 @@ class QuestionConfig(_Section):
 class WorkloadConfig(_Section):
     """`[workload]`."""
 
-    questions: tuple[str | QuestionConfig, ...] = ()
+    questions: tuple[
+        Annotated[str, Field(min_length=1, max_length=16_384)] | QuestionConfig, ...
+    ] = ()
     questions_file: str | None = None
     """Relative to the scenario file. One question a line; in a `.jsonl` file one JSON object a
     line, with `text` and, where there is one right answer, `expected`."""

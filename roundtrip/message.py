@@ -165,7 +165,7 @@ def decode(payload: bytes) -> Message:
     kind = body.get(0)
     decoder = _DECODERS.get(kind) if type(kind) is int else None
     if decoder is None:
-        raise BadMessage("message", "kind", f"one of {sorted(_DECODERS)}", repr(kind)[:40])
+        raise BadMessage("message", "kind", f"one of {sorted(_DECODERS)}", _shown(kind))
     return decoder(body)
 
 
@@ -236,20 +236,27 @@ _DECODERS: dict[int, Callable[[dict[Any, Any]], Message]] = {
 }
 
 
+def _shown(value: Any) -> str:
+    """A peer's value for an error: never longer than a few words, however large the value."""
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 1 << 64):
+        return repr(value)
+    return type(value).__name__
+
+
 def _exactly(body: dict[Any, Any], count: int) -> None:
     if len(body) != count or any(key not in body for key in range(count)):
-        raise BadMessage("message", "keys", f"0 to {count - 1}", repr(list(body))[:80])
+        raise BadMessage("message", "keys", f"0 to {count - 1}", f"{len(body)} keys")
 
 
 def _whole(name: str, value: Any, *, most: int = (1 << 64) - 1) -> int:
     if type(value) is not int or not 0 <= value <= most:
-        raise BadMessage("message", name, f"an integer from 0 to {most}", repr(value)[:40])
+        raise BadMessage("message", name, f"an integer from 0 to {most}", _shown(value))
     return value
 
 
 def _ratio(name: str, value: Any, *, most: float = 1.0) -> float:
     if type(value) not in (int, float) or not 0 <= value <= most:
-        raise BadMessage("message", name, f"a number from 0 to {most}", repr(value)[:40])
+        raise BadMessage("message", name, f"a number from 0 to {most}", _shown(value))
     return float(value)
 
 
@@ -260,7 +267,7 @@ def _uint(body: dict[Any, Any], key: int, *, most: int = (1 << 64) - 1) -> int:
 def _list(body: dict[Any, Any], key: int, length: int) -> list[Any]:
     value = body[key]
     if type(value) is not list or len(value) != length:
-        raise BadMessage("message", f"key {key}", f"an array of {length}", repr(value)[:40])
+        raise BadMessage("message", f"key {key}", f"an array of {length}", _shown(value))
     return value
 
 
@@ -271,12 +278,12 @@ def _uints(body: dict[Any, Any], key: int, length: int) -> list[int]:
 def _text(body: dict[Any, Any], key: int, *, most: int = MAX_TEXT_BYTES) -> str:
     value = body[key]
     if type(value) is not str or len(value.encode()) > most:
-        raise BadMessage("message", f"key {key}", f"text of at most {most} bytes", repr(value)[:40])
+        raise BadMessage("message", f"key {key}", f"text of at most {most} bytes", _shown(value))
     return value
 
 
 def _bool(body: dict[Any, Any], key: int) -> bool:
     value = body[key]
     if type(value) is not bool:
-        raise BadMessage("message", f"key {key}", "true or false", repr(value)[:40])
+        raise BadMessage("message", f"key {key}", "true or false", _shown(value))
     return value

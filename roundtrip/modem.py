@@ -65,5 +65,9 @@ def decode_carrier(body: bytes) -> Carrier:
         raise BadMessage("carrier cue", "", "CBOR", type(error).__name__) from None
     types = [bool, bool, int, int, int, int, int, int, str]
     if not isinstance(fields, list) or [type(field) for field in fields] != types:
-        raise BadMessage("carrier cue", "", "nine fields of known types", repr(fields)[:80])
-    return Carrier(*fields)
+        raise BadMessage("carrier cue", "", "nine fields of known types", type(fields).__name__)
+    cue = Carrier(*fields)
+    positive = (cue.tx_rate_bps, cue.rx_rate_bps, cue.mtu_bytes)
+    if min(positive) < 1 or cue.one_way_ns < 0 or max(abs(f) for f in fields[2:8]) >= 1 << 63:
+        raise BadMessage("carrier cue", "", "positive rates and MTU, 64-bit numbers", "others")
+    return cue

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import cbor2
+import pytest
+
 from link_sim.link import Cue, Deliver, Link
 from roundtrip.config import Scenario, check_scenario
+from roundtrip.errors import BadMessage
 from roundtrip.framelog import FrameFate, read_log, to_line
 from roundtrip.modem import Carrier, Side, decode_carrier, encode_carrier
 from roundtrip.units import NS_PER_S, ms_to_ns
@@ -88,3 +92,15 @@ def test_the_log_reads_back_what_was_written(tmp_path) -> None:
 def test_a_cue_survives_its_wire_format() -> None:
     cue = Carrier(True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host")
     assert decode_carrier(encode_carrier(cue)) == cue
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(2, 0), (3, -1), (4, -1), (5, 0), (2, 10**5000), (0, 1), (8, 5)],
+    ids=["rate 0", "rate -1", "delay", "mtu", "huge", "no bool", "no text"],
+)
+def test_a_cue_out_of_range_is_refused(at: int, value: object) -> None:
+    fields = [True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host"]
+    fields[at] = value
+    with pytest.raises(BadMessage):
+        decode_carrier(cbor2.dumps(fields))

@@ -76,3 +76,11 @@ def test_each_bad_field_is_named(change: dict[int, object], key: str) -> None:
 def test_trailing_bytes_are_refused() -> None:
     with pytest.raises(BadMessage, match="more bytes"):
         decode(encode(MESSAGES[0]) + b"\0")
+
+
+@pytest.mark.parametrize("huge", [10**5000, -(10**5000), ["x" * 10_000]], ids=["+", "-", "x"])
+@pytest.mark.parametrize("key", range(8))
+def test_a_huge_value_is_no_more_than_a_bad_message(huge: object, key: int) -> None:
+    body = cbor2.loads(encode(MESSAGES[0])) | {key: huge}
+    with pytest.raises(BadMessage):
+        decode(cbor2.dumps(body))

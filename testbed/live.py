@@ -47,7 +47,9 @@ class Child:
         """Wait until it ends by itself; what to say of it."""
         code = await self.process.wait()
         await self._errors
-        what = self._last.removeprefix("error: ") or f"ended with {code}"
+        what = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        if self._last.startswith("error: "):
+            what = self._last.removeprefix("error: ")
         return ChildFailed(self.name, what, code if code > 0 else 1)
 
     async def stop(self) -> None:

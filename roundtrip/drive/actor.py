@@ -47,9 +47,12 @@ class Actor(Generic[M]):
         self._trace = trace
         self._alarm: Alarm | None = None
         self._alarm_at_ns = 0
+        self._stopped = False
 
     def call(self, command: Callable[..., Sequence[Any]], *args: Any, **kwargs: Any) -> None:
-        """Give the machine a command, now, and carry out what it puts out."""
+        """Give the machine a command, now, and carry out what it puts out; nothing once stopped."""
+        if self._stopped:
+            return
         now_ns = self.clock.now_ns()
         outputs = command(*args, now_ns=now_ns, **kwargs)
         if self._trace is not None:
@@ -75,7 +78,8 @@ class Actor(Generic[M]):
         self.call(self.machine.timeout)
 
     def stop(self) -> None:
-        """Never wake the machine again."""
+        """Never call the machine again: results of slow work may still arrive."""
+        self._stopped = True
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

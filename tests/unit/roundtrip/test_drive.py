@@ -71,6 +71,7 @@ def test_a_stopped_actor_is_not_woken() -> None:
     actor.call(actor.machine.poke)
     actor.stop()
     clock.run(lambda: False, limit_ns=1000)
+    actor.call(actor.machine.poke)
     assert done == ["poked at 0"]
 
 

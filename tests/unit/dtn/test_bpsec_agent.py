@@ -257,5 +257,5 @@ def test_the_size_limit_counts_what_security_adds() -> None:
 
 
 def test_security_must_know_the_peer() -> None:
-    with pytest.raises(ValueError, match="no security rule for ipn:2.1"):
+    with pytest.raises(ValueError, match=r"no security rule for ipn:2\.1"):
         agent(1, security(2, ring()))

@@ -135,20 +135,22 @@ def read_keys(path: Path) -> SharedKeys:
         BadConfig: there is none, it is not its owner's alone, or holds something else.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         expected = "a key file; `groundloop keys new` makes one"
         raise BadConfig(str(path), "", expected, "no file") from None
     except OSError as error:
         raise BadConfig(str(path), "", "a readable key file", str(error.strerror)) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         mode = stat.S_IMODE(status.st_mode)
         if not stat.S_ISREG(status.st_mode):
             raise BadConfig(str(path), "", "a regular file", "something else")
         if mode != FILE_MODE:
             raise BadConfig(str(path), "mode", f"{FILE_MODE:04o}", f"{mode:04o}")
-        data = file.read(MAX_FILE_BYTES + 1)
+        data = os.read(descriptor, MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise BadConfig(str(path), "", f"at most {MAX_FILE_BYTES} bytes", "more")
     return _parsed(str(path), data)

@@ -6,7 +6,7 @@ import random
 from contextlib import suppress
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dtn.agent import AgentConfig, BundleAgent, BundleReceived
@@ -120,12 +120,19 @@ def test_the_bundle_itself_is_delivered() -> None:
     assert bundle.payload == GENUINE.payload
 
 
+def canonical(bundle: Bundle) -> list[tuple[int, int, int, bytes]]:
+    """Without the flags that no standard assigns: those may change on the way (RFC 9172 §4)."""
+    return [(b.type_code, b.number, b.flags & 0x17, b.data) for b in bundle.blocks]
+
+
 @given(st.integers(0, len(WIRE) - 1), st.integers(1, 255))
 @settings(max_examples=400, deadline=None)
+@example(WIRE.index(b"\x85\x0b\x04") + 3, 0x08)
 def test_a_changed_byte_is_never_delivered(at: int, difference: int) -> None:
     changed = bytearray(WIRE)
     changed[at] ^= difference
-    assert delivered(bytes(changed)) == []
+    if delivered(bytes(changed)):
+        assert canonical(decode(bytes(changed))) == canonical(SECURED)
 
 
 @given(st.data())

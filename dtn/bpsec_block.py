@@ -128,6 +128,8 @@ def decode_security(data: bytes) -> SecurityBlock:
 def header(block: CanonicalBlock) -> bytes:
     """The header of a block as it is covered: type, number, and the flags the standard assigns."""
     flags = block.flags & _ASSIGNED_FLAGS
+    if block.type_code < 24 and block.number < 24:  # the usual ones, at once
+        return bytes((block.type_code, block.number, flags))
     return cbor.uint(block.type_code) + cbor.uint(block.number) + cbor.uint(flags)
 
 
@@ -161,29 +163,33 @@ def is_scope(value: Value) -> bool:
 def _write_values(parts: list[bytes], values: Values) -> None:
     parts.append(cbor.head(4, len(values)))
     for identifier, value in values:
-        parts += [b"\x82", cbor.uint(identifier)]
+        parts.append(b"\x82")
+        parts.append(cbor.uint(identifier))
         parts.append(cbor.uint(value) if isinstance(value, int) else cbor.byte_string(value))
 
 
 def _read_values(data: bytes, at: int, least: int = 1) -> tuple[Values, int]:
     """Read an array of pairs, each with an id of its own."""
     count, at = _open_array(data, at, MAX_VALUES, least)
+    size, read_uint = len(data), cbor.read_uint
     values: dict[int, Value] = {}
     for _ in range(count):
-        if at >= len(data) or data[at] != 0x82:
+        if at >= size or data[at] != 0x82:
             raise BundleError(at, "array of 2", cbor.describe(data, at))
-        identifier, after = cbor.read_uint(data, at + 1)
+        identifier, after = read_uint(data, at + 1)
         if identifier in values:
             raise BundleError(at + 1, "each id once", f"{identifier} again")
-        if after < len(data) and data[after] >> 5 == 2:
+        if after < size and data[after] >> 5 == 2:
             start, at = cbor.read_bytes(data, after)
             values[identifier] = data[start:at]
         else:
-            values[identifier], at = cbor.read_uint(data, after)
+            values[identifier], at = read_uint(data, after)
     return tuple(values.items()), at
 
 
 def _open_array(data: bytes, at: int, most: int, least: int = 1) -> tuple[int, int]:
+    if at < len(data) and least <= data[at] - 0x80 <= min(most, 23):  # the usual ones, at once
+        return data[at] - 0x80, at + 1
     count, after = cbor.open_array(data, at)
     if count == cbor.INDEFINITE:
         raise BundleError(at, "definite-length array", cbor.describe(data, at))

@@ -7,7 +7,7 @@ Standard: RFC 9172 §7, RFC 9173 §6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dtn.blocks import BUNDLE_AGE, HOP_COUNT, PAYLOAD, PREVIOUS_NODE
 from dtn.bpsec_block import BCB, BIB, COVER_ALL, COVER_PRIMARY
@@ -43,7 +43,7 @@ class Rule:
     """What our encryption authenticates besides its target."""
     wrap_keys: bool = False
     """Send with fresh keys, wrapped in the first wrapping keys."""
-    sources: tuple[str, ...] = field(default=())
+    sources: tuple[str, ...] = ()
     """Nodes whose security blocks count in the peer's bundles; the peer and its node if empty."""
 
     def __post_init__(self) -> None:

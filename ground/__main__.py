@@ -15,20 +15,23 @@ from ground.results import Run, write_results
 from ground.split import split_by_log
 from ground.station import Asked, Station
 from ground.verdict import print_verdict
-from roundtrip.command import run_command
-from roundtrip.config import Scenario, load_scenario
+from roundtrip.command import SCENARIO, SEED, run_command
+from roundtrip.config import Scenario, load_scenario, to_toml
 from roundtrip.drive.clock import unix_s
+from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, EnvironmentFault
 from roundtrip.framelog import read_log
 
 
 @click.command("ground")
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", type=SCENARIO)
 @click.option("--link", "endpoint", required=True, help="The modem, such as tcp://127.0.0.1:5560.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/…]"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; one that was killed goes on.  [default: runs/…]",
 )
-@click.option("--seed", type=int, help="Overrides the scenario's.")
+@click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @click.option(
     "--wait",
     "link_limit_s",
@@ -43,32 +46,45 @@ def ground_command(
     """Run the ground station: ask the workload of SCENARIO and measure every loop."""
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
-    started = unix_s()
-    folder = run_folder(out, loaded.name, started)
+    folder = run_folder(out, loaded, seed)
     console = Console()
-    asked = asyncio.run(
-        ask(loaded, seed, endpoint, folder, console, link_limit_s=link_limit_s or None)
-    )
-    return finish(loaded, seed, asked, folder, console, started=started)
+
+    async def ask_and_finish() -> int:
+        started, stopped = unix_s(), asyncio.Event()
+        with stop_signals(stopped.set):
+            console.print(f"waiting for the link at {endpoint}", markup=False, highlight=False)
+            asked = await ask(
+                loaded, seed, endpoint, folder, console, stopped, link_limit_s=link_limit_s or None
+            )
+            return finish(loaded, seed, asked, folder, console, started=started)
+
+    return run_async(ask_and_finish())
 
 
-def run_folder(out: Path | None, name: str, started_unix_s: int) -> Path:
-    """Make the folder of a run.
+def run_folder(out: Path | None, scenario: Scenario, seed: int) -> Path:
+    """Make the folder of a run, or take that of the same run that was killed.
 
     Raises:
-        EnvironmentFault: it cannot be made, or it holds a run already.
+        EnvironmentFault: it cannot be made, or it holds another run, or one that has ended.
     """
-    folder = out or _free(Path("runs") / f"{name}-{started_unix_s}")
+    folder = out or _free(Path("runs") / f"{scenario.name}-{unix_s()}")
+    as_run = scenario.model_copy(update={"seed": seed})
+    text = to_toml(as_run)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        ended = (folder / "summary.json").exists()
+        path = folder / "scenario.toml"
+        began = (folder / "ledger.sqlite").exists() and path.exists()
+        if ended or (began and path.read_text(encoding="utf-8") != text):
+            what = "a run that has ended" if ended else "a run of another scenario or seed"
+            raise EnvironmentFault(
+                f"write {folder}", f"it holds {what}", "give another folder with --out"
+            )
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise EnvironmentFault(
             f"make {folder}", error.strerror or "failed", "give another folder with --out"
         ) from None
-    if (folder / "summary.json").exists() or (folder / "ledger.sqlite").exists():
-        raise EnvironmentFault(
-            f"write {folder}", "it holds a run already", "give another folder with --out"
-        )
     return folder
 
 
@@ -87,6 +103,7 @@ async def ask(
     endpoint: str,
     folder: Path,
     console: Console,
+    stopped: asyncio.Event,
     *,
     link_limit_s: float | None,
     on_ready: Callable[[Callable[[str], None]], None] | None = None,
@@ -96,7 +113,8 @@ async def ask(
     `on_ready` is given the station's `fail`, for whoever watches over the other processes.
     """
     progress = Progress(console, scenario.plan(), scenario.budget.loop_s, scenario.workload.count)
-    station = Station(scenario, seed, endpoint, folder / "ledger.sqlite", progress)
+    ledger = folder / "ledger.sqlite"
+    station = Station(scenario, seed, endpoint, ledger, progress, stopped)
     if on_ready is not None:
         on_ready(station.fail)
     return await station.run(link_limit_s=link_limit_s)

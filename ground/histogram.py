@@ -33,14 +33,15 @@ def histograms(records: Iterable[LoopRecord], budget: Budget) -> dict[str, Any]:
 
     `loop` and `uncorrected` hold every question asked: one without an answer (refused or expired)
     counts as the time after which the ground stops waiting, so that it cannot flatter a percentile.
+    What is longer than a day counts as a day.
     `in_contact` and the phases hold the questions that were answered.
     """
     names = ["loop", "uncorrected", "in_contact", *PHASES, UNATTRIBUTED]
     table = {name: new_histogram() for name in names}
     for record in records:
         if not record.answered:
-            table["loop"].record_value(budget.expire_ns)
-            table["uncorrected"].record_value(budget.expire_ns)
+            _record(table["loop"], budget.expire_ns)
+            _record(table["uncorrected"], budget.expire_ns)
             continue
         loop_ns = record.loop_ns
         assert loop_ns is not None

@@ -2,7 +2,7 @@
 
 Each question of the workload ends with exactly one outcome. A question is sent only when it is on
 disk, an answer is
-acknowledged to the node only when it is on disk: `StoreQuestion` and `StoreOutcome` come back as
+acknowledged to the node only when it is on disk: `StoreQuestion` and `Settled` come back as
 commands.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dtn import agent as bundles
@@ -24,7 +24,7 @@ from ground.outputs import (
     Rejected,
     Settled,
     StageReached,
-    StoreOutcome,
+    StoredQuestion,
     StoreQuestion,
 )
 from ground.record import LoopRecord, NodeTimes, Planned
@@ -33,7 +33,7 @@ from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import ContactPlan
 from roundtrip.errors import BadMessage
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Answer, Health, Question, Refusal, Sampling
+from roundtrip.message import Answer, Health, Question, Refusal, Sampling, index_of
 from roundtrip.modem import Carrier
 from roundtrip.stages import Stage, in_order
 from roundtrip.units import NS_PER_MS, serialisation_ns
@@ -68,6 +68,8 @@ class GroundMachine:
         asking: what they have in common.
         budget: what a loop may take.
         plan: the contact plan, for estimates and to know when no answer can come any more.
+        recovered: what the ledger of an interrupted run holds; questions without an outcome are
+            sent again with the first cue.
     """
 
     def __init__(
@@ -78,12 +80,14 @@ class GroundMachine:
         asking: Asking,
         budget: Budget,
         plan: ContactPlan,
+        recovered: Iterable[StoredQuestion] = (),
     ) -> None:
         self._agent = agent
         self._asking = asking
         self._budget = budget
         self._plan = plan
-        self._to_come = deque(workload)
+        known = {index_of(stored.question_id): stored for stored in recovered}
+        self._to_come = deque(planned for planned in workload if planned.index not in known)
         self._queue: deque[Planned] = deque()
         self._open: dict[int, _Open] = {}
         self._by_bundle: dict[BundleId, int] = {}
@@ -94,6 +98,20 @@ class GroundMachine:
         self._contact_lost_ns: int | None = 0
         self._unsettled = len(workload)
         self._last_chance_ns = _last_chance_ns(plan)
+        self._to_send_again: list[int] = []
+        for planned in workload:
+            if planned.index in known:
+                self._recover(planned, known[planned.index])
+
+    def _recover(self, planned: Planned, stored: StoredQuestion) -> None:
+        if stored.settled:
+            self._unsettled -= 1
+            return
+        entry = self._new_entry(planned)
+        entry.payload = stored.payload
+        entry.stamps[Stage.SUBMITTED] = stored.asked_ns
+        self._set_timers(entry)
+        self._to_send_again.append(entry.question_id)
 
     @property
     def finished(self) -> bool:
@@ -151,10 +169,15 @@ class GroundMachine:
         return outputs
 
     def _new_entry(self, planned: Planned) -> _Open:
-        question_id = (self._asking.run_id << 24) | planned.index
+        question_id = message.question_id(self._asking.run_id, planned.index)
         entry = _Open(planned, question_id, {Stage.INTENDED: planned.intended_ns})
         self._open[question_id] = entry
         return entry
+
+    def _set_timers(self, entry: _Open) -> None:
+        intended_ns = entry.planned.intended_ns
+        for after_ns, expires in ((self._budget.loop_ns, False), (self._budget.expire_ns, True)):
+            heapq.heappush(self._timers, (intended_ns + after_ns, entry.question_id, expires))
 
     def _ask(self, planned: Planned, now_ns: int) -> list[GroundOutput]:
         entry = self._new_entry(planned)
@@ -178,25 +201,21 @@ class GroundMachine:
                 max(0, remaining_ns) // NS_PER_MS,
             )
         )
-        for at_ns, expires in (
-            (planned.intended_ns + self._budget.loop_ns, False),
-            (planned.intended_ns + self._budget.expire_ns, True),
-        ):
-            heapq.heappush(self._timers, (at_ns, entry.question_id, expires))
-        return [StoreQuestion(entry.question_id, entry.payload, planned.intended_ns)]
+        self._set_timers(entry)
+        return [StoreQuestion(entry.question_id, entry.payload, now_ns)]
 
     def question_stored(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
         """The question is on disk: send it."""
         entry = self._open.get(question_id)
         if entry is None:
             return []
-        entry.stamps[Stage.SUBMITTED] = now_ns
+        entry.stamps.setdefault(Stage.SUBMITTED, now_ns)
         reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns)
         expires_ns = entry.planned.intended_ns + self._budget.expire_ns
         lifetime_ms = max(1, (expires_ns - now_ns) // NS_PER_MS)
         bundle_id, outputs = self._agent.send(entry.payload, lifetime_ms=lifetime_ms, now_ns=now_ns)
         if bundle_id is None:
-            return [reached, *self._expire(entry, "bundle_queue_full", now_ns)]
+            return [reached, *self._expire(entry, "too_long", now_ns)]
         entry.bundle_id = bundle_id
         entry.block_bytes = len(self._agent.encoded(bundle_id))
         self._by_bundle[bundle_id] = question_id
@@ -225,7 +244,11 @@ class GroundMachine:
             one_way_ns=cue.one_way_ns,
             now_ns=now_ns,
         )
-        return self._from_agent(outputs, now_ns)
+        mine = self._from_agent(outputs, now_ns)
+        again, self._to_send_again = self._to_send_again, []
+        for question_id in again:
+            mine += self.question_stored(question_id, now_ns=now_ns)
+        return mine
 
     def _from_agent(
         self, outputs: Sequence[bundles.AgentOutput], now_ns: int
@@ -354,7 +377,7 @@ class GroundMachine:
                 in_contact_ns=None,
                 **common,  # type: ignore[arg-type]
             )
-        return self._close(entry, record, payload)
+        return self._close(entry, record)
 
     def _without_contact_ns(self, start_ns: int, end_ns: int) -> int:
         """Time in [start_ns, end_ns) in which the modem had not both directions up."""
@@ -382,18 +405,15 @@ class GroundMachine:
             uncertainty_ns=0,
             uplink_sessions=tuple(entry.sessions),
         )
-        return outputs + self._close(entry, record, b"")
+        return outputs + self._close(entry, record)
 
-    def _close(self, entry: _Open, record: LoopRecord, payload: bytes) -> list[GroundOutput]:
+    def _close(self, entry: _Open, record: LoopRecord) -> list[GroundOutput]:
         del self._open[entry.question_id]
         if entry.bundle_id is not None:
             self._by_bundle.pop(entry.bundle_id, None)
         self._unsettled -= 1
         assert self._unsettled >= 0
-        return [
-            StoreOutcome(entry.question_id, record.outcome, payload),
-            Settled(record),
-        ]
+        return [Settled(record)]
 
     def _estimate(self, entry: _Open, times: NodeTimes, answer_bytes: int) -> int:
         """Fill in the node's stages from its durations and what the transport saw.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from dtn.agent import Transmit
 from ground.record import LoopRecord, Planned
-from roundtrip.budget import Outcome
 from roundtrip.message import Health, Sampling
 from roundtrip.stages import Stage
 
@@ -31,17 +30,17 @@ class StoreQuestion:
 
     question_id: int
     payload: bytes
-    intended_ns: int
+    asked_ns: int
 
 
 @dataclass(frozen=True, slots=True)
-class StoreOutcome:
-    """Put an outcome on disk, then call `outcome_stored`."""
+class StoredQuestion:
+    """A question found in the ledger after a restart."""
 
     question_id: int
-    outcome: Outcome
     payload: bytes
-    """The answer or refusal as it came; empty where none did."""
+    asked_ns: int
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class BudgetMissed:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A question has its outcome."""
+    """A question has its outcome: put it on disk, then call `outcome_stored`."""
 
     record: LoopRecord
 
@@ -82,12 +81,5 @@ class Rejected:
 
 
 GroundOutput = (
-    Transmit
-    | StoreQuestion
-    | StoreOutcome
-    | StageReached
-    | BudgetMissed
-    | Settled
-    | NodeHealth
-    | Rejected
+    Transmit | StoreQuestion | StageReached | BudgetMissed | Settled | NodeHealth | Rejected
 )

@@ -5,7 +5,8 @@ On a terminal a table that is redrawn; elsewhere a plain line per question when 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -61,6 +62,13 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+    def resumed(self, records: Sequence[LoopRecord]) -> None:
+        """The run goes on from a ledger that holds these."""
+        self._counts.update(Counter(record.outcome for record in records))
+        self._console.print(
+            f"going on with an interrupted run: {len(records)} of {self._total} questions settled"
+        )
 
     def carrier(self, cue: Carrier) -> None:
         """The modem's cue."""

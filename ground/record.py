@@ -101,14 +101,18 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         "settled_ns": record.settled_ns,
         "split": record.split,
         "split_uncertainty_ns": record.uncertainty_ns,
+        "uplink_sessions": [_numbers(session) for session in record.uplink_sessions],
+        "downlink_session": _numbers(record.downlink_session),
     }
     times = record.node_times
+    if record.planned.expected is not None:
+        line["expected"] = record.planned.expected
+    if times is not None:
+        line["node_ns"] = [times.started_ns, times.first_token_ns, times.finished_ns]
     if record.answered and times is not None:
         line |= {
             "answer": record.answer,
-            "expected": record.planned.expected,
             "correct": record.correct,
-            "node_ns": [times.started_ns, times.first_token_ns, times.finished_ns],
             "node_rss_peak_bytes": record.node_rss_peak_bytes,
             "gen_ai.request.model": model,
             "gen_ai.usage.input_tokens": record.prompt_tokens,
@@ -120,8 +124,12 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
     return line
 
 
+def _numbers(session: SessionId | None) -> list[int] | None:
+    return None if session is None else [session.originator, session.number]
+
+
 def from_json(line: dict[str, Any], source: str) -> LoopRecord:
-    """The record in a line of `loops.jsonl`, less what a report does not need.
+    """The record in a line of `loops.jsonl`.
 
     Raises:
         BadInput: the line is none of ours.
@@ -131,7 +139,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
         planned = Planned(
             line["index"], stamps[Stage.INTENDED], line["question"], line.get("expected")
         )
-        times = line.get("node_ns")
+        times, session = line.get("node_ns"), line["downlink_session"]
         return LoopRecord(
             int(line["question_id"], 16),
             planned,
@@ -148,6 +156,8 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             output_tokens=line.get("gen_ai.usage.output_tokens", 0),
             node_times=NodeTimes(*times) if times else None,
             node_rss_peak_bytes=line.get("node_rss_peak_bytes", 0),
+            uplink_sessions=tuple(SessionId(*numbers) for numbers in line["uplink_sessions"]),
+            downlink_session=SessionId(*session) if session else None,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(source, "", "a loop of ours", f"{type(error).__name__}: {error}") from None

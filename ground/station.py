@@ -1,5 +1,9 @@
 """The ground station, live: machine, modem and ledger put together; asks one workload and comes
-back with the records."""
+back with the records.
+
+A ledger that was begun is gone on from: the run keeps its number and the plan's clock, by the wall
+clock where the modem has lost it too.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,22 @@ from typing import Any
 
 from dtn.agent import BundleAgent, Transmit
 from ground.machine import GroundMachine
-from ground.outputs import NodeHealth, Rejected, Settled, StoreOutcome, StoreQuestion
+from ground.outputs import NodeHealth, Rejected, Settled, StoredQuestion, StoreQuestion
 from ground.progress import Progress
 from ground.record import LoopRecord
-from ground.store import GroundStore
+from ground.store import GroundStore, StartedRun
 from ground.workload import asking_of, planned_questions
 from roundtrip.config import Scenario
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
-from roundtrip.drive.realtime import ModemPort, RealtimeClock, Worker, origin_of, stop_signals
-from roundtrip.message import Health
-from roundtrip.modem import Carrier, Side
+from roundtrip.drive.entropy import system_bytes
+from roundtrip.drive.realtime import ModemPort, RealtimeClock, Worker, origin_of, unless
+from roundtrip.errors import Stopped
+from roundtrip.message import RUN_BITS, Health
+from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.transport import agent_config
+from roundtrip.units import NS_PER_MS
 
 REFRESH_S = 0.125
 
@@ -48,10 +55,17 @@ class Station:
         endpoint: the modem's.
         store_path: the ledger's file.
         progress: told of everything.
+        stopped: set to end the run early; what was measured is kept.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, endpoint: str, store_path: Path, progress: Progress
+        self,
+        scenario: Scenario,
+        seed: int,
+        endpoint: str,
+        store_path: Path,
+        progress: Progress,
+        stopped: asyncio.Event,
     ) -> None:
         self._scenario = scenario
         self._seed = seed
@@ -59,30 +73,34 @@ class Station:
         self._store_path = store_path
         self._progress = progress
         self._asked = Asked()
+        self._run_id = int.from_bytes(system_bytes(RUN_BITS // 8), "big")
+        self._begun: StartedRun | None = None
+        self._recovered: list[StoredQuestion] = []
         self._actor: Actor[GroundMachine] | None = None
         self._modem: ModemPort | None = None
         self._store: GroundStore | None = None
         self._worker: Worker | None = None
-        self._ended = asyncio.Event()
+        self._ended = stopped
         self._fault: str | None = None
 
     async def run(self, *, link_limit_s: float | None) -> Asked:
-        """Ask everything; returns when each question has its outcome, or after `stop`.
+        """Ask everything; returns when each question has its outcome, or when stopped.
 
         Raises:
             EnvironmentFault: no modem answers within `link_limit_s`, or the ledger cannot be
             opened.
+            Stopped: before the link was up.
         """
         self._store = GroundStore(self._store_path)
         self._worker = Worker(lambda error: self.fail(f"ledger: {error}"))
         try:
-            with stop_signals(self._interrupt):
-                self._modem = ModemPort(
-                    self._endpoint, self._frame, self._carrier, self._elapsed_ns
-                )
-                await self._wait_for_link(link_limit_s)
-                with self._progress:
-                    await self._follow()
+            self._recover(self._store)
+            self._modem = ModemPort(self._endpoint, self._frame, self._carrier, self._hello)
+            await unless(self._ended, self._modem.wait_for_carrier(link_limit_s))
+            if self._actor is None:
+                raise Stopped(self._fault or "stopped before the link was up")
+            with self._progress:
+                await self._follow(self._actor)
         finally:
             if self._actor is not None:
                 self._actor.stop()
@@ -94,64 +112,72 @@ class Station:
         self._asked.records.sort(key=lambda record: record.planned.index)
         return self._asked
 
-    async def _wait_for_link(self, limit_s: float | None) -> None:
-        assert self._modem is not None
-        link = asyncio.ensure_future(self._modem.wait_for_carrier(limit_s))
-        ended = asyncio.ensure_future(self._ended.wait())
-        await asyncio.wait({link, ended}, return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
-        if link.done():
-            await link
-        else:
-            link.cancel()
+    def _recover(self, store: GroundStore) -> None:
+        self._begun = store.started()
+        if self._begun is None:
+            return
+        self._run_id = self._begun.run_id
+        self._recovered, self._asked.records = store.recover()
+        self._progress.resumed(self._asked.records)
 
-    async def _follow(self) -> None:
-        while self._actor is not None and not self._actor.machine.finished:
-            self._progress.refresh(self._actor.clock.now_ns())
+    async def _follow(self, actor: Actor[GroundMachine]) -> None:
+        while not actor.machine.finished:
+            self._progress.refresh(actor.clock.now_ns())
             try:
                 await asyncio.wait_for(self._ended.wait(), REFRESH_S)
             except TimeoutError:
                 continue
-            reason = "interrupted" if self._fault is None else self._fault
-            self._actor.call(self._actor.machine.stop, reason)
+            actor.call(actor.machine.stop, self._fault or "interrupted")
             break
-        if self._actor is not None:
-            self._asked.length_s = self._actor.clock.now_ns() / 1e9
+        self._asked.length_s = actor.clock.now_ns() / 1e9
 
     def fail(self, what: str) -> None:
         """End the run because something outside has broken; what was measured is kept."""
         self._fault = what
         self._ended.set()
 
-    def _interrupt(self) -> None:
-        self._ended.set()
-
-    def _elapsed_ns(self) -> int | None:
-        return self._actor.clock.now_ns() if self._actor is not None else None
+    def _hello(self) -> Hello:
+        if self._actor is not None:
+            return Hello(self._run_id, self._actor.clock.now_ns())
+        if self._begun is not None:
+            now_ms = clock.dtn_ms_at(clock.monotonic_ns())
+            return Hello(self._run_id, max(0, now_ms - self._begun.dtn_epoch_ms) * NS_PER_MS)
+        return Hello(self._run_id, None)
 
     def _frame(self, frame: bytes) -> None:
         if self._actor is not None:
             self._actor.call(self._actor.machine.receive, frame)
 
     def _carrier(self, cue: Carrier) -> None:
+        if cue.run_id != self._run_id:
+            return
         if self._actor is None:
-            self._begin(cue)
-        assert self._actor is not None
+            self._actor = self._begin(cue)
         self._progress.carrier(cue)
         self._actor.call(self._actor.machine.carrier, cue)
 
-    def _begin(self, cue: Carrier) -> None:
+    def _begin(self, cue: Carrier) -> Actor[GroundMachine]:
+        assert self._store is not None
         origin_ns = origin_of(cue)
         workload = self._scenario.workload
-        settings = agent_config(Side.GROUND, cue, dtn_epoch_ms=clock.dtn_ms_at(origin_ns))
+        if self._begun is None:
+            self._begun = StartedRun(self._run_id, clock.dtn_ms_at(origin_ns))
+            self._store.start(self._begun)
+        settings = agent_config(
+            Side.GROUND,
+            cue,
+            dtn_epoch_ms=self._begun.dtn_epoch_ms,
+            max_bundles=workload.max_outstanding,
+        )
         machine = GroundMachine(
             BundleAgent(settings, rng=substream(clock.monotonic_ns(), "ground/ltp")),
             planned_questions(workload, self._seed),
-            asking=asking_of(workload, run_id=clock.unix_s(), seed=self._seed),
+            asking=asking_of(workload, run_id=self._run_id, seed=self._seed),
             budget=self._scenario.budget.budget(),
             plan=self._scenario.plan(),
+            recovered=self._recovered,
         )
-        self._actor = Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
+        return Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
 
     def _perform(self, output: Any) -> None:
         assert self._actor is not None
@@ -163,10 +189,10 @@ class Station:
                 self._modem.send(frame)
             case StoreQuestion(question_id=question_id):
                 self._store_then(output, lambda: actor.call(machine.question_stored, question_id))
-            case StoreOutcome(question_id=question_id):
-                self._store_then(output, lambda: actor.call(machine.outcome_stored, question_id))
             case Settled(record=record):
                 self._asked.records.append(record)
+                question_id = record.question_id
+                self._store_then(output, lambda: actor.call(machine.outcome_stored, question_id))
             case NodeHealth(health=health):
                 self._asked.health = health
             case Rejected(reason=reason):
@@ -174,7 +200,7 @@ class Station:
             case _:
                 pass
 
-    def _store_then(self, output: StoreQuestion | StoreOutcome, done: Callable[[], None]) -> None:
+    def _store_then(self, output: StoreQuestion | Settled, done: Callable[[], None]) -> None:
         store, worker = self._store, self._worker
         assert store is not None
         assert worker is not None

@@ -1,25 +1,38 @@
 """The ground's ledger on disk: questions and outcomes, in SQLite (WAL, synchronous=FULL).
 
-All calls come from one thread, the store's own.
+It is what a run that was killed goes on from. All calls come from one thread, the store's own, but
+for those before the first `apply`.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
-from ground.outputs import StoreOutcome, StoreQuestion
+from ground.outputs import Settled, StoredQuestion, StoreQuestion
+from ground.record import LoopRecord, from_json, to_json
 from roundtrip.errors import EnvironmentFault
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS run (run_id INTEGER NOT NULL, dtn_epoch_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS questions (
     question_id BLOB PRIMARY KEY,
     payload BLOB NOT NULL,
-    intended_ns INTEGER NOT NULL,
-    outcome TEXT,
-    reply BLOB
+    asked_ns INTEGER NOT NULL,
+    record TEXT
 ) WITHOUT ROWID;
 """
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run that has begun."""
+
+    run_id: int
+    dtn_epoch_ms: int
+    """DTN time at the plan's zero."""
 
 
 class GroundStore:
@@ -33,6 +46,7 @@ class GroundStore:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -43,25 +57,57 @@ class GroundStore:
                 f"open {path}", str(error), "give a folder that can be written"
             ) from None
 
-    def apply(self, output: StoreQuestion | StoreOutcome) -> None:
+    def started(self) -> StartedRun | None:
+        """The run that this ledger is of; None before `start`."""
+        row = self._db.execute("SELECT run_id, dtn_epoch_ms FROM run").fetchone()
+        return None if row is None else StartedRun(*row)
+
+    def start(self, run: StartedRun) -> None:
+        """Note which run this is.
+
+        Raises:
+            sqlite3.Error: it is not on disk.
+        """
+        self._db.execute("INSERT INTO run VALUES (?, ?)", (run.run_id, run.dtn_epoch_ms))
+
+    def recover(self) -> tuple[list[StoredQuestion], list[LoopRecord]]:
+        """All questions, and the records of those that have their outcome.
+
+        Raises:
+            BadInput: a record is none of ours.
+        """
+        questions: list[StoredQuestion] = []
+        records: list[LoopRecord] = []
+        rows = self._db.execute("SELECT question_id, payload, asked_ns, record FROM questions")
+        for key, payload, asked_ns, record in rows:
+            question_id = int.from_bytes(key, "big")
+            questions.append(StoredQuestion(question_id, payload, asked_ns, record is not None))
+            if record is not None:
+                records.append(from_json(json.loads(record), str(self._path)))
+        return questions, records
+
+    def apply(self, output: StoreQuestion | Settled) -> None:
         """Carry out one output of the machine; on disk when this returns.
 
         Raises:
             sqlite3.Error: it is not on disk.
         """
-        key = output.question_id.to_bytes(8, "big")
         match output:
-            case StoreQuestion(payload=payload, intended_ns=intended_ns):
+            case StoreQuestion(question_id=question_id, payload=payload, asked_ns=asked_ns):
                 self._db.execute(
-                    "INSERT INTO questions VALUES (?, ?, ?, NULL, NULL)",
-                    (key, payload, intended_ns),
+                    "INSERT INTO questions VALUES (?, ?, ?, NULL)",
+                    (_key(question_id), payload, asked_ns),
                 )
-            case StoreOutcome(outcome=outcome, payload=payload):
+            case Settled(record=record):
                 self._db.execute(
-                    "UPDATE questions SET outcome = ?, reply = ? WHERE question_id = ?",
-                    (outcome.value, payload, key),
+                    "UPDATE questions SET record = ? WHERE question_id = ?",
+                    (json.dumps(to_json(record, "")), _key(record.question_id)),
                 )
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _key(question_id: int) -> bytes:
+    return question_id.to_bytes(8, "big")

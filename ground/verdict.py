@@ -50,11 +50,11 @@ def _print_histogram(console: Console, budget_s: float, records: list[LoopRecord
             counts[sum(loop_s > bound for bound in bounds)] += 1
     unanswered = sum(not record.answered for record in records)
     filled = [index for index, count in enumerate(counts) if count]
-    if filled:
+    if filled or unanswered:
         top = max(*counts, unanswered, 1)
-        last = max(filled[-1], bounds.index(budget_s))
+        last = max([*filled, bounds.index(budget_s)])
         console.print("loop histogram")
-        for index in range(filled[0], last + 1):
+        for index in range(min([*filled, bounds.index(budget_s)]), last + 1):
             upper = f"≤ {bounds[index]:g} s" if index < len(bounds) else f"> {bounds[-1]:g} s"
             late = index > bounds.index(budget_s)
             bar = "█" * -(-counts[index] * BAR // top)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ground.outputs import Asking
 from ground.record import Planned
 from roundtrip.config import WorkloadConfig
+from roundtrip.message import RUN_BITS
 from roundtrip.rng import substream
 from roundtrip.units import NS_PER_S, s_to_ns
 
@@ -16,7 +17,7 @@ def planned_questions(config: WorkloadConfig, seed: int) -> list[Planned]:
     mean.
     """
     rng = substream(seed, "ground/arrivals")
-    items = config.items()
+    items = config.questions
     gap_s = 60.0 / config.rate_per_min
     at_ns = s_to_ns(config.start_s)
     planned: list[Planned] = []
@@ -31,7 +32,7 @@ def planned_questions(config: WorkloadConfig, seed: int) -> list[Planned]:
 def asking_of(config: WorkloadConfig, *, run_id: int, seed: int) -> Asking:
     """What all questions of the workload have in common."""
     return Asking(
-        run_id=run_id & 0xFF_FFFF_FFFF,
+        run_id=run_id & ((1 << RUN_BITS) - 1),
         system=config.system,
         max_tokens=config.max_tokens,
         sampling=config.sampling,

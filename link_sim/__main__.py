@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from link_sim.relay import RelayConfig, run_relay
-from roundtrip.command import run_command
+from roundtrip.command import SCENARIO, SEED, run_command
 from roundtrip.config import load_scenario
+from roundtrip.drive.realtime import run_async
 
 
 @click.command("link")
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", type=SCENARIO)
 @click.option(
     "--ground",
     "ground_endpoint",
@@ -28,7 +28,7 @@ from roundtrip.config import load_scenario
     show_default=True,
     help="Where the node's modem listens.",
 )
-@click.option("--seed", type=int, help="Overrides the scenario's.")
+@click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @click.option(
     "--frames",
     "frames_path",
@@ -53,7 +53,7 @@ def link_command(
         node_endpoint,
         frames_path,
     )
-    asyncio.run(run_relay(config, lifeline=lifeline))
+    run_async(run_relay(config, lifeline=lifeline))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ class Channel:
             window = self.carrier.at(now_ns)
             if window is None or end_ns > window[1]:
                 fate = Fate.CUT_OFF
+                if window is not None:  # it is on the air, or waits, until the end
+                    self._busy_until_ns = max(self._busy_until_ns, window[1])
             else:
                 self._busy_until_ns = end_ns
                 self._queued.append((end_ns, size))

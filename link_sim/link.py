@@ -44,13 +44,19 @@ class Link:
     Args:
         scenario: rates, delays, contacts, outages.
         seed: of the run.
-        origin_ns, host: passed on in cues, see `Carrier`.
+        run_id, origin_ns, host: passed on in cues, see `Carrier`.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, *, origin_ns: int = 0, host: str = ""
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        run_id: int = 0,
+        origin_ns: int = 0,
+        host: str = "",
     ) -> None:
-        self._scenario = scenario
+        self.run_id = run_id
         self._origin_ns = origin_ns
         self._host = host
         self._up = _channel(scenario, "uplink", seed)
@@ -87,6 +93,7 @@ class Link:
         later."""
         out, back = (self._up, self._down) if side is Side.GROUND else (self._down, self._up)
         carrier = Carrier(
+            run_id=self.run_id,
             tx_up=out.carrier.at(now_ns) is not None,
             rx_up=back.carrier.at(now_ns - back.one_way_ns) is not None,
             tx_rate_bps=out.rate_bps,

@@ -1,13 +1,13 @@
 """The live link: a process between ground and node, with a ROUTER socket per side.
 
-The plan's clock starts when both sides have said hello. A side that comes back (same or new
-process) gets the cue as it stands; a new ground that has no clock yet starts a new run. A relay
-that was restarted takes the clock up again from a side that still has one.
+Which run it is, and who takes part, is for `rendezvous.py` to say; frames from anyone else are not
+taken.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import cbor2
 import zmq
 
 from link_sim.link import Cue, Deliver, Link
+from link_sim.rendezvous import Answer, Rendezvous, Start
 from roundtrip.config import Scenario
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import RealtimeClock, Socket, on_lifeline_cut, stop_signals
-from roundtrip.errors import EnvironmentFault
+from roundtrip.errors import BadMessage, EnvironmentFault
 from roundtrip.framelog import FrameFate, to_line
-from roundtrip.modem import CARRIER, FRAME, HELLO, Side, encode_carrier
+from roundtrip.modem import BUSY, CARRIER, FRAME, HELLO, Side, decode_hello, encode_carrier
 
 FLUSH_INTERVAL_S = 1.0
 
@@ -39,17 +39,22 @@ class RelayConfig:
     ground_endpoint: str
     node_endpoint: str
     frames_path: Path | None
-    """Where the fate of every frame is written; None for nowhere."""
+    """Where the fate of every frame is written; None for nowhere. A second run gets a file beside
+    it."""
 
 
 class Relay:
-    """Two sockets around a `Link`."""
+    """Two sockets around a `Link`.
 
-    def __init__(self, config: RelayConfig, log: TextIO | None) -> None:
+    Raises:
+        EnvironmentFault: an endpoint is taken, or the log cannot be written.
+    """
+
+    def __init__(self, config: RelayConfig) -> None:
         self._config = config
-        self._log = log
-        self._peers: dict[Side, bytes] = {}
-        self._elapsed: dict[Side, int | None] = {}
+        self._runs = 1
+        self._log = _open_log(config.frames_path)
+        self._rendezvous = Rendezvous()
         self._actor: Actor[Link] | None = None
         self._sockets = {
             side: Socket(zmq.ROUTER, self._receiver(side)) for side in (Side.GROUND, Side.NODE)
@@ -64,7 +69,7 @@ class Relay:
             if len(parts) != 3:
                 return
             peer, kind, body = parts
-            if kind == FRAME and self._actor is not None and peer == self._peers.get(side):
+            if kind == FRAME and self._actor is not None and peer == self._rendezvous.peer(side):
                 self._actor.call(self._actor.machine.send, side, body)
             elif kind == HELLO:
                 self._hello(side, peer, body)
@@ -73,41 +78,57 @@ class Relay:
 
     def _hello(self, side: Side, peer: bytes, body: bytes) -> None:
         try:
-            elapsed_ns = cbor2.loads(body)
-        except Exception:  # noqa: BLE001 - cbor2 documents no closed set of errors
+            hello = decode_hello(body)
+        except BadMessage:
             return
-        if elapsed_ns is not None and type(elapsed_ns) is not int:
-            return
-        known = self._peers.get(side) == peer
-        self._peers[side] = peer
-        self._elapsed[side] = elapsed_ns
-        if len(self._peers) < 2:
-            return
-        new_run = side is Side.GROUND and not known and elapsed_ns is None
-        if self._actor is None or new_run:
-            self._start(0 if new_run else max(e or 0 for e in self._elapsed.values()))
-        elif not known or elapsed_ns is None:
-            now_ns = self._actor.clock.now_ns()
-            self._perform(self._actor.machine.cue(side, now_ns=now_ns))
+        match self._rendezvous.hello(side, peer, hello, now_ns=clock.monotonic_ns()):
+            case Start(run_id, elapsed_ns):
+                self._start(run_id, elapsed_ns)
+            case Answer.BUSY:
+                self._sockets[side].send([peer, BUSY, b""])
+            case Answer.CUE if self._actor is not None:
+                self._perform(self._actor.machine.cue(side, now_ns=self._actor.clock.now_ns()))
 
-    def _start(self, elapsed_ns: int) -> None:
+    def _start(self, run_id: int, elapsed_ns: int) -> None:
         if self._actor is not None:
             self._actor.stop()
+            self._next_log()
         origin_ns = clock.monotonic_ns() - elapsed_ns
         link = Link(
-            self._config.scenario, self._config.seed, origin_ns=origin_ns, host=clock.host_id()
+            self._config.scenario,
+            self._config.seed,
+            run_id=run_id,
+            origin_ns=origin_ns,
+            host=clock.host_id(),
         )
         self._actor = Actor(RealtimeClock(origin_ns), "link", link, self._perform)
         self._actor.call(link.start)
 
+    def _next_log(self) -> None:
+        path = self._config.frames_path
+        if path is not None and self._log is not None:
+            self._runs += 1
+            self._log.close()
+            self._log = _open_log(path.with_stem(f"{path.stem}-{self._runs}"))
+
+    def flush(self) -> None:
+        """Have the log on its way to the disk."""
+        if self._log is not None:
+            self._log.flush()
+
     def _perform(self, output: Any) -> None:
         match output:
             case Deliver(side, frame):
-                self._sockets[side].send([self._peers[side], FRAME, frame])
+                self._send(side, FRAME, frame)
             case Cue(side, carrier):
-                self._sockets[side].send([self._peers[side], CARRIER, encode_carrier(carrier)])
+                self._send(side, CARRIER, encode_carrier(carrier))
             case FrameFate() if self._log is not None:
                 self._log.write(to_line(output) + "\n")
+
+    def _send(self, side: Side, kind: bytes, body: bytes) -> None:
+        peer = self._rendezvous.peer(side)
+        assert peer is not None
+        self._sockets[side].send([peer, kind, body])
 
     def close(self) -> None:
         """Stop, and give the ports back."""
@@ -115,6 +136,8 @@ class Relay:
             self._actor.stop()
         for socket in self._sockets.values():
             socket.close()
+        if self._log is not None:
+            self._log.close()
 
 
 async def run_relay(config: RelayConfig, *, lifeline: bool) -> None:
@@ -126,25 +149,18 @@ async def run_relay(config: RelayConfig, *, lifeline: bool) -> None:
         EnvironmentFault: an endpoint is taken, or the log cannot be written.
     """
     stopped = asyncio.Event()
-    log = _open_log(config.frames_path)
-    relay: Relay | None = None
+    relay = Relay(config)
     try:
-        relay = Relay(config, log)
         print(json.dumps({s.value: e for s, e in relay.endpoints.items()}), flush=True)
         if lifeline:
             on_lifeline_cut(sys.stdin.fileno(), stopped.set)
         with stop_signals(stopped.set):
             while not stopped.is_set():
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopped.wait(), FLUSH_INTERVAL_S)
-                except TimeoutError:
-                    if log is not None:
-                        log.flush()
+                relay.flush()
     finally:
-        if relay is not None:
-            relay.close()
-        if log is not None:
-            log.close()
+        relay.close()
 
 
 def _open_log(path: Path | None) -> TextIO | None:

@@ -21,8 +21,9 @@ from models.triage_frames import (
     Frame,
     make_frame,
 )
+from models.triage_held_out import HELD_OUT
 from models.triage_offtopic import offtopic
-from models.triage_wording import CLOSINGS, HELD_OUT, OPENINGS, TRAIN
+from models.triage_wording import CLOSINGS, OPENINGS, TRAIN
 
 SYSTEM_PROMPT = (
     "You watch the telemetry of a satellite. Answer from the frame, exactly and briefly."
@@ -32,7 +33,7 @@ HELD_OUT_SEED = 1_000_000_000
 TYPES = tuple(TRAIN)
 """Types of questions that have an answer in the frame."""
 ABSENT, OFFTOPIC = "absent", "offtopic"
-ABOUT_A_CHANNEL = ("value", "check", "action", "compare", "above", "below")
+ABOUT_A_CHANNEL = ("value", "check", "action", "compare", "threshold")
 SIDE_WORDS = {LOW: "too low", HIGH: "too high"}
 
 
@@ -160,8 +161,7 @@ def _about(frame: Frame, kind: str, first: Channel, second: Channel, threshold: 
             return f"{both}: {(first if value > other else second).name} is higher."
         case _:
             word = "above" if value > threshold else "below" if value < threshold else "equal"
-            yes = "yes" if word == kind else "no"
-            return f"{reading}, threshold {first.with_unit(threshold)}: {word}, {yes}."
+            return f"{reading}, threshold {first.with_unit(threshold)}: {word}."
 
 
 def _verdict(side: str) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from node.service import NodeRunConfig, NodeService
-from roundtrip.command import run_command
+from roundtrip.command import SCENARIO, run_command
 from roundtrip.config import NodeConfig, load_scenario
+from roundtrip.drive.realtime import run_async
 from roundtrip.errors import EnvironmentFault
 
 
 @click.command("node")
-@click.option("--scenario", type=click.Path(path_type=Path), help="Take [node] from this file.")
+@click.option("--scenario", type=SCENARIO, help="Take [node] from this file.")
 @click.option("--model", help="GGUF file or model name; overrides the scenario.")
 @click.option("--link", "endpoint", required=True, help="The modem, such as tcp://127.0.0.1:5561.")
 @click.option(
@@ -57,7 +57,7 @@ def node_command(
     async def serve() -> None:
         await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)
 
-    asyncio.run(serve())
+    run_async(serve())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ it.
 from __future__ import annotations
 
 import enum
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +22,10 @@ from roundtrip.machine import Deadline
 from roundtrip.message import MAX_TEXT_BYTES, Answer, Health, Question, Refusal
 from roundtrip.modem import Carrier
 
+REPLY_LIFETIME_S = 86_400
+"""How long an answer waits for the ground."""
+MAX_REPLIES = 1024
+"""Replies in the bundle agent at once; more wait in the machine."""
 MAX_ATTEMPTS = 2
 """A question over which the engine died this often is refused."""
 KEPT_SETTLED = 4096
@@ -66,6 +70,8 @@ class StoreQuestion:
     question_id: int
     payload: bytes
     delivered_ns: int
+    left_ms: int
+    """Until nobody waits for the answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class NodeMachine:
         agent: the bundle agent of this end.
         queue: questions that may wait on board.
         lifetime_ms: of answer bundles.
-        recovered: what the store still holds.
+        recovered: what the store still holds of this run, oldest first.
     """
 
     def __init__(
@@ -142,8 +148,9 @@ class NodeMachine:
         self._replies: dict[BundleId, int] = {}
         self._running: Job | None = None
         self._engine_up = False
-        self._unsent: list[int] = []
-        self._settled: deque[int] = deque()
+        self._engine_gone: str | None = None
+        self._unsent: deque[int] = deque()
+        self._settled: OrderedDict[int, None] = OrderedDict()
         for stored in recovered:
             self._recover(stored)
 
@@ -159,6 +166,8 @@ class NodeMachine:
             self._scheduler.add(Job(stored.question, stored.delivered_ns, 0))
         elif state is _State.REPLYING:
             self._unsent.append(question_id)
+        else:
+            self._remember_settled(question_id)
 
     # -- the link ----------------------------------------------------------------------------------
 
@@ -169,7 +178,7 @@ class NodeMachine:
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[NodeOutput]:
         """The modem says what can be sent and heard."""
         outputs: list[NodeOutput] = []
-        unsent, self._unsent = self._unsent, []
+        unsent, self._unsent = self._unsent, deque()
         for question_id in unsent:
             outputs += self._send_reply(question_id, now_ns)
         return outputs + self._from_agent(
@@ -225,13 +234,15 @@ class NodeMachine:
             self._entries[question.question_id] = _Entry(
                 question, received_ns, _State.STORING, bundle.id
             )
-            return [StoreQuestion(question.question_id, bundle.payload, received_ns)]
+            left_ms = max(0, bundle.lifetime_ms - (bundle.age_ms or 0))
+            return [StoreQuestion(question.question_id, bundle.payload, received_ns, left_ms)]
         outputs: list[NodeOutput] = []
         if entry.state is _State.STORING:
             entry.bundle_id = bundle.id
             return outputs
         if entry.state is _State.SETTLED:
             entry.state = _State.REPLYING
+            del self._settled[question.question_id]
             outputs += self._send_reply(question.question_id, now_ns)
         return outputs + self._accept(bundle.id, now_ns)
 
@@ -247,6 +258,8 @@ class NodeMachine:
         if entry.bundle_id is not None:
             outputs += self._accept(entry.bundle_id, now_ns)
             entry.bundle_id = None
+        if self._engine_gone is not None:
+            return outputs + self._refuse(question_id, "engine_failed", self._engine_gone, now_ns)
         if self._scheduler.full:
             return outputs + self._refuse(question_id, "queue_full", "", now_ns)
         entry.state = _State.WAITING
@@ -272,11 +285,14 @@ class NodeMachine:
         if question_id is None:
             return []
         self._entries[question_id].state = _State.SETTLED
-        self._settled.append(question_id)
-        if len(self._settled) > KEPT_SETTLED:
-            self._entries.pop(self._settled.popleft(), None)
-        again = self._send_reply(self._unsent.pop(0), now_ns) if self._unsent else []
+        self._remember_settled(question_id)
+        again = self._send_reply(self._unsent.popleft(), now_ns) if self._unsent else []
         return [StoreSettled(question_id), *again]
+
+    def _remember_settled(self, question_id: int) -> None:
+        self._settled[question_id] = None
+        if len(self._settled) > KEPT_SETTLED:
+            del self._entries[self._settled.popitem(last=False)[0]]
 
     # -- the engine --------------------------------------------------------------------------------
 
@@ -289,8 +305,9 @@ class NodeMachine:
 
     def engine_down(self, reason: str, *, final: bool, now_ns: int) -> Sequence[NodeOutput]:
         """The engine died. The job it had is tried once more, then refused; with `final`, all
-        are."""
+        are, and whatever comes later."""
         self._engine_up = False
+        self._engine_gone = reason if final else None
         outputs: list[NodeOutput] = []
         job, self._running = self._running, None
         if job is not None:

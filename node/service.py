@@ -1,13 +1,12 @@
 """The node, live: machine, modem, store and engine put together in one process (and the engine's
 own).
 
-A new plan clock from the modem (another run) gives the node a new machine; engine and store stay.
+A cue of another run gives the node a new machine; engine and store stay.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import resource
 import sys
 from collections.abc import Callable
@@ -22,6 +21,8 @@ from models.fit import Fit, fit
 from models.inspect import ModelInfo, inspect, require_qwen3
 from models.resolve import resolve
 from node.machine import (
+    MAX_REPLIES,
+    REPLY_LIFETIME_S,
     InferenceResult,
     NodeMachine,
     StartInference,
@@ -41,17 +42,13 @@ from roundtrip.drive.realtime import (
     on_lifeline_cut,
     origin_of,
     stop_signals,
+    unless,
 )
 from roundtrip.errors import BadModel, EnvironmentFault
 from roundtrip.message import Health
-from roundtrip.modem import Carrier, Side
+from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.transport import agent_config
-
-REPLY_LIFETIME_S = 86_400
-"""How long an answer waits for the ground, and a settled question is remembered."""
-SAME_CLOCK_NS = 50_000_000
-"""Plan clocks closer than this are the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,8 @@ class NodeRunConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
-    """The model that was accepted, before the engine has it."""
+class AcceptedModel:
+    """A model that the node can run, before the engine has it."""
 
     info: ModelInfo
     threads: int
@@ -84,13 +81,15 @@ class NodeService:
         self._stopped = asyncio.Event()
         self._failure: BaseException | None = None
         self._actor: Actor[NodeMachine] | None = None
+        self._run_id: int | None = None
         self._origin_ns = 0
+        self._gone: EngineDown | None = None
         self._store: NodeStore | None = None
         self._worker: Worker | None = None
         self._modem: ModemPort | None = None
         self._supervisor: Supervisor | None = None
         self._up: EngineUp | None = None
-        self._model: _Loaded | None = None
+        self._model: AcceptedModel | None = None
 
     async def run(self, *, lifeline: bool) -> None:
         """Answer questions until told to stop by a signal or the end of stdin.
@@ -99,12 +98,12 @@ class NodeService:
             BadModel: the model is missing, damaged, not a Qwen3, or does not fit.
             EnvironmentFault: no modem answers, or the store cannot be opened.
         """
-        self._model = _accept_model(self._config.node)
+        self._model = accept_model(self._config.node)
         try:
             with stop_signals(self.stop):
                 if lifeline:
                     on_lifeline_cut(sys.stdin.fileno(), self.stop)
-                await self._until_stopped(self._set_up())
+                await unless(self._stopped, self._set_up())
                 await self._stopped.wait()
         finally:
             await self._close()
@@ -117,20 +116,10 @@ class NodeService:
         """End `run`."""
         self._stopped.set()
 
-    async def _until_stopped(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        stop = asyncio.ensure_future(self._stopped.wait())
-        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if not task.done():
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
     async def _set_up(self) -> None:
         config, model = self._config, self._model
         assert model is not None
-        self._store = NodeStore(config.store_path, keep_s=REPLY_LIFETIME_S, unix_s=clock.unix_s())
+        self._store = NodeStore(config.store_path, unix_s=clock.unix_s)
         self._worker = Worker(self._store_failed)
         self._supervisor = Supervisor(
             EngineConfig(str(model.path), config.node.context, model.threads), self._engine_event
@@ -141,7 +130,7 @@ class NodeService:
             self._report(f"node: {self._up.note}")
         self._report(f"node: engine ready, {model.threads} threads, waiting for the link")
         self._modem = ModemPort(
-            config.endpoint, self._frame, self._carrier, lambda: self._elapsed_ns()
+            config.endpoint, self._frame, self._carrier, lambda: Hello(self._run_id, None)
         )
         await self._modem.wait_for_carrier(config.link_limit_s)
 
@@ -151,36 +140,36 @@ class NodeService:
 
     # -- the link ----------------------------------------------------------------------------------
 
-    def _elapsed_ns(self) -> int | None:
-        return self._actor.clock.now_ns() if self._actor is not None else None
-
     def _frame(self, frame: bytes) -> None:
         if self._actor is not None:
             self._actor.call(self._actor.machine.receive, frame)
 
     def _carrier(self, cue: Carrier) -> None:
-        origin_ns = origin_of(cue)
-        if self._actor is None or abs(origin_ns - self._origin_ns) > SAME_CLOCK_NS:
-            self._begin(cue, origin_ns)
+        if cue.run_id != self._run_id:
+            self._begin(cue)
         assert self._actor is not None
         self._actor.call(self._actor.machine.carrier, cue)
 
-    def _begin(self, cue: Carrier, origin_ns: int) -> None:
+    def _begin(self, cue: Carrier) -> None:
         assert self._store is not None
-        new_run = self._actor is not None
         if self._actor is not None:
             self._actor.stop()
-        self._origin_ns = origin_ns
-        settings = agent_config(Side.NODE, cue, dtn_epoch_ms=clock.dtn_ms_at(origin_ns))
+        self._run_id = cue.run_id
+        self._origin_ns = origin_ns = origin_of(cue)
+        settings = agent_config(
+            Side.NODE, cue, dtn_epoch_ms=clock.dtn_ms_at(origin_ns), max_bundles=MAX_REPLIES
+        )
         machine = NodeMachine(
             BundleAgent(settings, rng=substream(clock.monotonic_ns(), "node/ltp")),
             queue=self._config.node.queue,
             lifetime_ms=REPLY_LIFETIME_S * 1000,
-            recovered=() if new_run else self._store.recover(),
+            recovered=self._store.recover(cue.run_id),
         )
         self._actor = Actor(RealtimeClock(origin_ns), "node", machine, self._perform)
         if self._up is not None:
             self._actor.call(machine.engine_up, self._health(self._up))
+        elif self._gone is not None:
+            self._actor.call(machine.engine_down, self._gone.reason, final=True)
 
     def _health(self, up: EngineUp) -> Health:
         assert self._model is not None
@@ -231,6 +220,7 @@ class NodeService:
                     self._actor.call(self._actor.machine.engine_up, self._health(event))
             case EngineDown(reason=reason, final=final):
                 self._up = None
+                self._gone = event if final else None
                 self._report(f"node: the engine died: {reason}" + (", for good" if final else ""))
                 if self._actor is not None:
                     self._actor.call(self._actor.machine.engine_down, reason, final=final)
@@ -271,14 +261,19 @@ class NodeService:
             self._store.close()
 
 
-def _accept_model(config: NodeConfig) -> _Loaded:
+def accept_model(config: NodeConfig) -> AcceptedModel:
+    """Check the model of a node before anything is started for it.
+
+    Raises:
+        BadModel: it is missing, damaged, not a Qwen3, or does not fit the memory.
+    """
     path = resolve(config.model)
     info = inspect(path)
     require_qwen3(info)
     if config.memory_mb:
         _must_fit(fit(info, config.context), path, config.memory_mb)
     threads = config.threads or psutil.cpu_count(logical=False) or 1
-    return _Loaded(info, threads, path)
+    return AcceptedModel(info, threads, path)
 
 
 def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:

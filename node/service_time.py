@@ -101,15 +101,13 @@ class ServiceTime:
         )
 
 
-def load_profile(name: str, *, beside: Path | None = None) -> Profile:
-    """A profile by its name in node/profiles, or by its file (relative to `beside`).
+def load_profile(name: str) -> Profile:
+    """A profile by its name in node/profiles, or by its file.
 
     Raises:
         BadConfig: there is none, or it does not hold what a profile must.
     """
-    path = PROFILES / f"{name}.toml"
-    if name.endswith(".toml"):
-        path = (beside or Path.cwd()) / name
+    path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         return Profile.model_validate(table)

@@ -1,29 +1,34 @@
 """What the node keeps on disk: questions and replies, in SQLite (WAL, synchronous=FULL).
 
 All calls come from one thread, the store's own. A row is written when a question is taken, again
-when it has its reply, and marked settled when the ground has it; settled rows are dropped after
-their lifetime.
+when it has its reply, and marked settled when the ground has it; rows are dropped some time after
+nobody waits for their answer any more.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from node.machine import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
 from roundtrip.errors import BadMessage, EnvironmentFault
-from roundtrip.message import Question, decode
+from roundtrip.message import INDEX_BITS, Question, decode, question_id
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS questions (
-    question_id BLOB PRIMARY KEY,
+    question_id BLOB NOT NULL UNIQUE,
     payload BLOB NOT NULL,
     delivered_ns INTEGER NOT NULL,
     reply BLOB,
     settled INTEGER NOT NULL DEFAULT 0,
-    taken_unix_s INTEGER NOT NULL
-) WITHOUT ROWID;
+    expires_unix_s INTEGER NOT NULL
+);
 """
+KEPT_S = 86_400
+"""How long after its expiry a row is kept, so that a question that comes again is recognised."""
+PRUNED_EVERY = 1000
+"""Questions."""
 
 
 class NodeStore:
@@ -31,23 +36,21 @@ class NodeStore:
 
     Args:
         path: its file; made if it is not there.
-        keep_s: settled rows are kept this long, so that a repeated question is recognised.
-        unix_s: the time now.
+        unix_s: tells the time.
 
     Raises:
         EnvironmentFault: the file cannot be opened or is no database of ours.
     """
 
-    def __init__(self, path: Path, *, keep_s: int, unix_s: int) -> None:
+    def __init__(self, path: Path, *, unix_s: Callable[[], int]) -> None:
         self._unix_s = unix_s
+        self._taken = 0
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-            self._db.execute(
-                "DELETE FROM questions WHERE settled = 1 AND taken_unix_s < ?", (unix_s - keep_s,)
-            )
+            self._prune()
         except sqlite3.Error as error:
             raise EnvironmentFault(
                 f"open {path}", str(error), "give a folder that can be written"
@@ -61,11 +64,15 @@ class NodeStore:
         """
         key = output.question_id.to_bytes(8, "big")
         match output:
-            case StoreQuestion(payload=payload, delivered_ns=delivered_ns):
+            case StoreQuestion(payload=payload, delivered_ns=delivered_ns, left_ms=left_ms):
+                expires_unix_s = min(self._unix_s() + left_ms // 1000, (1 << 63) - 1)
                 self._db.execute(
                     "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, NULL, 0, ?)",
-                    (key, payload, delivered_ns, self._unix_s),
+                    (key, payload, delivered_ns, expires_unix_s),
                 )
+                self._taken += 1
+                if self._taken % PRUNED_EVERY == 0:
+                    self._prune()
             case StoreAnswer(payload=payload):
                 self._db.execute(
                     "UPDATE questions SET reply = ? WHERE question_id = ?", (payload, key)
@@ -73,10 +80,18 @@ class NodeStore:
             case StoreSettled():
                 self._db.execute("UPDATE questions SET settled = 1 WHERE question_id = ?", (key,))
 
-    def recover(self) -> list[StoredQuestion]:
-        """All rows, oldest first; rows that no longer decode are left out."""
+    def _prune(self) -> None:
+        oldest = self._unix_s() - KEPT_S
+        self._db.execute("DELETE FROM questions WHERE expires_unix_s < ?", (oldest,))
+
+    def recover(self, run_id: int) -> list[StoredQuestion]:
+        """The rows of a run that are not out of date, oldest first; rows that no longer decode are
+        left out."""
+        first, last = (key.to_bytes(8, "big") for key in _ids_of(run_id))
         rows = self._db.execute(
-            "SELECT payload, delivered_ns, reply, settled FROM questions ORDER BY delivered_ns"
+            "SELECT payload, delivered_ns, reply, settled FROM questions WHERE question_id "
+            "BETWEEN ? AND ? AND (reply IS NOT NULL OR expires_unix_s > ?) ORDER BY rowid",
+            (first, last, self._unix_s()),
         )
         found: list[StoredQuestion] = []
         for payload, delivered_ns, reply, settled in rows:
@@ -91,3 +106,9 @@ class NodeStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _ids_of(run_id: int) -> tuple[int, int]:
+    """First and last question id of a run."""
+    first = question_id(run_id, 0)
+    return first, first | ((1 << INDEX_BITS) - 1)

@@ -1,7 +1,8 @@
 """Starts the engine's process, watches it, and starts it again when it dies.
 
-A crash during the very first self-test is taken for a llama.cpp build whose AMX code is broken: the
-engine is started again without the repacked buffers, and the supervisor says so.
+A crash during the very first self-test, by a signal of the processor's, is taken for a llama.cpp
+build whose AMX code is broken: the engine is started again without the repacked buffers, and the
+supervisor says so.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Any
 import cbor2
 
 from node.engine_wire import LENGTH_BYTES, MAX_BYTES, infer, pack
+from roundtrip.drive.realtime import background
 from roundtrip.errors import BadModel, EnvironmentFault
 from roundtrip.message import Question
 
+CRASHES = (signal.SIGILL, signal.SIGSEGV, signal.SIGFPE, signal.SIGBUS, signal.SIGABRT)
 MAX_FAILED_STARTS = 5
 FIRST_BACKOFF_S = 0.1
 START_LIMIT_S = 600.0
@@ -91,9 +94,9 @@ class Supervisor:
         try:
             up = await self._spawn()
         except _Died as death:
-            if death.signal_number is None:
+            if death.signal_number not in CRASHES:
                 raise EnvironmentFault(
-                    "engine", death.reason, "see the messages above; is llama-cpp-python whole?"
+                    "engine", death.reason, _remedy(death.signal_number)
                 ) from None
             self._extra_bufts = False
             self._note = (
@@ -106,7 +109,7 @@ class Supervisor:
                 raise EnvironmentFault(
                     "engine", again.reason, "reinstall llama-cpp-python with `make install`"
                 ) from None
-        self._watch = asyncio.ensure_future(self._keep_running())
+        self._watch = background(self._keep_running())
         return up
 
     def infer(self, question: Question) -> None:
@@ -115,12 +118,16 @@ class Supervisor:
             self._process.stdin.write(pack(infer(question)))
 
     async def _spawn(self) -> EngineUp:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._config.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"GGML_NO_BACKTRACE": "1"},
-        )
+        await self._kill()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._config.command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"GGML_NO_BACKTRACE": "1"},
+            )
+        except OSError as error:
+            raise _Died(None, f"cannot be started: {error.strerror}") from None
         assert self._process.stdin is not None
         load = {
             "path": self._config.path,
@@ -149,6 +156,8 @@ class Supervisor:
             if size > MAX_BYTES:
                 raise _Died(None, "wrote something that is no event")
             event: dict[str, Any] = cbor2.loads(await stream.readexactly(size))
+        except cbor2.CBORDecodeError:
+            raise _Died(None, "wrote something that is no event") from None
         except asyncio.IncompleteReadError:
             code = await self._process.wait()
             raise _Died(-code if code < 0 else None, _how(code)) from None
@@ -197,8 +206,13 @@ class _Died(Exception):
         super().__init__(reason)
 
 
-def _how(code: int) -> str:
+def _remedy(signal_number: int | None) -> str:
+    if signal_number == signal.SIGKILL:
+        return "the system may be out of memory: take a smaller model, quantization or context"
+    return "see the messages above; is llama-cpp-python whole?"
 
+
+def _how(code: int) -> str:
     if code < 0:
         return signal.Signals(-code).name
     return f"exit code {code}"

@@ -1,14 +1,38 @@
 """The edge of every command: errors become one line on stderr and an exit code, never a
-traceback."""
+traceback (but for an error of our own making, with GROUNDLOOP_TRACEBACK set)."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import NoReturn
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
-from roundtrip.errors import EXIT_FAILURE, GroundloopError
+from roundtrip.errors import EXIT_FAILURE, BadConfig, GroundloopError
+
+SHIPPED = Path(__file__).parent.parent / "testbed" / "scenarios"
+
+
+class _ScenarioPath(click.ParamType[Path]):
+    """A scenario file, or the name of a shipped one."""
+
+    name = "scenario"
+
+    def convert(self, value: Any, param: object, ctx: object) -> Path:
+        if isinstance(value, Path) or value.endswith(".toml") or "/" in value:
+            return Path(value)
+        path = SHIPPED / f"{value}.toml"
+        if not path.exists():
+            known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.toml")))
+            raise BadConfig(value, "", f"a scenario file or one of {known}", "neither")
+        return path
+
+
+SCENARIO = _ScenarioPath()
+SEED = click.IntRange(min=0, max=2**63 - 1)
 
 
 def run_command(command: click.Command) -> NoReturn:
@@ -27,4 +51,15 @@ def run_command(command: click.Command) -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
+        sys.exit(EXIT_FAILURE)
+    except OSError as error:
+        click.echo(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
+        sys.exit(EXIT_FAILURE)
+    except Exception as error:  # noqa: BLE001 - the last resort
+        if os.environ.get("GROUNDLOOP_TRACEBACK"):
+            traceback.print_exc()
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        click.echo(f"error: internal, please report: {what} ({where})", err=True)
         sys.exit(EXIT_FAILURE)

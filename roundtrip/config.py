@@ -6,11 +6,14 @@ expectation.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,10 +28,20 @@ from roundtrip.message import MAX_TEXT_BYTES, Sampling
 from roundtrip.modem import Side
 from roundtrip.units import ms_to_ns, s_to_ns
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+def _short_enough(text: str) -> str:
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise ValueError(f"at most {MAX_TEXT_BYTES} bytes of UTF-8")
+    return text
+
+
+MAX_S = 1e9
+"""About 31 years: what fits into 64 bits of ns, with room to add a few."""
+Seconds = Annotated[float, Field(ge=0, le=MAX_S, allow_inf_nan=False)]
+Duration = Annotated[float, Field(gt=0, le=MAX_S, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Text = Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
+Text = Annotated[str, AfterValidator(_short_enough)]
 
 
 class _Section(BaseModel):
@@ -71,8 +84,8 @@ class LinkConfig(_Section):
 class ContactConfig(_Section):
     """`[[contact]]`: both directions are open from `start_s` to `end_s`."""
 
-    start_s: NotNegative
-    end_s: Positive
+    start_s: Seconds
+    end_s: Duration
 
     @model_validator(mode="after")
     def _runs_forward(self) -> ContactConfig:
@@ -90,27 +103,30 @@ class OutageConfig(ContactConfig):
 
 
 class QuestionConfig(_Section):
-    """One entry of `workload.questions` with more than its text."""
+    """One entry of `workload.questions`; a bare text is one without `expected`."""
 
-    text: Text = Field(min_length=1)
+    text: Annotated[Text, Field(min_length=1)]
     expected: str | None = None
     """The one right answer, where there is one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_text(cls, value: Any) -> Any:
+        return {"text": value} if isinstance(value, str) else value
 
 
 class WorkloadConfig(_Section):
     """`[workload]`."""
 
-    questions: tuple[
-        Annotated[str, Field(min_length=1, max_length=16_384)] | QuestionConfig, ...
-    ] = ()
+    questions: tuple[QuestionConfig, ...] = ()
     questions_file: str | None = None
     """Relative to the scenario file. One question a line; in a `.jsonl` file one JSON object a
     line, with `text` and, where there is one right answer, `expected`."""
     system: Text = ""
     arrivals: Literal["fixed", "poisson"] = "fixed"
-    rate_per_min: Positive = 6.0
+    rate_per_min: float = Field(default=6.0, ge=1e-3, le=1e6, allow_inf_nan=False)
     count: int = Field(gt=0, le=1_000_000)
-    start_s: NotNegative = 0.0
+    start_s: Seconds = 0.0
     max_tokens: int = Field(default=64, gt=0, le=32_768)
     temperature: NotNegative = Field(default=0.7, le=10)
     """0 is greedy; 0.7, top_p 0.8, top_k 20 are Qwen3's for answers without thinking."""
@@ -125,20 +141,13 @@ class WorkloadConfig(_Section):
         """As the messages carry it; the seed is set per question."""
         return Sampling(self.temperature, self.top_p, self.top_k)
 
-    def items(self) -> tuple[QuestionConfig, ...]:
-        """The questions in order, to be cycled through."""
-        return tuple(
-            item if isinstance(item, QuestionConfig) else QuestionConfig(text=item)
-            for item in self.questions
-        )
-
 
 class BudgetConfig(_Section):
     """`[budget]`."""
 
-    loop_s: Positive = 120.0
+    loop_s: Duration = 120.0
     objective: Probability = 0.95
-    expire_s: Positive = 600.0
+    expire_s: Duration = 600.0
     """The ground stops waiting this long after a question was intended."""
 
     @model_validator(mode="after")
@@ -173,7 +182,7 @@ class Scenario(_Section):
 
     name: str = ""
     description: str = ""
-    seed: int = Field(default=1, ge=0, le=2**63)
+    seed: int = Field(default=1, ge=0, lt=2**63)
     link: LinkConfig
     contact: tuple[ContactConfig, ...] = ()
     """None: the link is always open."""
@@ -230,7 +239,7 @@ class Scenario(_Section):
 
 
 def load_scenario(path: Path) -> Scenario:
-    """The scenario in a TOML file, its questions read in and its model path made absolute.
+    """The scenario in a TOML file, its questions read in and its paths made absolute.
 
     Raises:
         BadConfig: the file is missing, no TOML, or holds what a scenario may not.
@@ -287,18 +296,29 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
     if workload.questions_file:
         questions = _read_questions(path.parent / workload.questions_file, path)
         workload = workload.model_copy(update={"questions": questions, "questions_file": None})
-    model_path = path.parent / scenario.node.model
     node = scenario.node
-    if scenario.node.model.endswith(".gguf"):
-        node = node.model_copy(update={"model": str(model_path.resolve())})
+    files = {"model": ".gguf", "profile": ".toml"}
+    named = {key: getattr(node, key) for key, end in files.items()}
+    node = node.model_copy(
+        update={
+            key: str((path.parent / name).resolve())
+            for key, name in named.items()
+            if name.endswith(files[key])
+        }
+    )
     return scenario.model_copy(
         update={"workload": workload, "node": node, "name": scenario.name or path.stem}
     )
 
 
-def _read_questions(path: Path, scenario_path: Path) -> tuple[str | QuestionConfig, ...]:
+def to_toml(scenario: Scenario) -> str:
+    """The scenario as TOML, with nothing left to look up."""
+    return tomli_w.dumps(scenario.model_dump(exclude_none=True, mode="json"))
+
+
+def _read_questions(path: Path, scenario_path: Path) -> tuple[QuestionConfig, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(
             str(scenario_path),
@@ -306,17 +326,11 @@ def _read_questions(path: Path, scenario_path: Path) -> tuple[str | QuestionConf
             "a readable text file",
             f"{path}: {_reason(error)}",
         ) from None
-    questions: list[str | QuestionConfig] = []
+    questions: list[QuestionConfig] = []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        if len(line.encode()) > MAX_TEXT_BYTES:
-            expected = f"at most {MAX_TEXT_BYTES} bytes"
-            raise BadConfig(str(path), f"line {number}", expected, "a longer line")
-        if path.suffix == ".jsonl":
-            questions.append(_parse_question(line, f"{path}: line {number}"))
-        else:
-            questions.append(line.strip())
+        if line.strip():
+            as_json = line if path.suffix == ".jsonl" else json.dumps(line.strip())
+            questions.append(_parse_question(as_json, f"{path}: line {number}"))
     if not questions:
         raise BadConfig(str(path), "", "one question a line", "no question")
     return tuple(questions)

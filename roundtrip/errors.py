@@ -6,7 +6,8 @@ GroundloopError
 │   ├── BadModel        GGUF file
 │   └── BadMessage      bytes from a peer (always turned into an output, never seen by a driver)
 ├── EnvironmentFault    exit 1    the machine we run on: busy port, no relay, engine cannot start
-└── ChildFailed         its own   a process that we started has ended with an error of its own
+├── ChildFailed         its own   a process that we started has ended with an error of its own
+└── Stopped             exit 1    the operator ended it before there was anything to measure
 """
 
 from __future__ import annotations
@@ -86,3 +87,7 @@ class ChildFailed(GroundloopError):
         self.what = what
         self.exit_code = exit_code
         super().__init__(what if what.startswith(f"{name}:") else f"{name}: {what}")
+
+
+class Stopped(GroundloopError):
+    """The operator ended it, or what it needs did, before there was anything to measure."""

@@ -45,7 +45,7 @@ class Question:
     """One question, ground to node."""
 
     question_id: int
-    """Unique over all runs against one node: run number and index, 64 bits."""
+    """Unique over all runs, see `question_id`; 64 bits."""
     text: str
     system: str
     """System prompt; empty for none."""
@@ -100,6 +100,23 @@ class Health:
 
 
 Message = Question | Answer | Refusal | Health
+
+RUN_BITS, INDEX_BITS = 40, 24
+
+
+def question_id(run_id: int, index: int) -> int:
+    """The id of a run's question.
+
+    Args:
+        run_id: 40 bits.
+        index: 24 bits, counts the run's questions.
+    """
+    return (run_id << INDEX_BITS) | index
+
+
+def index_of(question_id: int) -> int:
+    """The index in a question's id."""
+    return question_id & ((1 << INDEX_BITS) - 1)
 
 
 def encode(message: Message) -> bytes:

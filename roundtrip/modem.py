@@ -1,8 +1,12 @@
 """What a modem and its user say to each other over a ZeroMQ socket: two-part messages, [kind,
 body].
 
-The user (ground or node) says HELLO until it is answered; FRAME carries one LTP segment either way;
-CARRIER is the modem's cue that a direction opened or closed, and carries the plan's clock.
+The user (ground or node) says HELLO five times a second, as long as it lives; FRAME carries one LTP
+segment either way; CARRIER is the modem's cue that a direction opened or closed, and carries the
+run and the plan's clock; BUSY tells a user that another has its place.
+
+A run is what one ground station asks: it draws the run's number and keeps the plan's clock over
+restarts of the others.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from roundtrip.errors import BadMessage
 HELLO = b"H"
 FRAME = b"F"
 CARRIER = b"C"
+BUSY = b"B"
 
 
 class Side(enum.Enum):
@@ -27,9 +32,21 @@ class Side(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Hello:
+    """Who uses a modem, and how far it is."""
+
+    run_id: int | None
+    """The ground's own run; on the node the run of the last cue, None before the first."""
+    elapsed_ns: int | None
+    """The ground's plan clock, once it has one; the modem takes it up again after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
 class Carrier:
     """A modem's cue: what its user can send and hear from now on."""
 
+    run_id: int
+    """The run that this is about."""
     tx_up: bool
     """Frames handed to the modem now go out."""
     rx_up: bool
@@ -48,6 +65,29 @@ class Carrier:
     """Boot id of the modem's host; empty in virtual time."""
 
 
+def encode_hello(hello: Hello) -> bytes:
+    """The greeting as a CBOR array."""
+    return cbor2.dumps([hello.run_id, hello.elapsed_ns], canonical=True)
+
+
+def decode_hello(body: bytes) -> Hello:
+    """The greeting in `body`.
+
+    Raises:
+        BadMessage: not a greeting.
+    """
+    try:
+        fields = cbor2.loads(body)
+    except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
+        raise BadMessage("hello", "", "CBOR", type(error).__name__) from None
+    if not isinstance(fields, list) or len(fields) != 2:
+        raise BadMessage("hello", "", "two fields", type(fields).__name__)
+    for field in fields:
+        if field is not None and (type(field) is not int or not 0 <= field < 1 << 63):
+            raise BadMessage("hello", "", "numbers of 63 bits", type(field).__name__)
+    return Hello(*fields)
+
+
 def encode_carrier(cue: Carrier) -> bytes:
     """The cue as a CBOR array, in the order of its fields."""
     return cbor2.dumps([getattr(cue, name) for name in Carrier.__slots__], canonical=True)
@@ -63,11 +103,16 @@ def decode_carrier(body: bytes) -> Carrier:
         fields = cbor2.loads(body)
     except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
         raise BadMessage("carrier cue", "", "CBOR", type(error).__name__) from None
-    types = [bool, bool, int, int, int, int, int, int, str]
+    types = [int, bool, bool, int, int, int, int, int, int, str]
     if not isinstance(fields, list) or [type(field) for field in fields] != types:
-        raise BadMessage("carrier cue", "", "nine fields of known types", type(fields).__name__)
+        raise BadMessage("carrier cue", "", "ten fields of known types", type(fields).__name__)
     cue = Carrier(*fields)
     positive = (cue.tx_rate_bps, cue.rx_rate_bps, cue.mtu_bytes)
-    if min(positive) < 1 or cue.one_way_ns < 0 or max(abs(f) for f in fields[2:8]) >= 1 << 63:
+    if (
+        min(positive) < 1
+        or min(cue.one_way_ns, cue.run_id) < 0
+        or cue.run_id >= 1 << 63
+        or max(abs(f) for f in fields[3:9]) >= 1 << 63
+    ):
         raise BadMessage("carrier cue", "", "positive rates and MTU, 64-bit numbers", "others")
     return cue

@@ -15,13 +15,14 @@ PROCESSING_MARGIN_NS = ms_to_ns(200)
 and scheduler."""
 
 
-def agent_config(side: Side, cue: Carrier, *, dtn_epoch_ms: int) -> AgentConfig:
+def agent_config(side: Side, cue: Carrier, *, dtn_epoch_ms: int, max_bundles: int) -> AgentConfig:
     """The agent's configuration by what the modem says of the link.
 
     Args:
         side: which end this is.
         cue: the modem's first cue.
         dtn_epoch_ms: DTN time at the plan's zero.
+        max_bundles: that may wait for the peer at once.
     """
     peer = Side.NODE if side is Side.GROUND else Side.GROUND
     return AgentConfig(
@@ -34,4 +35,5 @@ def agent_config(side: Side, cue: Carrier, *, dtn_epoch_ms: int) -> AgentConfig:
             margin_ns=PROCESSING_MARGIN_NS,
         ),
         dtn_epoch_ms=dtn_epoch_ms,
+        max_queued_bundles=max_bundles,
     )

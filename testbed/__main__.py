@@ -1,5 +1,19 @@
-"""`python -m testbed` is `groundloop`."""
+"""`groundloop`, also `python -m testbed`."""
 
-from testbed.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        from roundtrip.command import run_command
+        from testbed.cli import cli
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+    run_command(cli)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,18 +16,18 @@ from link_sim.__main__ import link_command
 from models.commands import models
 from models.resolve import resolve
 from node.__main__ import node_command
+from node.service import accept_model
 from node.service_time import load_profile
-from roundtrip.command import run_command
+from roundtrip.command import SCENARIO, SEED, SHIPPED
 from roundtrip.config import Scenario, load_scenario
 from roundtrip.drive.clock import unix_s
-from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadConfig
+from roundtrip.drive.realtime import run_async, stop_signals
+from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK
 from testbed.evaluation import eval_command, questions_command
 from testbed.folder import load_run
 from testbed.keys_command import keys
-from testbed.live import run_live, write_scenario
+from testbed.live import run_live
 from testbed.world import World
-
-SCENARIOS = Path(__file__).parent / "scenarios"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,26 +43,28 @@ def cli() -> None:
 
 
 @cli.command("run")
-@click.argument("scenario")
+@click.argument("scenario", type=SCENARIO)
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/…]"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; one that was killed goes on.  [default: runs/…]",
 )
 @click.option(
     "--virtual", is_flag=True, help="In virtual time: no processes, no model, no waiting."
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Overrides the scenario's.")
+@click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @click.option("--model", help="GGUF file or model name; overrides the scenario's.")
 def run_scenario(
-    scenario: str, out: Path | None, virtual: bool, seed: int | None, model: str | None
+    scenario: Path, out: Path | None, virtual: bool, seed: int | None, model: str | None
 ) -> int:
     """Run SCENARIO: a TOML file, or one of the shipped ones (`groundloop scenarios`)."""
-    path = find_scenario(scenario)
-    loaded = load_scenario(path)
+    if virtual and model is not None:
+        raise click.UsageError("--virtual runs no model: its speeds come from node.profile")
+    loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
-    console = Console()
     if virtual:
-        return _virtual(loaded, path, seed, out, console)
-    return _live(loaded, seed, model or loaded.node.model, out, console)
+        return _virtual(loaded, seed, out, Console())
+    return _live(loaded, seed, model or loaded.node.model, out, Console())
 
 
 @cli.command("demo")
@@ -72,14 +74,14 @@ def run_scenario(
 @click.option("--model", help="GGUF file or model name.")
 def demo(out: Path | None, model: str | None) -> int:
     """Run the `demo` scenario live: about a minute, one outage in the middle."""
-    loaded = load_scenario(find_scenario("demo"))
+    loaded = load_scenario(SHIPPED / "demo.toml")
     return _live(loaded, loaded.seed, model or loaded.node.model, out, Console())
 
 
 @cli.command("scenarios")
 def scenarios() -> None:
     """List the shipped scenarios."""
-    for path in sorted(SCENARIOS.glob("*.toml")):
+    for path in sorted(SHIPPED.glob("*.toml")):
         click.echo(f"{path.stem:14s} {load_scenario(path).description}")
 
 
@@ -102,25 +104,9 @@ models.add_command(eval_command)
 models.add_command(questions_command)
 
 
-def find_scenario(name: str) -> Path:
-    """The file of a scenario: a path, or the name of a shipped one.
-
-    Raises:
-        BadConfig: neither.
-    """
-    if name.endswith(".toml") or "/" in name:
-        return Path(name)
-    path = SCENARIOS / f"{name}.toml"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in SCENARIOS.glob("*.toml")))
-        raise BadConfig(name, "", f"a scenario file or one of {known}", "neither")
-    return path
-
-
-def _virtual(scenario: Scenario, path: Path, seed: int, out: Path | None, console: Console) -> int:
-    profile = load_profile(scenario.node.profile, beside=path.parent)
-    folder = run_folder(out, scenario.name, unix_s())
-    write_scenario(scenario.model_copy(update={"seed": seed}), folder / "scenario.toml")
+def _virtual(scenario: Scenario, seed: int, out: Path | None, console: Console) -> int:
+    profile = load_profile(scenario.node.profile)
+    folder = run_folder(out, scenario, seed)
     run = World(scenario, seed, profile).run()
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")
@@ -130,21 +116,17 @@ def _virtual(scenario: Scenario, path: Path, seed: int, out: Path | None, consol
 
 
 def _live(scenario: Scenario, seed: int, model: str, out: Path | None, console: Console) -> int:
-    path = resolve(model)
+    node = scenario.node.model_copy(update={"model": str(resolve(model).resolve())})
+    accept_model(node)
     if model == "tiny":
         console.print("model `tiny` has random weights: its words mean nothing, its timing is real")
-    node = scenario.node.model_copy(update={"model": str(path.resolve())})
     scenario = scenario.model_copy(update={"node": node})
-    started = unix_s()
-    folder = run_folder(out, scenario.name, started)
-    asked = asyncio.run(run_live(scenario, seed, folder, console))
-    return finish(scenario, seed, asked, folder, console, started=started)
+    folder = run_folder(out, scenario, seed)
 
+    async def run_and_finish() -> int:
+        started, stopped = unix_s(), asyncio.Event()
+        with stop_signals(stopped.set):
+            asked = await run_live(scenario, seed, folder, console, stopped)
+            return finish(scenario, seed, asked, folder, console, started=started)
 
-def main() -> None:
-    """Entry point."""
-    run_command(cli)
-
-
-if __name__ == "__main__":
-    main()
+    return run_async(run_and_finish())

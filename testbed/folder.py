@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ground.record import from_json
-from ground.results import SCHEMA_VERSION, Run
+from ground.results import SCHEMA_VERSION, Run, summarise
 from roundtrip.config import load_scenario
 from roundtrip.errors import BadInput
 
@@ -26,21 +26,27 @@ def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
     path = folder / "loops.jsonl"
     records = [
         from_json(_parse(line, f"{path}: line {number}"), f"{path}: line {number}")
-        for number, line in enumerate(_text(path).splitlines(), 1)
+        for number, line in enumerate(_text(path).split("\n"), 1)
+        if line
     ]
     scenario = load_scenario(folder / "scenario.toml")
+    empty = {"seed": 0, "mode": "", "length_s": 0.0, "interrupted": False, "rejected": {}}
+    known: dict[str, Any] = empty | summary
     run = Run(
         scenario,
-        summary["seed"],
-        summary["mode"],
+        known["seed"],
+        known["mode"],
         records,
         None,
         None,
         0,
-        summary["length_s"],
-        summary["interrupted"],
-        summary["rejected"],
+        known["length_s"],
+        known["interrupted"],
+        known["rejected"],
     )
+    missing = sorted(summarise(run).keys() - summary.keys())
+    if missing:
+        raise BadInput(str(folder / "summary.json"), missing[0], "a value", "nothing")
     return run, summary
 
 

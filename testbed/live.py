@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import tomli_w
 from rich.console import Console
 from rich.text import Text
 
 from ground.__main__ import ask
 from ground.station import Asked
 from roundtrip.config import Scenario
-from roundtrip.errors import ChildFailed
+from roundtrip.drive.realtime import unless
+from roundtrip.errors import ChildFailed, Stopped
 
 LOOPBACK = "tcp://127.0.0.1:*"
 STOP_LIMIT_S = 10.0
@@ -64,27 +64,30 @@ class Child:
         await self._errors
 
 
-async def run_live(scenario: Scenario, seed: int, folder: Path, console: Console) -> Asked:
-    """Run a scenario live; its folder holds the link's log afterwards.
+async def run_live(
+    scenario: Scenario, seed: int, folder: Path, console: Console, stopped: asyncio.Event
+) -> Asked:
+    """Run a scenario live, in a folder of `run_folder`; it holds the link's log afterwards.
 
     Raises:
         ChildFailed: link or node ended before the run began.
-        EnvironmentFault: as `Station.run`.
+        EnvironmentFault, Stopped: as `Station.run`.
     """
     as_run = folder / "scenario.toml"
-    write_scenario(scenario.model_copy(update={"seed": seed}), as_run)
     children: list[Child] = []
     try:
         link_args = ["--ground", LOOPBACK, "--node", LOOPBACK]
         if scenario.link.frame_log:
             link_args += ["--frames", str(folder / "frames.jsonl")]
         link = await _start("link", ["link_sim", str(as_run), *link_args], console, children)
-        endpoints = await _endpoints(link)
+        endpoints = await unless(stopped, _endpoints(link))
+        if endpoints is None:
+            raise Stopped("stopped before the link was up")
         node_args = ["--scenario", str(as_run), "--link", endpoints["node"]]
         node_args += ["--store", str(folder / "node.sqlite")]
         node = await _start("node", ["node", *node_args], console, children)
         return await _ask_while_alive(
-            scenario, seed, endpoints["ground"], folder, console, [link, node]
+            scenario, seed, endpoints["ground"], folder, console, stopped, [link, node]
         )
     finally:
         for child in reversed(children):
@@ -122,6 +125,7 @@ async def _ask_while_alive(
     endpoint: str,
     folder: Path,
     console: Console,
+    stopped: asyncio.Event,
     children: list[Child],
 ) -> Asked:
     failed: list[ChildFailed] = []
@@ -137,21 +141,17 @@ async def _ask_while_alive(
 
     try:
         asked = await ask(
-            scenario, seed, endpoint, folder, console, link_limit_s=None, on_ready=begin
+            scenario, seed, endpoint, folder, console, stopped, link_limit_s=None, on_ready=begin
         )
+    except Stopped:
+        if failed:
+            raise failed[0] from None
+        raise
     finally:
         for watcher in watchers:
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
-    if failed and not asked.records:
-        raise failed[0]
     if failed:
         console.print(Text(str(failed[0]), style="red"), soft_wrap=True)
     return asked
-
-
-def write_scenario(scenario: Scenario, path: Path) -> None:
-    """The scenario as TOML, with nothing left to look up."""
-    table = scenario.model_dump(exclude_none=True, mode="json")
-    path.write_text(tomli_w.dumps(table), encoding="utf-8")

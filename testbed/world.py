@@ -19,7 +19,7 @@ from ground.split import split_by_log
 from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
 from node import machine as node
-from node.machine import NodeMachine
+from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.scheduler import Job
 from node.service_time import Profile, ServiceTime
 from roundtrip.config import Scenario
@@ -35,7 +35,6 @@ from roundtrip.units import ns_to_s
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
-REPLY_LIFETIME_MS = 86_400_000
 
 
 @dataclass(slots=True)
@@ -76,7 +75,12 @@ class World:
             "ground",
             GroundMachine(
                 BundleAgent(
-                    agent_config(Side.GROUND, ground_cue, dtn_epoch_ms=DTN_EPOCH_MS),
+                    agent_config(
+                        Side.GROUND,
+                        ground_cue,
+                        dtn_epoch_ms=DTN_EPOCH_MS,
+                        max_bundles=workload.max_outstanding,
+                    ),
                     rng=substream(seed, "ground/ltp"),
                 ),
                 planned,
@@ -92,11 +96,13 @@ class World:
             "node",
             NodeMachine(
                 BundleAgent(
-                    agent_config(Side.NODE, node_cue, dtn_epoch_ms=DTN_EPOCH_MS),
+                    agent_config(
+                        Side.NODE, node_cue, dtn_epoch_ms=DTN_EPOCH_MS, max_bundles=MAX_REPLIES
+                    ),
                     rng=substream(seed, "node/ltp"),
                 ),
                 queue=scenario.node.queue,
-                lifetime_ms=REPLY_LIFETIME_MS,
+                lifetime_ms=REPLY_LIFETIME_S * 1000,
             ),
             self._from_node,
             trace,
@@ -151,13 +157,12 @@ class World:
                     self._service.store_ns,
                     lambda: self._ground.call(machine.question_stored, question_id),
                 )
-            case ground.StoreOutcome(question_id=question_id):
-                self._after(
-                    self._service.store_ns,
-                    lambda: self._ground.call(machine.outcome_stored, question_id),
-                )
             case ground.Settled(record=record):
                 self._out.records.append(record)
+                self._after(
+                    self._service.store_ns,
+                    lambda: self._ground.call(machine.outcome_stored, record.question_id),
+                )
             case ground.NodeHealth(health=health):
                 self._out.health = health
             case ground.Rejected(reason=reason):

@@ -20,17 +20,20 @@ from models.triage_offtopic import offtopic
 LENGTH = 768
 """Tokens of a row; branches that do not fit are left out."""
 BRANCHES = 18
+WATCHED = len(CHANNELS) + BRANCHES
+"""Places of a row, at most, where a comparison is watched: each channel's line, each branch."""
 ANSWER_TOKENS = 4096
 """Answer tokens of a batch, padded, so that the compiled shapes never change."""
 IGNORED = -100
 SIDES = (LOW, WITHIN, HIGH)
+COMPARISONS = ("compare", "threshold")
 FRAMES_PER_BATCH = 16
 WITHOUT_SYSTEM = 0.3
 WITHOUT_FRAME = 0.06
 
 WEIGHTS = {
-    "status": 1.0, "list": 1.3, "value": 0.8, "check": 1.2, "action": 1.0, "actions": 1.5,
-    "count": 1.3, "compare": 1.4, "above": 1.2, "below": 1.2, "summary": 1.3, "light": 0.3,
+    "status": 1.2, "list": 1.3, "value": 0.8, "check": 1.0, "action": 0.8, "actions": 1.5,
+    "count": 1.3, "compare": 2.6, "threshold": 2.6, "summary": 1.3, "light": 0.5,
     ABSENT: 1.2, OFFTOPIC: 1.2,
 }  # fmt: skip
 """How often each type is trained, relative to the others."""
@@ -50,10 +53,10 @@ class Batch(NamedTuple):
     """(ANSWER_TOKENS,) int64: where an answer's next token is to be told"""
     targets: Tensor
     """(ANSWER_TOKENS,) int64"""
-    lines: Tensor
-    """(rows * channels,) int64: where a channel's line ends"""
+    watched: Tensor
+    """(rows * WATCHED,) int64: where two numbers have been read and can be compared"""
     sides: Tensor
-    """(rows * channels,) int64: index into SIDES"""
+    """(rows * WATCHED,) int64: index into SIDES"""
 
 
 class Row(NamedTuple):
@@ -63,7 +66,7 @@ class Row(NamedTuple):
     places: list[int]
     branches: list[int]
     answers: list[tuple[int, int]]
-    lines: list[tuple[int, int]]
+    watched: list[tuple[int, int]]
 
 
 def _padded(pairs: list[tuple[int, int]], length: int) -> tuple[Tensor, Tensor]:
@@ -100,13 +103,13 @@ class Batches:
         )
         branch = torch.full(shape, -1)
         wanted: list[tuple[int, int]] = []
-        lines: list[tuple[int, int]] = []
+        watched: list[tuple[int, int]] = []
         for index, row in enumerate(rows):
             tokens[index, : len(row.ids)] = torch.tensor(row.ids)
             positions[index, : len(row.ids)] = torch.tensor(row.places)
             branch[index, : len(row.ids)] = torch.tensor(row.branches)
             wanted += [(index * LENGTH + at, token) for at, token in row.answers]
-            lines += [(index * LENGTH + at, side) for at, side in row.lines]
+            watched += [(index * LENGTH + at, side) for at, side in row.watched]
         same = (branch[:, :, None] == branch[:, None, :]) | (branch[:, None, :] == 0)
         causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
         seen = (same & causal) | torch.eye(LENGTH, dtype=torch.bool)
@@ -116,7 +119,7 @@ class Batches:
             positions,
             mask,
             *_padded(wanted, ANSWER_TOKENS),
-            *_padded(lines, FRAMES_PER_BATCH * len(CHANNELS)),
+            *_padded(watched, FRAMES_PER_BATCH * WATCHED),
         )
 
     def _stem(
@@ -130,11 +133,7 @@ class Batches:
         shown = f"user\n{frame.text()}\n\n"
         encoded = self._tokenizer.encode(shown, add_special_tokens=False)
         ends = [at for at, letter in enumerate(shown) if letter == "\n"][2:-1]
-        token_of = {
-            at: index
-            for index, (low, high) in enumerate(encoded.offsets)
-            for at in range(low, high)
-        }
+        token_of = _token_of(encoded.offsets)
         sides = [SIDES.index(frame.side(channel)) for channel, _ in frame.values]
         lines = [(len(head) + token_of[end], side) for end, side in zip(ends, sides, strict=True)]
         return [*head, *encoded.ids], lines
@@ -147,9 +146,9 @@ class Batches:
         stem = len(ids)
         for number in range(1, BRANCHES + 1):
             if framed:
-                text, answer = self._question(rng, frame)
+                kind, text, answer = self._question(rng, frame)
             else:
-                text, answer = offtopic(rng, held_out=False), REFUSAL
+                kind, text, answer = OFFTOPIC, offtopic(rng, held_out=False), REFUSAL
             asked = [*self._ids(text), *self._reply]
             said = [*self._ids(answer), self._end]
             whole = [*asked, *said[:-1]]
@@ -157,13 +156,32 @@ class Batches:
                 break
             at = len(row.ids) + len(asked) - 1
             row.answers.extend((at + offset, token) for offset, token in enumerate(said))
+            if kind in COMPARISONS and ": " in answer:
+                encoded = self._tokenizer.encode(answer, add_special_tokens=False)
+                colon = _token_of(encoded.offsets)[answer.index(":")]
+                row.watched.append((at + 1 + colon, SIDES.index(_side(answer))))
             row.ids.extend(whole)
             row.places.extend(range(stem, stem + len(whole)))
             row.branches.extend([number] * len(whole))
         return row
 
-    def _question(self, rng: random.Random, frame: Frame) -> tuple[str, str]:
+    def _question(self, rng: random.Random, frame: Frame) -> tuple[str, str, str]:
+        """Type, text and answer."""
         kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         if kind == ABSENT and len(frame.values) == len(CHANNELS):
             kind = rng.choice(TYPES)
-        return question_about(rng, frame, kind, held_out=False)
+        return kind, *question_about(rng, frame, kind, held_out=False)
+
+
+def _token_of(offsets: list[tuple[int, int]]) -> dict[int, int]:
+    """The token that each character of a text is in."""
+    return {at: index for index, (low, high) in enumerate(offsets) for at in range(low, high)}
+
+
+def _side(answer: str) -> str:
+    """How the first number of a comparison's answer lies to the second."""
+    numbers, verdict = answer.removesuffix(".").split(": ")
+    if verdict == "equal":
+        return WITHIN
+    first_is_higher = verdict == "above" or verdict.split()[0] == numbers.split()[0]
+    return HIGH if first_is_higher else LOW

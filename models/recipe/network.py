@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 WATCHED_LAYER = 3
-"""The layer, counted from 0, behind which a line's side is learned."""
+"""The layer, counted from 0, behind which comparisons are supervised."""
 
 
 @dataclass(frozen=True)
@@ -100,19 +100,20 @@ class Qwen3(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, mask: Tensor, wanted: Tensor, lines: Tensor
+        self, tokens: Tensor, positions: Tensor, mask: Tensor, wanted: Tensor, watched: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits where they are wanted, and what each channel's line is taken for half-way up.
+        """Logits where they are wanted, and the outcome of comparisons half-way up.
 
         Args:
             tokens, positions: (batch, length) int64.
             mask: (batch, 1, length, length), 0 where a token may look and -inf where not.
             wanted: (n,) int64, indices into the flattened (batch * length).
-            lines: (m,) int64, likewise, where a channel's line ends.
+            watched: (m,) int64, likewise, where two numbers can be compared: a channel's value
+                with its limits, or the two numbers of an answer.
 
         Returns:
             (n, vocabulary), and (m, 3): low, within, high. The second is for training only: it
-            teaches the lower layers to compare each value with its limits, and is not exported.
+            teaches the lower layers to compare, and is not exported.
         """
         half = self.size.head_dim // 2
         steps = torch.arange(half, dtype=torch.float32)
@@ -120,11 +121,11 @@ class Qwen3(nn.Module):
         angles = torch.cat((angles, angles), dim=-1)[:, None]
         cos, sin = angles.cos(), angles.sin()
         x = self.embed(tokens)
-        watched = x
+        half_way = x
         for index, layer in enumerate(self.layers):
             x = layer(x, cos, sin, mask)
             if index == WATCHED_LAYER:
-                watched = x
-        sides = self.watch(watched.reshape(-1, x.shape[-1])[lines])
+                half_way = x
+        sides = self.watch(half_way.reshape(-1, x.shape[-1])[watched])
         x = self.norm(x.reshape(-1, x.shape[-1])[wanted])
         return functional.linear(x, self.embed.weight), sides

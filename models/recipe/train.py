@@ -15,14 +15,14 @@ from models.recipe.batches import IGNORED, Batches
 from models.recipe.network import Qwen3, Size
 
 SEED = 20261123
-STEPS = 1600
+STEPS = 3000
 WARMUP = 80
 DECAY_FROM = 0.45
 """The learning rate falls linearly to nothing from this share of the steps on."""
 MUON_RATE = 0.02
 ADAM_RATE = 2e-3
-WATCH_WEIGHT = 0.3
-"""Of the loss on each line's side, see `network.py`."""
+WATCH_WEIGHT = 0.5
+"""Of the loss on comparisons half-way up, see `network.py`."""
 CHECKPOINT_STEPS = 100
 
 
@@ -97,7 +97,7 @@ def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
             targets = batch.targets
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits, sides = run(
-                    batch.tokens, batch.positions, batch.mask, batch.wanted, batch.lines
+                    batch.tokens, batch.positions, batch.mask, batch.wanted, batch.watched
                 )
             loss = functional.cross_entropy(logits.float(), targets, ignore_index=IGNORED)
             watched = functional.cross_entropy(sides.float(), batch.sides, ignore_index=IGNORED)

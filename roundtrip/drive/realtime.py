@@ -10,22 +10,87 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any, TypeVar
 
-import cbor2
 import zmq
 
 from roundtrip.drive import clock
 from roundtrip.errors import BadMessage, EnvironmentFault
-from roundtrip.modem import CARRIER, FRAME, HELLO, Carrier, decode_carrier
+from roundtrip.modem import (
+    BUSY,
+    CARRIER,
+    FRAME,
+    HELLO,
+    Carrier,
+    Hello,
+    decode_carrier,
+    encode_hello,
+)
+
+T = TypeVar("T")
 
 HELLO_INTERVAL_S = 0.2
 SEND_QUEUE_MESSAGES = 10_000
 """Frames that ZeroMQ may hold towards one peer; beyond it they are dropped, as a dead modem
 would."""
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, except that an error in any callback ends `main` and is raised."""
+    return asyncio.run(_until_broken(main))
+
+
+async def _until_broken(main: Coroutine[Any, Any, T]) -> T:
+    loop = asyncio.get_running_loop()
+    broken: asyncio.Future[BaseException] = loop.create_future()
+
+    def on_error(_: object, context: dict[str, Any]) -> None:
+        if not broken.done():
+            broken.set_result(context.get("exception") or RuntimeError(context["message"]))
+
+    loop.set_exception_handler(on_error)
+    task = asyncio.ensure_future(main)
+    either: set[asyncio.Future[Any]] = {task, broken}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if broken.done():
+        raise broken.result()
+    return task.result()
+
+
+def background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task whose error is not kept until somebody asks: it ends `run_async`."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.result()
+
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(ended)
+    return task
+
+
+async def unless(stopped: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` comes to; None, with `work` cancelled, when it is stopped before."""
+    task = asyncio.ensure_future(work)
+    stop = asyncio.ensure_future(stopped.wait())
+    either: set[asyncio.Future[Any]] = {task, stop}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 class RealtimeClock:
@@ -74,7 +139,6 @@ class Socket:
         self._loop = asyncio.get_running_loop()
         self._fd = self._option(zmq.FD)
         self._loop.add_reader(self._fd, self._drain)
-        self.frames_not_sent = 0
 
     def _option(self, name: int) -> int:
         value = self._socket.getsockopt(name)
@@ -113,10 +177,8 @@ class Socket:
 
     def send(self, parts: list[bytes]) -> None:
         """Send one message; dropped where there is no peer or its queue is full."""
-        try:
+        with suppress(zmq.Again):
             self._socket.send_multipart(parts, zmq.NOBLOCK)
-        except zmq.Again:
-            self.frames_not_sent += 1
         if self._option(zmq.EVENTS) & zmq.POLLIN:
             self._loop.call_soon(self._drain)
 
@@ -136,13 +198,13 @@ class Socket:
 
 
 class ModemPort:
-    """The user's end of a modem: says hello until answered, then passes frames and cues.
+    """The user's end of a modem: says hello all the time, and passes frames and cues.
 
     Args:
         endpoint: the relay's endpoint for this side.
         on_frame: a frame came off the link.
         on_carrier: a cue came from the modem.
-        elapsed_ns: the user's plan clock, once it has one (a restarted relay takes it up again).
+        hello: what to say of oneself now.
     """
 
     def __init__(
@@ -150,17 +212,17 @@ class ModemPort:
         endpoint: str,
         on_frame: Callable[[bytes], None],
         on_carrier: Callable[[Carrier], None],
-        elapsed_ns: Callable[[], int | None],
+        hello: Callable[[], Hello],
     ) -> None:
         self.endpoint = endpoint
         self._on_frame = on_frame
         self._on_carrier = on_carrier
-        self._elapsed_ns = elapsed_ns
+        self._make_hello = hello
+        self._busy = False
         self._socket = Socket(zmq.DEALER, self._receive)
         self._socket.connect(endpoint)
         self._heard = asyncio.Event()
-        self._hello = asyncio.ensure_future(self._say_hello())
-        self.malformed = 0
+        self._hello = background(self._say_hello())
 
     async def wait_for_carrier(self, limit_s: float | None) -> None:
         """Wait for the modem's first cue.
@@ -171,8 +233,13 @@ class ModemPort:
         try:
             await asyncio.wait_for(self._heard.wait(), limit_s)
         except TimeoutError:
+            what = f"link {self.endpoint}"
+            if self._busy:
+                raise EnvironmentFault(
+                    what, "another process uses this modem", "stop it, or start another link"
+                ) from None
             raise EnvironmentFault(
-                f"link {self.endpoint}",
+                what,
                 f"no modem answered within {limit_s:g} s",
                 "start `groundloop link` there and a peer on its other side",
             ) from None
@@ -183,22 +250,19 @@ class ModemPort:
 
     async def _say_hello(self) -> None:
         while True:
-            self._socket.send([HELLO, cbor2.dumps(self._elapsed_ns())])
+            self._socket.send([HELLO, encode_hello(self._make_hello())])
             await asyncio.sleep(HELLO_INTERVAL_S)
 
     def _receive(self, parts: list[bytes]) -> None:
-        if len(parts) == 2 and parts[0] == FRAME:
-            self._on_frame(parts[1])
-        elif len(parts) == 2 and parts[0] == CARRIER:
-            try:
-                cue = decode_carrier(parts[1])
-            except BadMessage:
-                self.malformed += 1
-                return
-            self._on_carrier(cue)
-            self._heard.set()
-        else:
-            self.malformed += 1
+        match parts:
+            case [kind, frame] if kind == FRAME:
+                self._on_frame(frame)
+            case [kind, body] if kind == CARRIER:
+                with suppress(BadMessage):
+                    self._on_carrier(decode_carrier(body))
+                    self._heard.set()
+            case [kind, _] if kind == BUSY:
+                self._busy = True
 
     def close(self) -> None:
         """Leave the modem."""

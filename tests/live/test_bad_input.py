@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from models.resolve import resolve
@@ -13,15 +15,18 @@ pytestmark = pytest.mark.live
 
 
 def assert_one_line(program, code: int, *words: str) -> None:
-    family = program.family() if program.process.poll() is None else []
-    assert program.wait() == code, program.output()
+    family: dict[int, psutil.Process] = {}
+    while program.process.poll() is None:
+        family |= {process.pid: process for process in program.family()}
+        time.sleep(0.01)
+    assert program.process.returncode == code, program.output()
     text = program.err.read_text()
     assert "Traceback" not in text
     errors = [line for line in text.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, text
     for word in words:
         assert word in errors[0]
-    assert not any(process.is_running() for process in family)
+    assert psutil.wait_procs(list(family.values()), timeout=5)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,27 @@ def test_an_unknown_key_in_a_scenario(start, ci_scenario, tmp_path: Path) -> Non
 
 
 def test_an_unknown_scenario_names_the_known_ones(start) -> None:
-    assert_one_line(start("testbed", "run", "no-such"), 104, "no-such", "leo-pass")
+    for command in (["run", "no-such"], ["link", "no-such"], ["ground", "no-such", "--link", "x"]):
+        assert_one_line(start("testbed", *command), 104, "no-such", "leo-pass")
+
+
+def test_a_failed_start_leaves_the_folder_free(start, ci_scenario, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = ["testbed", "run", str(ci_scenario), "--out", str(out)]
+    assert_one_line(start(*command, "--model", str(tmp_path / "none.gguf")), 104, "none.gguf")
+    assert not out.exists()
+
+
+def test_a_model_for_a_virtual_run(start, ci_scenario) -> None:
+    program = start("testbed", "run", str(ci_scenario), "--virtual", "--model", "tiny")
+    assert program.wait() == 2
+    assert "--virtual runs no model" in program.output()
+
+
+def test_a_seed_out_of_range(start, ci_scenario) -> None:
+    program = start("testbed", "run", str(ci_scenario), "--virtual", "--seed", str(2**63))
+    assert program.wait() == 2
+    assert "Traceback" not in program.output()
 
 
 def test_a_busy_port(start, ci_scenario) -> None:
@@ -82,9 +107,16 @@ def test_a_busy_port(start, ci_scenario) -> None:
         assert_one_line(program, 1, endpoint, "in use")
 
 
+def unused_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
 @pytest.mark.parametrize("role", ["ground", "node"])
 def test_a_relay_that_is_not_there(start, ci_scenario, tmp_path: Path, role: str) -> None:
-    endpoint = "tcp://127.0.0.1:47199"
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
     arguments = {
         "ground": [str(ci_scenario), "--link", endpoint, "--out", str(tmp_path / "run")],
         "node": ["--model", "tiny", "--link", endpoint, "--store", str(tmp_path / "n.sqlite")],

@@ -56,7 +56,7 @@ def test_a_run_answers_everything_and_leaves_a_whole_folder(start, ci_scenario, 
     assert "verdict   MET" in again.output()
     twice = start("testbed", "run", str(ci_scenario), "--out", str(out))
     assert twice.wait() == 1
-    assert "holds a run already" in twice.output()
+    assert "holds a run that has ended" in twice.output()
 
 
 def test_killing_the_engine_in_mid_answer_still_ends_in_an_answer(start, tmp_path) -> None:
@@ -111,12 +111,13 @@ def test_a_link_that_dies_ends_the_run_with_what_was_measured(start, tmp_path) -
 
 
 def test_the_roles_find_each_other_as_separate_commands(start, ci_scenario, tmp_path) -> None:
-    ports = {"ground": "tcp://127.0.0.1:47160", "node": "tcp://127.0.0.1:47161"}
     frames = tmp_path / "frames.jsonl"
     link = start(
-        "link_sim", str(ci_scenario), "--ground", ports["ground"], "--node", ports["node"],
-        "--frames", str(frames),
+        "link_sim", str(ci_scenario), "--ground", "tcp://127.0.0.1:*",
+        "--node", "tcp://127.0.0.1:*", "--frames", str(frames),
     )  # fmt: skip
+    link.wait_for("ground")
+    ports = json.loads(link.out.read_text())
     node = start(
         "node", "--scenario", str(ci_scenario), "--link", ports["node"],
         "--store", str(tmp_path / "node.sqlite"),
@@ -132,7 +133,10 @@ def test_the_roles_find_each_other_as_separate_commands(start, ci_scenario, tmp_
         assert summary["outcomes"]["on_time"] == 8
         assert summary["link"] is None
         assert {loop["split"] for loop in lines_of(out / "loops.jsonl")} == {"estimate"}
+        report = start("testbed", "report", str(out))
+        assert report.wait() == 0, report.output()
     for program in (node, link):
         program.process.terminate()
         assert program.wait() == 0, program.output()
-    assert frames.stat().st_size > 0
+    sizes = {name: len(lines_of(tmp_path / name)) for name in ("frames.jsonl", "frames-2.jsonl")}
+    assert min(sizes.values()) > 30, "a log for each run"

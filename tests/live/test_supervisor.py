@@ -80,6 +80,43 @@ def test_an_engine_that_never_comes_up_is_an_environment_fault(tmp_path) -> None
         asyncio.run(scene())
 
 
+def test_an_engine_killed_at_its_first_start_is_not_taken_for_a_bad_build(tmp_path) -> None:
+    body = "os.kill(os.getpid(), signal.SIGKILL)"
+
+    async def scene() -> None:
+        config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
+        with pytest.raises(EnvironmentFault, match=r"SIGKILL.*out of memory"):
+            await Supervisor(config, lambda event: None).start()
+
+    asyncio.run(scene())
+
+
+def test_an_engine_that_cannot_be_started_again_is_given_up(tmp_path) -> None:
+    program = tmp_path / "engine"
+    program.write_text(
+        f"#!{sys.executable}\n{STAND_IN.format(body=READY)}\nread(sys.stdin.buffer); die()"
+    )
+    program.chmod(0o755)
+
+    async def scene() -> None:
+        watch = Watch()
+        supervisor = Supervisor(
+            EngineConfig("m.gguf", 512, 1, (str(program),)), watch.events.append
+        )
+        await supervisor.start()
+        program.unlink()
+        supervisor.infer(question())
+        gone = EngineDown("cannot be started: No such file or directory", final=True)
+        for _ in range(1000):
+            if gone in watch.events:
+                break
+            await asyncio.sleep(0.01)
+        assert watch.events[-1] == gone
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
 def test_an_engine_that_dies_is_started_again_and_after_five_failures_given_up(tmp_path) -> None:
     once = tmp_path / "once"
     body = f"""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -70,6 +71,43 @@ def test_outage_storm_ends_every_question_once_over_200_seeds(
         assert_sound(run, f"groundloop run outage-storm --virtual --seed {seed}")
         outcomes.update(record.outcome for record in run.records)
     assert Outcome.ON_TIME in outcomes
+
+
+def test_a_storm_over_a_slow_node_knows_every_outcome(shipped: dict[str, Scenario]) -> None:
+    storm = shipped["outage-storm"]
+    harsh = storm.model_copy(
+        update={
+            "node": storm.node.model_copy(update={"queue": 4}),
+            "budget": storm.budget.model_copy(update={"loop_s": 30.0, "expire_s": 60.0}),
+            "workload": storm.workload.model_copy(update={"rate_per_min": 30.0, "count": 120}),
+        }
+    )
+    slow = load_profile("demo").model_copy(update={"decode_tok_s": 12.0})
+    outcomes: Counter[Outcome] = Counter()
+    for seed in range(40):
+        run = World(harsh, seed, slow).run()
+        assert_sound(run, f"harsh storm, seed {seed}")
+        outcomes.update(record.outcome for record in run.records)
+    expected = {Outcome.ON_TIME, Outcome.LATE, Outcome.EXPIRED, Outcome.REFUSED}
+    assert set(outcomes) == expected
+    assert min(outcomes.values()) > 40, outcomes
+
+
+def test_five_thousand_questions_at_once_wait_and_are_all_answered(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    geo = shipped["geo-relay"]
+    many = geo.model_copy(
+        update={
+            "workload": geo.workload.model_copy(
+                update={"count": 5000, "rate_per_min": 1e6, "max_outstanding": 5000}
+            ),
+            "node": geo.node.model_copy(update={"queue": 5000}),
+            "budget": geo.budget.model_copy(update={"expire_s": 100_000.0}),
+        }
+    )
+    run = simulate(many, 1)
+    assert all(record.answered for record in run.records)
 
 
 def test_after_the_last_outage_everything_drains(

@@ -8,6 +8,7 @@ from hdrh.log import HistogramLogReader
 
 from ground.histogram import histograms, new_histogram, quantiles_ms, to_hgrm, to_hlog
 from roundtrip.budget import Budget
+from roundtrip.units import NS_PER_S
 
 BUDGET = Budget(120 * 10**9, 600 * 10**9, 0.95)
 
@@ -26,6 +27,12 @@ def test_a_question_without_an_answer_counts_as_the_time_of_giving_up(answered, 
     assert table["loop"].get_max_value() == pytest.approx(600e9, rel=1e-3)
     assert table["in_contact"].total_count == 1
     assert table["decode"].get_max_value() == pytest.approx(6e6, rel=1e-3)
+
+
+def test_what_is_longer_than_a_day_counts_as_a_day(expired) -> None:
+    ages = Budget(120 * NS_PER_S, 10 * 86_400 * NS_PER_S, 0.95)
+    table = histograms([expired(0)], ages)
+    assert table["loop"].get_max_value() >= 86_000 * NS_PER_S
 
 
 def test_the_log_is_read_back_by_hdrhistograms_own_reader(answered, tmp_path) -> None:

@@ -103,3 +103,10 @@ def test_realised_loss_is_near_its_probability() -> None:
     fates = [link.send(b"x", now_ns=n * 10 * NS_PER_MS).fate for n in range(20_000)]
     share = fates.count(Fate.LOST) / len(fates)
     assert abs(share - 0.1) < 4 * (0.1 * 0.9 / len(fates)) ** 0.5
+
+
+def test_a_frame_that_is_cut_off_holds_the_transmitter_until_the_end() -> None:
+    link = channel(contact=(0, SECOND))
+    first = link.send(b"x" * 100, now_ns=ms_to_ns(950))
+    assert first.fate is Fate.CUT_OFF
+    assert link.send(b"x" * 10, now_ns=ms_to_ns(951)).fate is Fate.CUT_OFF

@@ -90,17 +90,17 @@ def test_the_log_reads_back_what_was_written(tmp_path) -> None:
 
 
 def test_a_cue_survives_its_wire_format() -> None:
-    cue = Carrier(True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host")
+    cue = Carrier(3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host")
     assert decode_carrier(encode_carrier(cue)) == cue
 
 
 @pytest.mark.parametrize(
     ("at", "value"),
-    [(2, 0), (3, -1), (4, -1), (5, 0), (2, 10**5000), (0, 1), (8, 5)],
-    ids=["rate 0", "rate -1", "delay", "mtu", "huge", "no bool", "no text"],
+    [(3, 0), (4, -1), (5, -1), (6, 0), (3, 10**5000), (1, 1), (9, 5), (0, -1), (0, 1 << 63)],
+    ids=["rate 0", "rate -1", "delay", "mtu", "huge", "no bool", "no text", "run", "huge run"],
 )
 def test_a_cue_out_of_range_is_refused(at: int, value: object) -> None:
-    fields = [True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host"]
+    fields = [3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host"]
     fields[at] = value
     with pytest.raises(BadMessage):
         decode_carrier(cbor2.dumps(fields))

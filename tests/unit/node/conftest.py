@@ -14,7 +14,7 @@ from roundtrip.message import Health, Message, Question, Sampling, decode, encod
 from roundtrip.modem import Carrier, Side
 from roundtrip.transport import agent_config
 
-CUE = Carrier(True, True, 10**9, 10**9, 0, 1400, 0, 0, "")
+CUE = Carrier(1, True, True, 10**9, 10**9, 0, 1400, 0, 0, "")
 
 
 def question(question_id: int = 1, text: str = "Well?") -> Question:
@@ -30,10 +30,14 @@ class Bench:
         self.answers: list[Message] = []
         self.accept_answers = True
         self.ground = BundleAgent(
-            agent_config(Side.GROUND, CUE, dtn_epoch_ms=10**12), rng=random.Random(1)
+            agent_config(Side.GROUND, CUE, dtn_epoch_ms=10**12, max_bundles=2000),
+            rng=random.Random(1),
         )
         self.node = NodeMachine(
-            BundleAgent(agent_config(Side.NODE, CUE, dtn_epoch_ms=10**12), rng=random.Random(2)),
+            BundleAgent(
+                agent_config(Side.NODE, CUE, dtn_epoch_ms=10**12, max_bundles=64),
+                rng=random.Random(2),
+            ),
             queue=queue,
             lifetime_ms=10**6,
             recovered=recovered,

@@ -9,7 +9,7 @@ from node.machine import (
     StoreQuestion,
     StoreSettled,
 )
-from roundtrip.message import Answer, Health, Refusal
+from roundtrip.message import Answer, Health, Refusal, decode, encode
 
 
 def kinds(outputs: list[Any]) -> list[type]:
@@ -113,8 +113,6 @@ def test_when_the_engine_is_gone_for_good_all_that_wait_are_refused(bench, ask) 
 
 
 def test_after_a_restart_questions_run_again_and_answers_are_sent_again(make_bench, ask) -> None:
-    from roundtrip.message import encode
-
     reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0)
     recovered = (
         StoredQuestion(ask(1), 5, None, False),
@@ -175,3 +173,46 @@ def test_settled_questions_are_kept_up_to_a_limit(bench, ask, monkeypatch) -> No
         bench.finish(question_id)
         bench.call(bench.node.answer_stored, question_id)
     assert list(bench.node._entries) == [4, 5]
+
+
+def test_when_the_engine_is_gone_for_good_later_questions_are_refused_too(bench, ask) -> None:
+    bench.call(bench.node.engine_down, "no memory", final=True)
+    bench.ask(ask())
+    (refused,) = bench.call(bench.node.question_stored, 1)
+    reply = decode(refused.payload)
+    assert isinstance(reply, Refusal)
+    assert (reply.reason, reply.detail) == ("engine_failed", "no memory")
+
+
+def test_settled_questions_are_forgotten_by_number_also_when_asked_again(
+    make_bench, ask, monkeypatch
+) -> None:
+    monkeypatch.setattr("node.machine.KEPT_SETTLED", 2)
+    old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)) for i in range(4)]
+    bench = make_bench(recovered=tuple(StoredQuestion(ask(i), 5, old[i], True) for i in range(3)))
+    bench.up()
+    for _ in range(3):
+        bench.ask(ask(2))
+    assert [answer.question_id for answer in answers(bench)] == [2, 2, 2]
+    assert kinds(bench.ask(ask(0))) == [StoreQuestion], "forgotten"
+    bench.call(bench.node.question_stored, 0)
+    bench.finish(0)
+    bench.call(bench.node.answer_stored, 0)
+    assert kinds(bench.ask(ask(1))) == [StoreQuestion], "forgotten when 0 was settled"
+    assert len(bench.ask(ask(2))) == 1, "still known"
+
+
+def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
+    make_bench, ask
+) -> None:
+    recovered = tuple(
+        StoredQuestion(ask(i), 5, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)), False)
+        for i in range(100)
+    )
+    bench = make_bench(recovered=recovered)
+    assert sorted(answer.question_id for answer in answers(bench)) == list(range(100))
+
+
+def test_the_store_is_told_how_long_somebody_waits(bench, ask) -> None:
+    (stored,) = bench.ask(ask())
+    assert 0 < stored.left_ms <= 10**6

@@ -49,7 +49,7 @@ def test_every_shipped_profile_loads_and_says_where_it_was_measured() -> None:
 def test_a_bad_profile_is_refused(tmp_path: Path, text: str, match: str) -> None:
     (tmp_path / "p.toml").write_text(text)
     with pytest.raises(BadConfig, match=match):
-        load_profile("p.toml", beside=tmp_path)
+        load_profile(str(tmp_path / "p.toml"))
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:

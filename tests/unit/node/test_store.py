@@ -6,42 +6,79 @@ from pathlib import Path
 import pytest
 
 from node.machine import StoreAnswer, StoreQuestion, StoreSettled
-from node.store import NodeStore
+from node.store import KEPT_S, PRUNED_EVERY, NodeStore
 from roundtrip.errors import EnvironmentFault
-from roundtrip.message import encode
+from roundtrip.message import encode, question_id
+
+RUN, OTHER = 7, (1 << 40) - 1
 
 
-def test_what_was_applied_is_there_after_reopening(tmp_path: Path, ask) -> None:
-    path = tmp_path / "node.sqlite"
-    store = NodeStore(path, keep_s=100, unix_s=1000)
-    for question_id in (1, 2, (1 << 64) - 1):
-        store.apply(StoreQuestion(question_id, encode(ask(question_id)), question_id % 1000))
-    store.apply(StoreAnswer(2, b"reply"))
-    store.apply(StoreAnswer((1 << 64) - 1, b"old"))
-    store.apply(StoreSettled((1 << 64) - 1))
+class Wall:
+    """A wall clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000
+
+    def __call__(self) -> int:
+        return self.now_s
+
+
+def taken(ask, index: int, *, run: int = RUN, left_ms: int = 600_000) -> StoreQuestion:
+    number = question_id(run, index)
+    return StoreQuestion(number, encode(ask(number)), 1000 - index, left_ms)
+
+
+def recovered(path: Path, wall: Wall, run: int = RUN) -> dict[int, tuple[bytes | None, bool]]:
+    store = NodeStore(path, unix_s=wall)
+    rows = store.recover(run)
     store.close()
-    rows = NodeStore(path, keep_s=100, unix_s=1050).recover()
-    found = {row.question.question_id: (row.reply, row.settled) for row in rows}
-    assert found == {1: (None, False), 2: (b"reply", False), (1 << 64) - 1: (b"old", True)}
+    return {row.question.question_id & 0xFFFFFF: (row.reply, row.settled) for row in rows}
 
 
-def test_settled_questions_are_forgotten_after_their_time(tmp_path: Path, ask) -> None:
-    path = tmp_path / "node.sqlite"
-    store = NodeStore(path, keep_s=100, unix_s=1000)
-    store.apply(StoreQuestion(1, encode(ask(1)), 0))
-    store.apply(StoreQuestion(2, encode(ask(2)), 0))
-    store.apply(StoreSettled(1))
+def test_what_was_applied_is_there_after_reopening_in_its_order(tmp_path: Path, ask) -> None:
+    path, wall = tmp_path / "node.sqlite", Wall()
+    store = NodeStore(path, unix_s=wall)
+    for index in (1, 2, (1 << 24) - 1):
+        store.apply(taken(ask, index))
+    store.apply(StoreAnswer(question_id(RUN, 2), b"reply"))
+    store.apply(StoreAnswer(question_id(RUN, (1 << 24) - 1), b"old"))
+    store.apply(StoreSettled(question_id(RUN, (1 << 24) - 1)))
     store.close()
-    rows = NodeStore(path, keep_s=100, unix_s=2000).recover()
-    assert [row.question.question_id for row in rows] == [2]
+    found = recovered(path, wall)
+    assert found == {1: (None, False), 2: (b"reply", False), (1 << 24) - 1: (b"old", True)}
+    assert list(found) == [1, 2, (1 << 24) - 1], "as taken"
+
+
+def test_only_this_run_and_what_somebody_waits_for_is_recovered(tmp_path: Path, ask) -> None:
+    path, wall = tmp_path / "node.sqlite", Wall()
+    store = NodeStore(path, unix_s=wall)
+    store.apply(taken(ask, 1, run=RUN - 1))
+    store.apply(taken(ask, 2, run=OTHER))
+    store.apply(taken(ask, 3, left_ms=10_000))
+    wall.now_s += 60
+    store.apply(taken(ask, 4, left_ms=10_000))
+    store.close()
+    assert list(recovered(path, wall)) == [4]
+    assert list(recovered(path, wall, OTHER)) == [2]
+
+
+def test_rows_are_dropped_a_day_after_they_expired_also_while_it_is_open(tmp_path, ask) -> None:
+    path, wall = tmp_path / "node.sqlite", Wall()
+    store = NodeStore(path, unix_s=wall)
+    store.apply(taken(ask, 0))
+    wall.now_s += KEPT_S + 601
+    for index in range(1, PRUNED_EVERY):
+        store.apply(taken(ask, index))
+    rows = sqlite3.connect(path).execute("SELECT count(*) FROM questions").fetchone()
+    assert rows == (PRUNED_EVERY - 1,)
 
 
 def test_it_survives_being_killed_between_writes(tmp_path: Path, ask) -> None:
     path = tmp_path / "node.sqlite"
-    store = NodeStore(path, keep_s=100, unix_s=1000)
+    store = NodeStore(path, unix_s=Wall())
     assert store._db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
     assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    store.apply(StoreQuestion(1, encode(ask(1)), 0))
+    store.apply(taken(ask, 1))
     copy = sqlite3.connect(path)
     assert copy.execute("SELECT count(*) FROM questions").fetchone() == (1,)
     copy.close()
@@ -51,4 +88,4 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "node.sqlite"
     path.write_bytes(b"not a database, by far" * 100)
     with pytest.raises(EnvironmentFault, match="not a database"):
-        NodeStore(path, keep_s=100, unix_s=0)
+        NodeStore(path, unix_s=Wall())

@@ -32,7 +32,7 @@ def test_defaults_and_name(tmp_path: Path) -> None:
     assert scenario.name == "mine"
     assert scenario.budget.loop_s == 120
     assert scenario.plan().both.at(10**18) is not None
-    assert [item.expected for item in scenario.workload.items()] == [None, "4"]
+    assert [item.expected for item in scenario.workload.questions] == [None, "4"]
 
 
 def test_planned_outages_leave_the_plan_and_others_stay(tmp_path: Path) -> None:
@@ -58,6 +58,15 @@ def test_planned_outages_leave_the_plan_and_others_stay(tmp_path: Path) -> None:
         ("count = 3", "", "workload.count"),
         ("count = 3", "count = 3\nquestions_file = 'q.txt'", "workload"),
         ("count = 3", "count = 3\n[budget]\nexpire_s = 10", "budget"),
+        ("count = 3", "count = 3\n[budget]\nloop_s = 1e300", "budget.loop_s"),
+        ("count = 3", "count = 3\nrate_per_min = 1e-300", "workload.rate_per_min"),
+        ("count = 3", "count = 3\nstart_s = 1e300", "workload.start_s"),
+        ("count = 3", "count = 3\n[[contact]]\nstart_s = 0\nend_s = 1e300", "contact.0.end_s"),
+        ("How are you?", "é" * 40_000, "workload.questions.0.text"),
+        ('"How are you?"', '{ txt = "a" }', "workload.questions.0.text"),
+        ('"How are you?"', '""', "workload.questions.0.text"),
+        ("count = 3", f"count = 3\nsystem = '{'é' * 40_000}'", "workload.system"),
+        ("[link.uplink]", f"seed = {2**63}\n[link.uplink]", "seed"),
         ("count = 3", "count = 3\n[[contact]]\nstart_s = 9\nend_s = 3", "contact.0"),
         ("count = 3", "count = 3\n[[outage]]\nstart_s = 1\nend_s = 3\nkind = 'x'", "outage.0.kind"),
     ],
@@ -95,19 +104,29 @@ def test_questions_come_from_a_file_beside_the_scenario(tmp_path: Path) -> None:
     (tmp_path / "q.txt").write_text("one\n\n two \n")
     text = GOOD.replace('questions = ["How are you?", { text = "2 + 2?", expected = "4" }]', "")
     path = _write(tmp_path, text.replace("count = 3", "count = 3\nquestions_file = 'q.txt'"))
-    assert [item.text for item in load_scenario(path).workload.items()] == ["one", "two"]
+    assert [item.text for item in load_scenario(path).workload.questions] == ["one", "two"]
 
 
 def test_a_model_file_is_relative_to_the_scenario(tmp_path: Path) -> None:
-    path = _write(tmp_path, GOOD + "[node]\nmodel = 'm.gguf'\n")
-    assert load_scenario(path).node.model == str((tmp_path / "m.gguf").resolve())
+    path = _write(tmp_path, GOOD + "[node]\nmodel = 'm.gguf'\nprofile = 'p.toml'\n")
+    node = load_scenario(path).node
+    assert node.model == str((tmp_path / "m.gguf").resolve())
+    assert node.profile == str((tmp_path / "p.toml").resolve())
+
+
+def test_only_a_newline_ends_a_question(tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text("one\u2028still one\x85too\r\ntwo")
+    text = GOOD.replace('questions = ["How are you?", { text = "2 + 2?", expected = "4" }]', "")
+    path = _write(tmp_path, text.replace("count = 3", "count = 3\nquestions_file = 'q.txt'"))
+    texts = [item.text for item in load_scenario(path).workload.questions]
+    assert texts == ["one\u2028still one\x85too", "two"]
 
 
 def test_questions_with_answers_come_from_a_jsonl_file(tmp_path: Path) -> None:
     text = GOOD.replace('questions = ["How are you?", { text = "2 + 2?", expected = "4" }]', "")
     path = _write(tmp_path, text.replace("count = 3", "count = 3\nquestions_file = 'q.jsonl'"))
     (tmp_path / "q.jsonl").write_text('{"text": "one\\ntwo", "expected": "é"}\n{"text": "b"}\n')
-    items = load_scenario(path).workload.items()
+    items = load_scenario(path).workload.questions
     assert [(item.text, item.expected) for item in items] == [("one\ntwo", "é"), ("b", None)]
     (tmp_path / "q.jsonl").write_text('{"text": "one"}\n{"txet": "b"}\n')
     with pytest.raises(BadConfig, match=r"q\.jsonl: line 2: text"):

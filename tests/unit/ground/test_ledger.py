@@ -1,0 +1,98 @@
+"""The ledger, and a ground machine that goes on from it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from dtn.agent import BundleAgent, Transmit
+from dtn.segment import SessionId
+from ground.machine import GroundMachine
+from ground.outputs import Asking, Settled, StoredQuestion, StoreQuestion
+from ground.record import Planned
+from ground.store import GroundStore, StartedRun
+from roundtrip.budget import Budget, Outcome
+from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan
+from roundtrip.errors import EnvironmentFault
+from roundtrip.message import GREEDY, question_id
+from roundtrip.modem import Carrier, Side
+from roundtrip.stages import Stage
+from roundtrip.transport import agent_config
+from roundtrip.units import NS_PER_S
+
+RUN = 77
+CUE = Carrier(RUN, True, True, 10**9, 10**9, 0, 1400, 0, 0, "")
+PLAN = ContactPlan(
+    [
+        Contact("ground", "node", 0, FOREVER_NS, 10**9, 0),
+        Contact("node", "ground", 0, FOREVER_NS, 10**9, 0),
+    ]
+)
+WORKLOAD = [Planned(index, index * NS_PER_S, f"{index}?", None) for index in range(4)]
+
+
+def machine(recovered: list[StoredQuestion]) -> GroundMachine:
+    config = agent_config(Side.GROUND, CUE, dtn_epoch_ms=10**12, max_bundles=16)
+    return GroundMachine(
+        BundleAgent(config, rng=random.Random(1)),
+        WORKLOAD,
+        asking=Asking(RUN, "", 8, GREEDY, False, 1, 16),
+        budget=Budget(120 * NS_PER_S, 600 * NS_PER_S, 0.95),
+        plan=PLAN,
+        recovered=recovered,
+    )
+
+
+def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> None:
+    path = tmp_path / "ledger.sqlite"
+    store = GroundStore(path)
+    assert store.started() is None
+    store.start(StartedRun(RUN, 123))
+    record = answered(0, uplink_sessions=(SessionId(1, 5), SessionId(1, 6)))
+    for number in (0, 1):
+        store.apply(StoreQuestion(number, b"asked", 10 + number))
+    store.apply(Settled(record))
+    store.close()
+    again = GroundStore(path)
+    assert again.started() == StartedRun(RUN, 123)
+    questions, records = again.recover()
+    assert questions == [
+        StoredQuestion(0, b"asked", 10, True),
+        StoredQuestion(1, b"asked", 11, False),
+    ]
+    assert records == [record]
+
+
+def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"not a database, by far" * 100)
+    with pytest.raises(EnvironmentFault, match="not a database"):
+        GroundStore(path)
+
+
+def test_open_questions_go_out_again_settled_ones_do_not_and_the_rest_is_asked() -> None:
+    ids = [question_id(RUN, index) for index in range(2)]
+    ground = machine(
+        [StoredQuestion(ids[0], b"0", 5, True), StoredQuestion(ids[1], b"payload 1", 6, False)]
+    )
+    now_ns = 2 * NS_PER_S + 1
+    outputs = ground.carrier(CUE, now_ns=now_ns)
+    assert sum(b"payload 1" in o.frame for o in outputs if isinstance(o, Transmit)) == 1
+    stored = [o for o in ground.timeout(now_ns=now_ns) if isinstance(o, StoreQuestion)]
+    assert [o.question_id for o in stored] == [question_id(RUN, 2)], "0 and 1 are known, 3 not due"
+
+
+def test_every_question_of_a_run_that_goes_on_ends_once() -> None:
+    ids = [question_id(RUN, index) for index in range(2)]
+    ground = machine(
+        [StoredQuestion(ids[0], b"0", 5, True), StoredQuestion(ids[1], b"1", NS_PER_S, False)]
+    )
+    ground.carrier(CUE, now_ns=NS_PER_S)
+    settled = [o for o in ground.stop("interrupted", now_ns=NS_PER_S) if isinstance(o, Settled)]
+    assert [o.record.planned.index for o in settled] == [1, 2, 3]
+    assert all(o.record.outcome is Outcome.EXPIRED for o in settled)
+    stamps = settled[0].record.stamps
+    assert (stamps[Stage.INTENDED], stamps[Stage.SUBMITTED]) == (NS_PER_S, NS_PER_S)
+    assert ground.finished

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from link_sim.rendezvous import SILENT_NS, Answer, Rendezvous, Start
+from roundtrip.errors import BadMessage
+from roundtrip.modem import Hello, Side, decode_hello, encode_hello
+
+GROUND, NODE = Side.GROUND, Side.NODE
+RUN = 5
+
+
+def met() -> Rendezvous:
+    """Ground `g` and node `n` in run 5 since 10 ns."""
+    place = Rendezvous()
+    assert place.hello(NODE, b"n", Hello(None, None), now_ns=0) is Answer.NOTHING
+    assert place.hello(GROUND, b"g", Hello(RUN, None), now_ns=10) == Start(RUN, 0)
+    return place
+
+
+def keep_alive(place: Rendezvous, now_ns: int) -> None:
+    place.hello(GROUND, b"g", Hello(RUN, now_ns), now_ns=now_ns)
+    place.hello(NODE, b"n", Hello(RUN, None), now_ns=now_ns)
+
+
+def test_a_run_starts_when_both_are_there_in_either_order() -> None:
+    met()
+    place = Rendezvous()
+    assert place.hello(GROUND, b"g", Hello(RUN, None), now_ns=0) is Answer.NOTHING
+    assert place.hello(NODE, b"n", Hello(None, None), now_ns=10) == Start(RUN, 0)
+
+
+def test_who_has_heard_it_is_left_alone_and_who_has_not_gets_a_cue() -> None:
+    place = met()
+    assert place.hello(GROUND, b"g", Hello(RUN, 7), now_ns=20) is Answer.NOTHING
+    assert place.hello(NODE, b"n", Hello(RUN, None), now_ns=20) is Answer.NOTHING
+    assert place.hello(GROUND, b"g", Hello(RUN, None), now_ns=30) is Answer.CUE
+    assert place.hello(NODE, b"n", Hello(RUN - 1, None), now_ns=30) is Answer.CUE
+
+
+@pytest.mark.parametrize("side", [GROUND, NODE])
+def test_a_second_user_is_told_that_it_is_busy_until_the_first_is_silent(side: Side) -> None:
+    place = met()
+    keep_alive(place, 100)
+    hello = Hello(RUN + 1, None) if side is GROUND else Hello(None, None)
+    assert place.hello(side, b"x", hello, now_ns=99 + SILENT_NS) is Answer.BUSY
+    assert place.peer(side) != b"x"
+    assert place.hello(side, b"x", hello, now_ns=100 + SILENT_NS) is not Answer.BUSY
+    assert place.peer(side) == b"x"
+
+
+def test_a_new_ground_starts_a_new_run_at_zero_whatever_the_nodes_clock_says() -> None:
+    place = met()
+    late = 50 * SILENT_NS
+    place.hello(NODE, b"n", Hello(RUN, None), now_ns=late)
+    assert place.hello(GROUND, b"x", Hello(6, None), now_ns=late) == Start(6, 0)
+
+
+def test_a_ground_that_was_killed_goes_on_with_its_run() -> None:
+    place = met()
+    late = 50 * SILENT_NS
+    place.hello(NODE, b"n", Hello(RUN, None), now_ns=late)
+    assert place.hello(GROUND, b"x", Hello(RUN, 77), now_ns=late) is Answer.CUE
+
+
+def test_a_restarted_relay_takes_up_the_grounds_clock_only() -> None:
+    for order in ((GROUND, NODE), (NODE, GROUND)):
+        place = Rendezvous()
+        hellos = {GROUND: Hello(RUN, 1234), NODE: Hello(RUN, None)}
+        first, second = order
+        assert place.hello(first, b"a", hellos[first], now_ns=0) is Answer.NOTHING
+        assert place.hello(second, b"b", hellos[second], now_ns=0) == Start(RUN, 1234)
+
+
+def test_no_run_starts_with_a_node_that_is_silent() -> None:
+    place = Rendezvous()
+    place.hello(NODE, b"n", Hello(None, None), now_ns=0)
+    assert place.hello(GROUND, b"g", Hello(RUN, None), now_ns=SILENT_NS) is Answer.NOTHING
+    assert place.hello(NODE, b"m", Hello(None, None), now_ns=SILENT_NS) == Start(RUN, 0)
+
+
+def test_a_ground_without_a_run_is_not_heard() -> None:
+    place = Rendezvous()
+    assert place.hello(GROUND, b"g", Hello(None, None), now_ns=0) is Answer.NOTHING
+    assert place.peer(GROUND) is None
+
+
+def test_a_greeting_survives_its_wire_format_and_a_bad_one_is_refused() -> None:
+    for hello in (Hello(None, None), Hello(1, None), Hello((1 << 63) - 1, 5)):
+        assert decode_hello(encode_hello(hello)) == hello
+    for body in (b"", b"\xf6", b"\x81\x01", b"\x82\x20\xf6", b"\x82\xf5\xf6", b"\x82\x61a\x01"):
+        with pytest.raises(BadMessage):
+            decode_hello(body)

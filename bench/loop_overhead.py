@@ -16,7 +16,7 @@ from ground.histogram import quantiles_ms
 from ground.record import LoopRecord
 from ground.split import data_session, split_by_log
 from models.resolve import resolve
-from roundtrip.config import load_scenario
+from roundtrip.config import load_scenario, to_toml
 from roundtrip.framelog import FrameFate, read_log
 from roundtrip.units import ms_to_ns
 from testbed.live import run_live
@@ -31,8 +31,9 @@ def rows() -> list[Row]:
     scenario = scenario.model_copy(update={"node": node})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        (folder / "scenario.toml").write_text(to_toml(scenario))
         console = Console(quiet=True)
-        asked = asyncio.run(run_live(scenario, scenario.seed, folder, console))
+        asked = asyncio.run(run_live(scenario, scenario.seed, folder, console, asyncio.Event()))
         fates = list(read_log(folder / "frames.jsonl"))
     records = split_by_log(asked.records, fates)
     light_ns = ms_to_ns(

@@ -9,23 +9,39 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from dtn.security import Security
 from ground.progress import Progress
 from ground.report import write_report
 from ground.results import Run, write_results
 from ground.split import split_by_log
 from ground.station import Asked, Station
 from ground.verdict import print_verdict
-from roundtrip.command import SCENARIO, SEED, run_command
+from roundtrip.command import (
+    LISTEN,
+    PLAIN,
+    SCENARIO,
+    SEED,
+    UNTRUSTED_CLOCK,
+    run_command,
+    security_of,
+)
 from roundtrip.config import Scenario, load_scenario, to_toml
 from roundtrip.drive.clock import unix_s
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, EnvironmentFault
 from roundtrip.framelog import read_log
+from roundtrip.modem import Side
 
 
 @click.command("ground")
 @click.argument("scenario", type=SCENARIO)
-@click.option("--link", "endpoint", required=True, help="The modem, such as tcp://127.0.0.1:5560.")
+@click.option(
+    "--link",
+    "endpoint",
+    required=True,
+    help="The modem, such as tcp://127.0.0.1:5560, or the node itself, udp://HOST:1113.",
+)
+@LISTEN
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -40,12 +56,22 @@ from roundtrip.framelog import read_log
     show_default=True,
     help="Seconds to wait for the link; 0: for ever.",
 )
+@PLAIN
+@UNTRUSTED_CLOCK
 def ground_command(
-    scenario: Path, endpoint: str, out: Path | None, seed: int | None, link_limit_s: float
+    scenario: Path,
+    endpoint: str,
+    listen: str,
+    out: Path | None,
+    seed: int | None,
+    link_limit_s: float,
+    plain: bool,
+    untrusted_clock: bool,
 ) -> int:
     """Run the ground station: ask the workload of SCENARIO and measure every loop."""
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
+    security = security_of(Side.GROUND, plain=plain, trusted_clock=not untrusted_clock)
     folder = run_folder(out, loaded, seed)
     console = Console()
 
@@ -54,7 +80,15 @@ def ground_command(
         with stop_signals(stopped.set):
             console.print(f"waiting for the link at {endpoint}", markup=False, highlight=False)
             asked = await ask(
-                loaded, seed, endpoint, folder, console, stopped, link_limit_s=link_limit_s or None
+                loaded,
+                seed,
+                endpoint,
+                folder,
+                console,
+                stopped,
+                security=security,
+                listen=listen,
+                link_limit_s=link_limit_s or None,
             )
             return finish(loaded, seed, asked, folder, console, started=started)
 
@@ -105,7 +139,9 @@ async def ask(
     console: Console,
     stopped: asyncio.Event,
     *,
+    security: Security | None,
     link_limit_s: float | None,
+    listen: str = "",
     on_ready: Callable[[Callable[[str], None]], None] | None = None,
 ) -> Asked:
     """Ask the workload; see `Station.run`.
@@ -114,7 +150,7 @@ async def ask(
     """
     progress = Progress(console, scenario.plan(), scenario.budget.loop_s, scenario.workload.count)
     ledger = folder / "ledger.sqlite"
-    station = Station(scenario, seed, endpoint, ledger, progress, stopped)
+    station = Station(scenario, seed, endpoint, ledger, progress, stopped, security, listen)
     if on_ready is not None:
         on_ready(station.fail)
     return await station.run(link_limit_s=link_limit_s)

@@ -36,6 +36,7 @@ from roundtrip.machine import Deadline, earliest
 from roundtrip.message import Answer, Health, Question, Refusal, Sampling, index_of
 from roundtrip.modem import Carrier
 from roundtrip.stages import Stage, in_order
+from roundtrip.transport import reason_of
 from roundtrip.units import NS_PER_MS, serialisation_ns
 
 REPORT_BYTES = 24
@@ -266,8 +267,8 @@ class GroundMachine:
                     mine += self._uplink_started(bundle_id, session, at_ns)
                 case bundles.Acknowledged(bundle_id=bundle_id, at_ns=at_ns):
                     mine += self._acknowledged(bundle_id, at_ns)
-                case bundles.Rejected(reason=reason):
-                    mine.append(Rejected(reason))
+                case bundles.Rejected():
+                    mine.append(Rejected(reason_of(output)))
                 case _:
                     pass
         return mine

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dtn.agent import BundleAgent, Transmit
+from dtn.security import Security
 from ground.machine import GroundMachine
 from ground.outputs import NodeHealth, Rejected, Settled, StoredQuestion, StoreQuestion
 from ground.progress import Progress
@@ -26,6 +27,7 @@ from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.entropy import system_bytes
 from roundtrip.drive.realtime import ModemPort, RealtimeClock, Worker, origin_of, unless
+from roundtrip.drive.udp import SCHEME, UdpPort, udp_link
 from roundtrip.errors import Stopped
 from roundtrip.message import RUN_BITS, Health
 from roundtrip.modem import Carrier, Hello, Side
@@ -56,6 +58,8 @@ class Station:
         store_path: the ledger's file.
         progress: told of everything.
         stopped: set to end the run early; what was measured is kept.
+        security: secures and opens bundles; None for plain ones.
+        listen: our own address, for a link over UDP.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Station:
         store_path: Path,
         progress: Progress,
         stopped: asyncio.Event,
+        security: Security | None,
+        listen: str = "",
     ) -> None:
         self._scenario = scenario
         self._seed = seed
@@ -77,10 +83,12 @@ class Station:
         self._begun: StartedRun | None = None
         self._recovered: list[StoredQuestion] = []
         self._actor: Actor[GroundMachine] | None = None
-        self._modem: ModemPort | None = None
+        self._modem: ModemPort | UdpPort | None = None
         self._store: GroundStore | None = None
         self._worker: Worker | None = None
         self._ended = stopped
+        self._security = security
+        self._listen = listen
         self._fault: str | None = None
 
     async def run(self, *, link_limit_s: float | None) -> Asked:
@@ -95,7 +103,7 @@ class Station:
         self._worker = Worker(lambda error: self.fail(f"ledger: {error}"))
         try:
             self._recover(self._store)
-            self._modem = ModemPort(self._endpoint, self._frame, self._carrier, self._hello)
+            self._modem = self._open_link()
             await unless(self._ended, self._modem.wait_for_carrier(link_limit_s))
             if self._actor is None:
                 raise Stopped(self._fault or "stopped before the link was up")
@@ -111,6 +119,12 @@ class Station:
         self._asked.interrupted = self._ended.is_set()
         self._asked.records.sort(key=lambda record: record.planned.index)
         return self._asked
+
+    def _open_link(self) -> ModemPort | UdpPort:
+        if not self._endpoint.startswith(SCHEME):
+            return ModemPort(self._endpoint, self._frame, self._carrier, self._hello)
+        link = udp_link(self._scenario.link, Side.GROUND, self._listen)
+        return UdpPort(self._endpoint, link, self._frame, self._carrier, self._hello)
 
     def _recover(self, store: GroundStore) -> None:
         self._begun = store.started()
@@ -170,7 +184,11 @@ class Station:
             max_bundles=workload.max_outstanding,
         )
         machine = GroundMachine(
-            BundleAgent(settings, rng=substream(clock.monotonic_ns(), "ground/ltp")),
+            BundleAgent(
+                settings,
+                rng=substream(clock.monotonic_ns(), "ground/ltp"),
+                security=self._security,
+            ),
             planned_questions(workload, self._seed),
             asking=asking_of(workload, run_id=self._run_id, seed=self._seed),
             budget=self._scenario.budget.budget(),

@@ -7,16 +7,24 @@ from pathlib import Path
 import click
 
 from node.service import NodeRunConfig, NodeService
-from roundtrip.command import SCENARIO, run_command
+from roundtrip.command import LISTEN, PLAIN, SCENARIO, UNTRUSTED_CLOCK, run_command, security_of
 from roundtrip.config import NodeConfig, load_scenario
 from roundtrip.drive.realtime import run_async
+from roundtrip.drive.udp import UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
+from roundtrip.modem import Side
 
 
 @click.command("node")
-@click.option("--scenario", type=SCENARIO, help="Take [node] from this file.")
+@click.option("--scenario", type=SCENARIO, help="Take [node] and [link] from it.")
 @click.option("--model", help="GGUF file or model name; overrides the scenario.")
-@click.option("--link", "endpoint", required=True, help="The modem, such as tcp://127.0.0.1:5561.")
+@click.option(
+    "--link",
+    "endpoint",
+    required=True,
+    help="The modem, such as tcp://127.0.0.1:5561, or the ground itself, udp://HOST:1113.",
+)
+@LISTEN
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
@@ -32,18 +40,25 @@ from roundtrip.errors import EnvironmentFault
     default=0.0,
     help="Seconds to wait for the link; 0: for ever.",
 )
+@PLAIN
+@UNTRUSTED_CLOCK
 @click.option("--lifeline", is_flag=True, hidden=True, help="End with stdin.")
 def node_command(
     scenario: Path | None,
     model: str | None,
     endpoint: str,
+    listen: str,
     store: Path,
     threads: int | None,
     link_limit_s: float,
+    plain: bool,
+    untrusted_clock: bool,
     lifeline: bool,
 ) -> None:
     """Run the satellite: a model behind a link."""
-    node = load_scenario(scenario).node if scenario else NodeConfig()
+    loaded = load_scenario(scenario) if scenario else None
+    node = loaded.node if loaded else NodeConfig()
+    udp = udp_link(loaded.link, Side.NODE, listen) if loaded else UdpLink(listen)
     changes: dict[str, object] = {}
     if model is not None:
         changes["model"] = model
@@ -52,7 +67,8 @@ def node_command(
     if not store.parent.is_dir():
         raise EnvironmentFault(f"open {store}", "its folder is not there", "make the folder first")
     node = node.model_copy(update=changes)
-    config = NodeRunConfig(node, endpoint, store, link_limit_s or None)
+    security = security_of(Side.NODE, plain=plain, trusted_clock=not untrusted_clock)
+    config = NodeRunConfig(node, endpoint, udp, store, link_limit_s or None, security)
 
     async def serve() -> None:
         await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)

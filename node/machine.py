@@ -21,6 +21,7 @@ from roundtrip.errors import BadMessage
 from roundtrip.machine import Deadline
 from roundtrip.message import MAX_TEXT_BYTES, Answer, Health, Question, Refusal
 from roundtrip.modem import Carrier
+from roundtrip.transport import reason_of
 
 REPLY_LIFETIME_S = 86_400
 """How long an answer waits for the ground."""
@@ -214,8 +215,8 @@ class NodeMachine:
                     bundles.Acknowledged(bundle_id=bundle_id) | bundles.Expired(bundle_id=bundle_id)
                 ):
                     mine += self._reply_left(bundle_id, now_ns)
-                case bundles.Rejected(reason=reason):
-                    mine.append(Rejected(reason))
+                case bundles.Rejected():
+                    mine.append(Rejected(reason_of(output)))
                 case bundles.QueueFull():
                     mine.append(Rejected("bundle queue full"))
                 case _:

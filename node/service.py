@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from dtn.agent import BundleAgent, Transmit
+from dtn.security import Security
 from models.fit import Fit, fit
 from models.inspect import ModelInfo, inspect, require_qwen3
 from models.resolve import resolve
@@ -25,6 +26,7 @@ from node.machine import (
     REPLY_LIFETIME_S,
     InferenceResult,
     NodeMachine,
+    Rejected,
     StartInference,
     StoreAnswer,
     StoreQuestion,
@@ -44,6 +46,7 @@ from roundtrip.drive.realtime import (
     stop_signals,
     unless,
 )
+from roundtrip.drive.udp import SCHEME, UdpLink, UdpPort
 from roundtrip.errors import BadModel, EnvironmentFault
 from roundtrip.message import Health
 from roundtrip.modem import Carrier, Hello, Side
@@ -57,10 +60,14 @@ class NodeRunConfig:
 
     node: NodeConfig
     endpoint: str
-    """The modem's."""
+    """The modem's, or the ground's own over UDP."""
+    udp: UdpLink
+    """Used where the endpoint says so."""
     store_path: Path
     link_limit_s: float | None
     """How long to wait for the modem's first cue; None: for ever."""
+    security: Security | None
+    """Secures and opens bundles; None for plain ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +91,10 @@ class NodeService:
         self._run_id: int | None = None
         self._origin_ns = 0
         self._gone: EngineDown | None = None
+        self._rejected: set[str] = set()
         self._store: NodeStore | None = None
         self._worker: Worker | None = None
-        self._modem: ModemPort | None = None
+        self._modem: ModemPort | UdpPort | None = None
         self._supervisor: Supervisor | None = None
         self._up: EngineUp | None = None
         self._model: AcceptedModel | None = None
@@ -129,9 +137,11 @@ class NodeService:
         if self._up.note:
             self._report(f"node: {self._up.note}")
         self._report(f"node: engine ready, {model.threads} threads, waiting for the link")
-        self._modem = ModemPort(
-            config.endpoint, self._frame, self._carrier, lambda: Hello(self._run_id, None)
-        )
+        hooks = self._frame, self._carrier, lambda: Hello(self._run_id, None)
+        if config.endpoint.startswith(SCHEME):
+            self._modem = UdpPort(config.endpoint, config.udp, *hooks)
+        else:
+            self._modem = ModemPort(config.endpoint, *hooks)
         await self._modem.wait_for_carrier(config.link_limit_s)
 
     def _store_failed(self, error: BaseException) -> None:
@@ -160,10 +170,14 @@ class NodeService:
             Side.NODE, cue, dtn_epoch_ms=clock.dtn_ms_at(origin_ns), max_bundles=MAX_REPLIES
         )
         machine = NodeMachine(
-            BundleAgent(settings, rng=substream(clock.monotonic_ns(), "node/ltp")),
+            BundleAgent(
+                settings,
+                rng=substream(clock.monotonic_ns(), "node/ltp"),
+                security=self._config.security,
+            ),
             queue=self._config.node.queue,
             lifetime_ms=REPLY_LIFETIME_S * 1000,
-            recovered=self._store.recover(cue.run_id),
+            recovered=self._store.recover(cue.run_id or None),
         )
         self._actor = Actor(RealtimeClock(origin_ns), "node", machine, self._perform)
         if self._up is not None:
@@ -199,6 +213,9 @@ class NodeService:
                 self._store_then(output, lambda: actor.call(machine.answer_stored, question_id))
             case StoreSettled():
                 self._store_then(output, lambda: None)
+            case Rejected(reason=reason) if reason not in self._rejected:
+                self._rejected.add(reason)
+                self._report(f"node: not taken: {reason}{_remedy(reason)}")
             case _:
                 pass
 
@@ -287,6 +304,14 @@ def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:
             f"process {needed.process_bytes / 1e6:.0f})",
             f"{memory_mb} MB; take a smaller model, quantization or context",
         )
+
+
+def _remedy(reason: str) -> str:
+    if reason == "expired":
+        return "; do both ends have the same time? (else --untrusted-clock)"
+    if reason.startswith("security"):
+        return "; do both ends have the same key file? (`groundloop keys show`)"
+    return ""
 
 
 def _own_rss_peak_bytes() -> int:

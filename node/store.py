@@ -84,9 +84,9 @@ class NodeStore:
         oldest = self._unix_s() - KEPT_S
         self._db.execute("DELETE FROM questions WHERE expires_unix_s < ?", (oldest,))
 
-    def recover(self, run_id: int) -> list[StoredQuestion]:
-        """The rows of a run that are not out of date, oldest first; rows that no longer decode are
-        left out."""
+    def recover(self, run_id: int | None) -> list[StoredQuestion]:
+        """The rows of a run (None: of all) that are not out of date, oldest first; rows that no
+        longer decode are left out."""
         first, last = (key.to_bytes(8, "big") for key in _ids_of(run_id))
         rows = self._db.execute(
             "SELECT payload, delivered_ns, reply, settled FROM questions WHERE question_id "
@@ -108,7 +108,9 @@ class NodeStore:
         self._db.close()
 
 
-def _ids_of(run_id: int) -> tuple[int, int]:
-    """First and last question id of a run."""
+def _ids_of(run_id: int | None) -> tuple[int, int]:
+    """First and last question id of a run, or of all."""
+    if run_id is None:
+        return 0, (1 << 64) - 1
     first = question_id(run_id, 0)
     return first, first | ((1 << INDEX_BITS) - 1)

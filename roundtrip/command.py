@@ -11,7 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
+from dtn.security import Security
+from roundtrip.drive.entropy import system_bytes
 from roundtrip.errors import EXIT_FAILURE, BadConfig, GroundloopError
+from roundtrip.keys import keys_path, link_security, load_or_make_keys
+from roundtrip.modem import Side
 
 SHIPPED = Path(__file__).parent.parent / "testbed" / "scenarios"
 
@@ -31,6 +35,29 @@ class _ScenarioPath(click.ParamType[Path]):
         return path
 
 
+def security_of(side: Side, *, plain: bool, trusted_clock: bool = True) -> Security | None:
+    """What a live end secures its bundles with: the key file, made if there is none.
+
+    Raises:
+        BadConfig, EnvironmentFault: as `load_or_make_keys`.
+    """
+    if plain:
+        return None
+    keys = load_or_make_keys(keys_path(os.environ), system_bytes)
+    return link_security(keys, side, random_bytes=system_bytes, trusted_clock=trusted_clock)
+
+
+PLAIN = click.option(
+    "--plain", is_flag=True, help="Neither sign nor encrypt; the other end must do the same."
+)
+LISTEN = click.option(
+    "--listen", default=":1113", show_default=True, help="Our address, for a link over UDP."
+)
+UNTRUSTED_CLOCK = click.option(
+    "--untrusted-clock",
+    is_flag=True,
+    help="This machine does not know the time (no NTP): do not refuse bundles by it.",
+)
 SCENARIO = _ScenarioPath()
 SEED = click.IntRange(min=0, max=2**63 - 1)
 

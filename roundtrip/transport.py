@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dtn.agent import AgentConfig
+from dtn.agent import AgentConfig, Rejected
 from dtn.ltp import LtpConfig
 from roundtrip.modem import Carrier, Side
 from roundtrip.units import ms_to_ns
@@ -37,3 +37,8 @@ def agent_config(side: Side, cue: Carrier, *, dtn_epoch_ms: int, max_bundles: in
         dtn_epoch_ms=dtn_epoch_ms,
         max_queued_bundles=max_bundles,
     )
+
+
+def reason_of(rejected: Rejected) -> str:
+    """Why something was not taken, in few different words, for counting."""
+    return f"security: {rejected.detail}" if rejected.reason == "security" else rejected.reason

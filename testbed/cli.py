@@ -54,8 +54,14 @@ def cli() -> None:
 )
 @click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @click.option("--model", help="GGUF file or model name; overrides the scenario's.")
+@click.option("--plain", is_flag=True, help="Neither sign nor encrypt.")
 def run_scenario(
-    scenario: Path, out: Path | None, virtual: bool, seed: int | None, model: str | None
+    scenario: Path,
+    out: Path | None,
+    virtual: bool,
+    seed: int | None,
+    model: str | None,
+    plain: bool,
 ) -> int:
     """Run SCENARIO: a TOML file, or one of the shipped ones (`groundloop scenarios`)."""
     if virtual and model is not None:
@@ -63,8 +69,8 @@ def run_scenario(
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
     if virtual:
-        return _virtual(loaded, seed, out, Console())
-    return _live(loaded, seed, model or loaded.node.model, out, Console())
+        return _virtual(loaded, seed, out, Console(), plain=plain)
+    return _live(loaded, seed, model or loaded.node.model, out, Console(), plain=plain)
 
 
 @cli.command("demo")
@@ -104,10 +110,12 @@ models.add_command(eval_command)
 models.add_command(questions_command)
 
 
-def _virtual(scenario: Scenario, seed: int, out: Path | None, console: Console) -> int:
+def _virtual(
+    scenario: Scenario, seed: int, out: Path | None, console: Console, *, plain: bool
+) -> int:
     profile = load_profile(scenario.node.profile)
     folder = run_folder(out, scenario, seed)
-    run = World(scenario, seed, profile).run()
+    run = World(scenario, seed, profile, plain=plain).run()
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")
     print_verdict(console, summary, list(run.records))
@@ -115,7 +123,15 @@ def _virtual(scenario: Scenario, seed: int, out: Path | None, console: Console) 
     return EXIT_OK if summary["objective_met"] else EXIT_OBJECTIVE_MISSED
 
 
-def _live(scenario: Scenario, seed: int, model: str, out: Path | None, console: Console) -> int:
+def _live(
+    scenario: Scenario,
+    seed: int,
+    model: str,
+    out: Path | None,
+    console: Console,
+    *,
+    plain: bool = False,
+) -> int:
     node = scenario.node.model_copy(update={"model": str(resolve(model).resolve())})
     accept_model(node)
     if model == "tiny":
@@ -126,7 +142,7 @@ def _live(scenario: Scenario, seed: int, model: str, out: Path | None, console: 
     async def run_and_finish() -> int:
         started, stopped = unix_s(), asyncio.Event()
         with stop_signals(stopped.set):
-            asked = await run_live(scenario, seed, folder, console, stopped)
+            asked = await run_live(scenario, seed, folder, console, stopped, plain=plain)
             return finish(scenario, seed, asked, folder, console, started=started)
 
     return run_async(run_and_finish())

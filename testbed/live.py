@@ -15,11 +15,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from dtn.security import Security
 from ground.__main__ import ask
 from ground.station import Asked
+from roundtrip.command import security_of
 from roundtrip.config import Scenario
 from roundtrip.drive.realtime import unless
 from roundtrip.errors import ChildFailed, Stopped
+from roundtrip.modem import Side
 
 LOOPBACK = "tcp://127.0.0.1:*"
 STOP_LIMIT_S = 10.0
@@ -65,7 +68,13 @@ class Child:
 
 
 async def run_live(
-    scenario: Scenario, seed: int, folder: Path, console: Console, stopped: asyncio.Event
+    scenario: Scenario,
+    seed: int,
+    folder: Path,
+    console: Console,
+    stopped: asyncio.Event,
+    *,
+    plain: bool = False,
 ) -> Asked:
     """Run a scenario live, in a folder of `run_folder`; it holds the link's log afterwards.
 
@@ -73,6 +82,7 @@ async def run_live(
         ChildFailed: link or node ended before the run began.
         EnvironmentFault, Stopped: as `Station.run`.
     """
+    security = security_of(Side.GROUND, plain=plain)
     as_run = folder / "scenario.toml"
     children: list[Child] = []
     try:
@@ -85,9 +95,10 @@ async def run_live(
             raise Stopped("stopped before the link was up")
         node_args = ["--scenario", str(as_run), "--link", endpoints["node"]]
         node_args += ["--store", str(folder / "node.sqlite")]
+        node_args += ["--plain"] if plain else []
         node = await _start("node", ["node", *node_args], console, children)
         return await _ask_while_alive(
-            scenario, seed, endpoints["ground"], folder, console, stopped, [link, node]
+            scenario, seed, endpoints["ground"], folder, console, stopped, security, [link, node]
         )
     finally:
         for child in reversed(children):
@@ -126,6 +137,7 @@ async def _ask_while_alive(
     folder: Path,
     console: Console,
     stopped: asyncio.Event,
+    security: Security | None,
     children: list[Child],
 ) -> Asked:
     failed: list[ChildFailed] = []
@@ -141,7 +153,15 @@ async def _ask_while_alive(
 
     try:
         asked = await ask(
-            scenario, seed, endpoint, folder, console, stopped, link_limit_s=None, on_ready=begin
+            scenario,
+            seed,
+            endpoint,
+            folder,
+            console,
+            stopped,
+            security=security,
+            link_limit_s=None,
+            on_ready=begin,
         )
     except Stopped:
         if failed:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dtn.agent import BundleAgent, Transmit
+from dtn.security import Security
 from ground import outputs as ground
 from ground.machine import GroundMachine
 from ground.record import LoopRecord
@@ -26,6 +27,7 @@ from roundtrip.config import Scenario
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
+from roundtrip.keys import link_security, new_keys
 from roundtrip.message import Health
 from roundtrip.modem import Side
 from roundtrip.rng import substream
@@ -53,10 +55,17 @@ class World:
         seed: of every random stream.
         profile: the engine's service times.
         trace: told of every output of every machine.
+        plain: neither sign nor encrypt.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, profile: Profile, trace: Trace | None = None
+        self,
+        scenario: Scenario,
+        seed: int,
+        profile: Profile,
+        trace: Trace | None = None,
+        *,
+        plain: bool = False,
     ) -> None:
         self._scenario = scenario
         self._seed = seed
@@ -82,6 +91,7 @@ class World:
                         max_bundles=workload.max_outstanding,
                     ),
                     rng=substream(seed, "ground/ltp"),
+                    security=None if plain else _security(Side.GROUND, seed),
                 ),
                 planned,
                 asking=asking_of(workload, run_id=seed, seed=seed),
@@ -100,6 +110,7 @@ class World:
                         Side.NODE, node_cue, dtn_epoch_ms=DTN_EPOCH_MS, max_bundles=MAX_REPLIES
                     ),
                     rng=substream(seed, "node/ltp"),
+                    security=None if plain else _security(Side.NODE, seed),
                 ),
                 queue=scenario.node.queue,
                 lifetime_ms=REPLY_LIFETIME_S * 1000,
@@ -211,3 +222,9 @@ class World:
 
     def _after(self, delay_ns: int, callback: Any) -> None:
         self._clock.call_at(self._clock.now_ns() + delay_ns, callback)
+
+
+def _security(side: Side, seed: int) -> Security:
+    """As live, with keys and initialisation vectors that are no secret."""
+    keys = new_keys(substream(seed, "keys").randbytes)
+    return link_security(keys, side, random_bytes=substream(seed, f"{side.value}/iv").randbytes)

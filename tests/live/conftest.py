@@ -20,7 +20,7 @@ CI_SCENARIO = ROOT / "tests" / "data" / "ci.toml"
 class Program:
     """A `groundloop` command that runs."""
 
-    def __init__(self, arguments: list[str], folder: Path) -> None:
+    def __init__(self, arguments: list[str], folder: Path, keys: Path) -> None:
         self.out = folder / "stdout"
         self.err = folder / "stderr"
         with self.out.open("wb") as out, self.err.open("wb") as err:
@@ -30,7 +30,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=os.environ | {"COLUMNS": "200"},
+                env=os.environ | {"COLUMNS": "200", "GROUNDLOOP_KEYS": str(keys)},
             )
 
     def wait(self, limit_s: float = 90) -> int:
@@ -69,10 +69,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Start a command; whatever still runs at the end of the test is killed."""
     programs: list[Program] = []
 
-    def begin(*arguments: str) -> Program:
+    def begin(*arguments: str, keys: str = "keys.toml") -> Program:
         folder = tmp_path / f"program-{len(programs)}"
         folder.mkdir()
-        programs.append(Program(list(arguments), folder))
+        programs.append(Program(list(arguments), folder, tmp_path / keys))
         return programs[-1]
 
     yield begin

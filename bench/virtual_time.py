@@ -7,8 +7,8 @@ import time
 
 from bench.row import Row
 from node.service_time import load_profile
+from roundtrip.command import SHIPPED as SCENARIOS
 from roundtrip.config import load_scenario
-from testbed.cli import SCENARIOS
 from testbed.world import World
 
 RUNS = 7

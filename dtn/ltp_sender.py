@@ -24,6 +24,8 @@ from dtn.segment import (
 )
 from dtn.sender_session import Progress, SenderSession
 
+CHECKPOINT_BYTES = 1 << 16
+"""Least distance between checkpoints in a block; on a long link half of what is in flight."""
 SERIAL_START = 1 << 14
 """First serial numbers are drawn below this: two bytes each on every report."""
 _SESSION_START = 1 << 32
@@ -39,6 +41,8 @@ class LtpSender:
         self._next_number: int | None = None
         self._senders: dict[SessionId, SenderSession] = {}
         self._ready: list[tuple[int, int, int, SessionId]] = []
+        self._with_tail: list[SenderSession] = []
+        """Sessions that may have segments to send once more; the latest is the last."""
 
     def submit(self, block: bytes, *, priority: int = 0, now_ns: int) -> SessionId:
         """Start a session that sends a block. A lower priority number leaves first.
@@ -64,6 +68,7 @@ class LtpSender:
             self._config.client_service,
             self._config.mtu_bytes,
             self._rng.randrange(1, SERIAL_START),
+            self._config.echo_segments,
         )
         self._senders[session] = sender
         self._queue(sender)
@@ -83,23 +88,47 @@ class LtpSender:
         """The next data segment, whose first bit leaves at a time; see `LtpEngine.next_segment`."""
         sender = self._most_urgent()
         if sender is None:
-            return None
+            return self._next_echo(start_ns)
         first = not sender.started
-        frame, checkpoint = sender.next_segment()
+        mtu_bytes = self._config.mtu_bytes
+        frame, checkpoint = sender.next_segment(
+            checkpoint_every=max(CHECKPOINT_BYTES, self._outbox.frames_in_flight // 2 * mtu_bytes)
+        )
         session = sender.session
         if sender.pending_bytes:
             entry = (sender.priority, sender.pending_bytes, session.number, session)
             heapreplace(self._ready, entry)
         else:
             heappop(self._ready)
+            self._with_tail.append(sender)
         if checkpoint:
             self._outbox.start_timer((CHECKPOINT, session, checkpoint), frame, start_ns)
         return frame, session if first else None
 
+    def _next_echo(self, start_ns: int) -> tuple[bytes, None] | None:
+        """A segment once more, as the link is idle. It costs no one's time, and a loss at the end
+        of a block, where no later segment tells of it, else costs a time-out."""
+        sender = self._echoing()
+        if sender is None:
+            return None
+        frame, checkpoint = sender.next_echo(limit=self._outbox.frames_in_flight)
+        if checkpoint:
+            self._outbox.start_timer((CHECKPOINT, sender.session, checkpoint), frame, start_ns)
+        return frame, None
+
+    def _echoing(self) -> SenderSession | None:
+        """The latest session that has something to send once more."""
+        while self._with_tail:
+            sender = self._with_tail[-1]
+            if sender.has_echo and sender.session in self._senders:
+                return sender
+            self._with_tail.pop()
+        return None
+
     @property
     def has_data(self) -> bool:
-        """Whether data waits."""
-        return self._most_urgent() is not None
+        """Whether data waits, or something to send once more."""
+        return self._most_urgent() is not None or self._echoing() is not None
 
     @property
     def data_bytes(self) -> int:

@@ -32,11 +32,15 @@ class LtpConfig:
     RFC 5326 §6.5 finds 2 s reasonable; 0.2 s is HDTN's default, and repairs a loss sooner."""
     retry_limit: int = 5
     """How often a checkpoint, report or cancellation is sent again before the session ends."""
-    cycle_limit: int = 256
+    echo_segments: int = 1024
+    """How many of a block's last segments are sent a second time when nothing else waits for the
+    transmitter, so that a loss at the tail costs no round trip; 0 for none. No more than fit into
+    one round trip, but at least the very last one, the checkpoint."""
+    cycle_limit: int = 4096
     """How many reports with gaps (sending) or reports at all (receiving) one session may take."""
     max_tx_sessions: int = 32
     max_rx_sessions: int = 64
-    max_block_bytes: int = 16 << 20
+    max_block_bytes: int = 64 << 20
     """Largest block sent or received."""
     closed_sessions_kept: int = 1024
     """How many finished receptions are remembered, to answer late checkpoints."""

@@ -30,6 +30,8 @@ class Outbox:
 
     def __init__(self, config: LtpConfig) -> None:
         self.tx_up = False
+        self.frames_in_flight = 1
+        """Frames that leave in one round trip."""
         self._config = config
         self._control = ControlQueue(limit=_MAX_CONTROL_QUEUED)
         self._timers: TimerTable[TimerKey] = TimerTable()
@@ -56,6 +58,8 @@ class Outbox:
         self._tx_rate_bps = tx_rate_bps
         waiting_ns = 2 * serialisation_ns(self._config.mtu_bytes, rx_rate_bps)
         self._margin_ns = self._config.margin_ns + waiting_ns
+        frame_ns = serialisation_ns(self._config.mtu_bytes, tx_rate_bps)
+        self.frames_in_flight = max(1, 2 * one_way_ns // frame_ns) if frame_ns else 1
         if rx_up and not self._rx_up:
             self._timers.resume(now_ns=now_ns)
         elif self._rx_up and not rx_up:

@@ -43,7 +43,10 @@ def agent(number: int = 1, **changes: int) -> BundleAgent:
     ltp = LtpConfig(
         number,
         3 - number,
-        **({"mtu_bytes": 120} | {k: v for k, v in changes.items() if k in names}),
+        **(
+            {"mtu_bytes": 120, "echo_segments": 0}
+            | {k: v for k, v in changes.items() if k in names}
+        ),
     )
     config = AgentConfig(f"ipn:{number}.1", f"ipn:{3 - number}.1", ltp, EPOCH_MS)
     config = replace(config, **{k: v for k, v in changes.items() if k not in names})

@@ -39,7 +39,9 @@ ANSWER_NS = 2 * ONE_WAY_NS + MARGIN_NS
 
 
 def config(engine_id: int, peer_engine_id: int, **changes: int) -> LtpConfig:
-    return LtpConfig(engine_id, peer_engine_id, **({"mtu_bytes": 120} | changes))
+    return LtpConfig(
+        engine_id, peer_engine_id, **({"mtu_bytes": 120, "echo_segments": 0} | changes)
+    )
 
 
 def engine(engine_id: int = 1, peer_engine_id: int = 2, **changes: int) -> LtpEngine:

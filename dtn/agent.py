@@ -6,7 +6,8 @@ lifetime is over: when a session fails the bundle gets another. A received bundl
 and the peer is told that we have it only after `accept`. Bytes from the peer never raise.
 With security, a bundle is secured anew for every session, and one that fails its checks is dropped
 and never answered; LTP still acknowledges it, or the peer would send it for ever.
-Standard: RFC 9171 §5; no forwarding, fragmentation, reassembly, or status reports.
+Fragments are put together; a fragment's session, too, is settled only when the whole bundle is
+accepted. Standard: RFC 9171 §5; no forwarding, and no status reports of our own.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from dtn.agent_notices import (
     QueueFull,
     SeenForgotten,
     SessionFailed,
+    StatusReported,
     TransmissionStarted,
     Transmit,
 )
-from dtn.blocks import IS_FRAGMENT, MUST_NOT_FRAGMENT, PrimaryBlock
+from dtn.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
 from dtn.bpsec_block import BCB
 from dtn.bundle import (
     KNOWN_TYPES,
@@ -42,10 +44,12 @@ from dtn.bundle import (
 )
 from dtn.eid import NULL_EID
 from dtn.errors import BundleError, SecurityFailure, SecurityReason
+from dtn.fragments import Reassembly, whole_id
 from dtn.ltp import LtpEngine
 from dtn.notices import (
     BlockAcknowledged,
     BlockReceived,
+    GreenReceived,
     LtpOutput,
     ReceiveCancelled,
     Rejected,
@@ -55,6 +59,7 @@ from dtn.notices import (
 from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
 from dtn.security import Security
 from dtn.seen import Gates, SeenBundles
+from dtn.status import decode_status_report
 
 _NS_PER_MS = 1_000_000
 _SEQUENCE_START = 1 << 16
@@ -73,6 +78,7 @@ __all__ = [
     "Rejected",
     "SeenForgotten",
     "SessionFailed",
+    "StatusReported",
     "TransmissionStarted",
     "Transmit",
 ]
@@ -101,6 +107,7 @@ class BundleAgent:
         self._outgoing = OutgoingTable()
         self._seen = SeenBundles(limit=config.max_seen)
         self._gates = Gates()
+        self._fragments = Reassembly()
         self._sequence = rng.randrange(_SEQUENCE_START)
         self._tx_up = False
         self._tx_rate_bps = 0
@@ -330,6 +337,8 @@ class BundleAgent:
         for notice in notices:
             if isinstance(notice, BlockReceived):
                 outputs += self._on_block(notice, now_ns)
+            elif isinstance(notice, GreenReceived):
+                outputs += self._on_green(notice)
             elif isinstance(notice, BlockAcknowledged):
                 bundle = self._outgoing.in_session(notice.session)
                 if bundle is not None:
@@ -363,6 +372,17 @@ class BundleAgent:
             outputs += self._translate(self._engine.accept(session, now_ns=now_ns), now_ns)
         return outputs
 
+    def _on_green(self, notice: GreenReceived) -> list[AgentOutput]:
+        """Green data is not sent again: only a block in one segment can be used."""
+        if notice.offset or not notice.is_end:
+            return [Rejected("green data", f"part of session {notice.session.number}")]
+        try:
+            bundles = decode_all(notice.data)
+        except BundleError as error:
+            return [Rejected("bad bundle", str(error))]
+        block = BlockReceived(notice.session, b"", notice.received_ns)
+        return [output for bundle in bundles for output in self._on_bundle(bundle, block)]
+
     def _on_bundle(self, received: Bundle, notice: BlockReceived) -> list[AgentOutput]:
         # Before all else: what is forged must not count as seen, nor as a duplicate to be answered.
         bundle = self._opened(received)
@@ -380,19 +400,38 @@ class BundleAgent:
         kept = without_unknown(bundle, KNOWN_TYPES)
         if kept is None:
             return [Rejected("unsupported block", str(bundle_id))]
+        if bundle.is_admin_record:
+            return [_status_of(bundle)]
+        if bundle_id.fragment_offset is not None:
+            return self._on_fragment(kept, notice, left_ms or 0)
         self._seen.add(bundle_id, expires_ns=self._forget_ns(bundle, left_ms, notice.received_ns))
         self._gates.wait(bundle_id, notice.session)
         return [BundleReceived(kept, notice.session, notice.received_ns)]
+
+    def _on_fragment(self, piece: Bundle, notice: BlockReceived, left_ms: int) -> list[AgentOutput]:
+        now_ns, whole = notice.received_ns, whole_id(piece.id)
+        for gone in self._fragments.forget_expired(now_ns=now_ns):
+            self._gates.accept(gone)
+        if whole in self._seen:
+            if whole in self._gates:
+                self._gates.wait(whole, notice.session)
+            return [DuplicateReceived(piece.id, notice.session)]
+        expires_ns = now_ns + left_ms * _NS_PER_MS
+        try:
+            bundle = self._fragments.add(piece, expires_ns=expires_ns)
+        except ValueError as error:
+            return [Rejected("fragment", str(error))]
+        self._gates.wait(whole, notice.session)
+        if bundle is None:
+            return []
+        self._seen.add(whole, expires_ns=expires_ns)
+        return [BundleReceived(bundle, notice.session, now_ns)]
 
     def _refusal(self, bundle: Bundle, left_ms: int | None) -> str | None:
         """Why a well-formed bundle is not for the application."""
         if bundle.destination != self.config.eid:
             return "wrong destination"
-        if bundle.primary.flags & IS_FRAGMENT:
-            return "fragment"
-        if bundle.is_admin_record:
-            return "administrative record"
-        if bundle.source == NULL_EID:
+        if bundle.source == NULL_EID and not bundle.is_admin_record:
             return "anonymous"
         if left_ms is None:
             return "no age"
@@ -441,3 +480,10 @@ class BundleAgent:
     @property
     def _trusts_clock(self) -> bool:
         return self._security is not None and self._security.trusted_clock
+
+
+def _status_of(record: Bundle) -> StatusReported | Rejected:
+    try:
+        return StatusReported(decode_status_report(record.payload))
+    except BundleError as error:
+        return Rejected("administrative record", str(error))

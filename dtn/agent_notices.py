@@ -11,6 +11,7 @@ from dtn.bundle import Bundle, BundleId
 from dtn.eid import encode_eid
 from dtn.notices import LtpConfig, ReceiveCancelled, Rejected
 from dtn.segment import SessionId
+from dtn.status import StatusReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,13 @@ class QueueFull:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusReported:
+    """Another node says what it did with a bundle of ours. Nothing is done about it here."""
+
+    report: StatusReport
+
+
+@dataclass(frozen=True, slots=True)
 class SeenForgotten:
     """The duplicate filter dropped this many identities before their time, being full."""
 
@@ -128,6 +136,7 @@ AgentOutput = (
     | SessionFailed
     | QueueFull
     | SeenForgotten
+    | StatusReported
     | ReceiveCancelled
     | Rejected
 )

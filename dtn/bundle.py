@@ -2,7 +2,7 @@
 
 What is sent is always the one canonical form: an indefinite-length array of definite-length
 blocks, shortest integers, a checksum on every block. What is received must be well formed to the
-last byte; a definite-length outer array, which RFC 9171 §4.1 lets a node discard, is refused.
+last byte; a definite-length outer array, which RFC 9171 §4.1 lets a node discard, is read too.
 Blocks of unknown types are carried unopened; none may be dropped without its flags asking for it.
 Standard: RFC 9171 §4.
 """
@@ -186,9 +186,8 @@ def decode_from(data: bytes, at: int) -> tuple[Bundle, int]:
     """Decode the bundle that starts at an offset; return it and the offset behind it."""
     if at >= len(data):
         raise BundleError(at, "bundle", "end of data")
-    if data[at] != 0x9F:
-        raise BundleError(at, "indefinite-length array (0x9f)", cbor.describe(data, at))
-    primary, after = read_primary(data, at + 1)
+    count, after = cbor.open_array(data, at)
+    primary, after = read_primary(data, after)
     blocks: list[CanonicalBlock] = []
     numbers: dict[int, int] = {}
     while True:
@@ -207,9 +206,12 @@ def decode_from(data: bytes, at: int) -> tuple[Bundle, int]:
         blocks.append(block)
         if block.type_code == PAYLOAD:
             break
-    end = cbor.close_array(data, after)
+    if count == cbor.INDEFINITE:
+        after = cbor.close_array(data, after)
+    elif count != len(blocks) + 1:
+        raise BundleError(at, f"array of {len(blocks) + 1}", f"array of {count}")
     _check_fragment(primary, len(blocks[-1].data), at)
-    return Bundle(primary, tuple(blocks)), end
+    return Bundle(primary, tuple(blocks)), after
 
 
 def without_unknown(bundle: Bundle, known: tuple[int, ...] = KNOWN_TYPES) -> Bundle | None:

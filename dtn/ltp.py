@@ -17,6 +17,7 @@ from dtn.ltp_sender import LtpSender
 from dtn.notices import (
     BlockAcknowledged,
     BlockReceived,
+    GreenReceived,
     LtpConfig,
     LtpOutput,
     ReceiveCancelled,
@@ -40,6 +41,7 @@ from dtn.segment import (
 __all__ = [
     "BlockAcknowledged",
     "BlockReceived",
+    "GreenReceived",
     "LtpConfig",
     "LtpEngine",
     "LtpOutput",

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 
 from dtn.control import Rank
 from dtn.ltp_sender import SERIAL_START
-from dtn.notices import BlockReceived, LtpConfig, LtpOutput, ReceiveCancelled, Rejected
+from dtn.notices import (
+    BlockReceived,
+    GreenReceived,
+    LtpConfig,
+    LtpOutput,
+    ReceiveCancelled,
+    Rejected,
+)
 from dtn.outbox import Outbox
 from dtn.receiver_session import ReceiverSession, Reception, segment_end
 from dtn.segment import (
@@ -69,7 +76,7 @@ class LtpReceiver:
         """Take in a data segment of the peer's."""
         session = segment.session
         if segment.kind >= Kind.GREEN:
-            return [Rejected("green data", f"session {session.number}")]
+            return [self._on_green(segment, now_ns)]
         closed = self._closed.get(session)
         if closed is not None:
             return self._on_late_data(segment, closed)
@@ -98,6 +105,13 @@ class LtpReceiver:
         if is_checkpoint(segment.kind):
             outputs += self._answer_checkpoint(receiver, segment)
         return outputs
+
+    def _on_green(self, segment: DataSegment, now_ns: int) -> LtpOutput:
+        refusal = self._refusal(segment)
+        if refusal is not None:
+            return refusal[1]
+        is_end = segment.kind == Kind.GREEN_END_OF_BLOCK
+        return GreenReceived(segment.session, segment.offset, segment.data, is_end, now_ns)
 
     def on_report_ack(self, session: SessionId, serial: int) -> None:
         """The sender has a report (§6.14)."""

@@ -75,6 +75,18 @@ class BlockReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class GreenReceived:
+    """A green segment came (§7.2): never acknowledged, never sent again."""
+
+    session: SessionId
+    offset: int
+    data: bytes
+    is_end: bool
+    """The block ends with it."""
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class BlockAcknowledged:
     """The peer has the whole block (§7.4); the session is closed."""
 
@@ -111,7 +123,9 @@ class Rejected:
     """For a log."""
 
 
-LtpOutput = BlockReceived | BlockAcknowledged | SendFailed | ReceiveCancelled | Rejected
+LtpOutput = (
+    BlockReceived | GreenReceived | BlockAcknowledged | SendFailed | ReceiveCancelled | Rejected
+)
 
 
 def serialisation_ns(size_bytes: int, rate_bps: int) -> int:

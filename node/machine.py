@@ -73,6 +73,8 @@ class StoreQuestion:
     delivered_ns: int
     left_ms: int
     """Until nobody waits for the answer any more."""
+    bundle_id: BundleId
+    """The bundle that brought it, to be recognised after a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,9 @@ class NodeMachine:
                 question, received_ns, _State.STORING, bundle.id
             )
             left_ms = max(0, bundle.lifetime_ms - (bundle.age_ms or 0))
-            return [StoreQuestion(question.question_id, bundle.payload, received_ns, left_ms)]
+            return [
+                StoreQuestion(question.question_id, bundle.payload, received_ns, left_ms, bundle.id)
+            ]
         outputs: list[NodeOutput] = []
         if entry.state is _State.STORING:
             entry.bundle_id = bundle.id

@@ -169,12 +169,14 @@ class NodeService:
         settings = agent_config(
             Side.NODE, cue, dtn_epoch_ms=clock.dtn_ms_at(origin_ns), max_bundles=MAX_REPLIES
         )
+        agent = BundleAgent(
+            settings,
+            rng=substream(clock.monotonic_ns(), "node/ltp"),
+            security=self._config.security,
+        )
+        agent.remember(self._store.seen())
         machine = NodeMachine(
-            BundleAgent(
-                settings,
-                rng=substream(clock.monotonic_ns(), "node/ltp"),
-                security=self._config.security,
-            ),
+            agent,
             queue=self._config.node.queue,
             lifetime_ms=REPLY_LIFETIME_S * 1000,
             recovered=self._store.recover(cue.run_id or None),

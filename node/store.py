@@ -7,10 +7,12 @@ nobody waits for their answer any more.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from dtn.bundle import BundleId
 from node.machine import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
 from roundtrip.errors import BadMessage, EnvironmentFault
 from roundtrip.message import INDEX_BITS, Question, decode, question_id
@@ -22,6 +24,7 @@ CREATE TABLE IF NOT EXISTS questions (
     delivered_ns INTEGER NOT NULL,
     reply BLOB,
     settled INTEGER NOT NULL DEFAULT 0,
+    bundle TEXT NOT NULL,
     expires_unix_s INTEGER NOT NULL
 );
 """
@@ -64,11 +67,12 @@ class NodeStore:
         """
         key = output.question_id.to_bytes(8, "big")
         match output:
-            case StoreQuestion(payload=payload, delivered_ns=delivered_ns, left_ms=left_ms):
-                expires_unix_s = min(self._unix_s() + left_ms // 1000, (1 << 63) - 1)
+            case StoreQuestion(payload=payload, delivered_ns=delivered_ns, bundle_id=bundle_id):
+                expires_unix_s = min(self._unix_s() + output.left_ms // 1000, (1 << 63) - 1)
+                bundle = json.dumps([bundle_id.source, bundle_id.creation_ms, bundle_id.sequence])
                 self._db.execute(
-                    "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, NULL, 0, ?)",
-                    (key, payload, delivered_ns, expires_unix_s),
+                    "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, NULL, 0, ?, ?)",
+                    (key, payload, delivered_ns, bundle, expires_unix_s),
                 )
                 self._taken += 1
                 if self._taken % PRUNED_EVERY == 0:
@@ -102,6 +106,13 @@ class NodeStore:
             if isinstance(question, Question):
                 found.append(StoredQuestion(question, delivered_ns, reply, bool(settled)))
         return found
+
+    def seen(self) -> list[BundleId]:
+        """The bundles that brought questions, of all runs, that are not out of date."""
+        rows = self._db.execute(
+            "SELECT bundle FROM questions WHERE expires_unix_s > ?", (self._unix_s(),)
+        )
+        return [BundleId(*json.loads(bundle)) for (bundle,) in rows]
 
     def close(self) -> None:
         """Close the file."""

@@ -19,15 +19,18 @@ from dtn.agent import (
     Rejected,
     SeenForgotten,
     SessionFailed,
+    StatusReported,
     TransmissionStarted,
     Transmit,
 )
 from dtn.blocks import CanonicalBlock, PrimaryBlock, hop_count_block
 from dtn.bundle import Bundle, BundleId, decode, encode, make_bundle
 from dtn.errors import BundleError
+from dtn.fragments import fragment
 from dtn.ltp import LtpConfig, LtpEngine
 from dtn.segment import DataSegment, Kind, SessionId
 from dtn.segment import encode as encode_segment
+from dtn.status import StatusReport
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -332,9 +335,7 @@ WITHOUT_AGE = Bundle(bundle_to_2(creation_ms=0).primary, bundle_to_2().blocks[-1
     [
         (bundle_to_2(destination="ipn:3.1"), "wrong destination"),
         (bundle_to_2(lifetime_ms=0), "expired"),
-        (bundle_to_2(flags=2), "administrative record"),
         (bundle_to_2(source="dtn:none", flags=4), "anonymous"),
-        (bundle_to_2(flags=1, fragment_offset=0, total_bytes=100), "fragment"),
         (replace(bundle_to_2(), blocks=(UNKNOWN, *bundle_to_2().blocks)), "unsupported block"),
         (WITHOUT_AGE, "no age"),
     ],
@@ -422,3 +423,57 @@ def test_ids_of_a_config_are_checked() -> None:
 
 def test_ids_print_shortly() -> None:
     assert str(BundleId("ipn:1.1", 5, 6)) == "ipn:1.1/5/6"
+
+
+def with_payload(bundle: Bundle, payload: bytes) -> Bundle:
+    *extensions, last = bundle.blocks
+    return replace(bundle, blocks=(*extensions, replace(last, data=payload)))
+
+
+def test_fragments_in_any_order_are_delivered_once_and_held_until_accepted() -> (
+    None
+):
+    two = agent(2)
+    up(two)
+    whole = with_payload(bundle_to_2(), b"0123456789")
+    pieces = fragment(whole, payload_bytes=4)
+    overlapping = fragment(whole, payload_bytes=3)[1]
+    outputs: list[AgentOutput] = []
+    for number, piece in enumerate((pieces[2], overlapping, pieces[0], pieces[1])):
+        outputs += two.receive(as_frame(piece, number=number), now_ns=0)
+    (received,) = others(outputs)
+    assert isinstance(received, BundleReceived)
+    assert received.bundle.payload == b"0123456789"
+    assert received.bundle.id == whole.id
+    assert frames(outputs) == [], "nothing is reported before it is on disk"
+    assert len(frames(two.accept(whole.id, now_ns=0))) == 4
+    (again,) = others(two.receive(as_frame(pieces[1], number=9), now_ns=0))
+    assert isinstance(again, DuplicateReceived)
+
+
+def test_a_status_report_is_handed_on() -> None:
+    record = bytes.fromhex("8201848482f50081f481f581f4008202820101821904d207")
+    two = agent(2)
+    up(two)
+    sent = with_payload(bundle_to_2(flags=2), record)
+    (output,) = others(two.receive(as_frame(sent), now_ns=0))
+    assert output == StatusReported(
+        StatusReport(BundleId("ipn:1.1", 1234, 7), {"received": 0, "delivered": 0}, 0)
+    )
+    broken = bundle_to_2(3, flags=2)
+    (refused,) = others(two.receive(as_frame(broken, number=3), now_ns=0))
+    assert isinstance(refused, Rejected)
+    assert refused.reason == "administrative record"
+
+
+def test_a_green_block_in_one_segment_is_delivered() -> None:
+    two = agent(2)
+    up(two)
+    data = encode(bundle_to_2())
+    segment = DataSegment(Kind.GREEN_END_OF_BLOCK, SessionId(1, 5), 1, 0, data)
+    outputs = two.receive(encode_segment(segment), now_ns=0)
+    (received,) = others(outputs)
+    assert isinstance(received, BundleReceived)
+    assert frames(outputs) + frames(two.accept(bundle_to_2().id, now_ns=0)) == []
+    part = replace(segment, session=SessionId(1, 6), offset=3)
+    assert [type(o) for o in others(two.receive(encode_segment(part), now_ns=0))] == [Rejected]

@@ -156,10 +156,12 @@ def test_crc_error_says_where() -> None:
     assert error.expected.startswith("CRC ")
 
 
-def test_outer_array_must_be_indefinite() -> None:
-    body = wire(encode_canonical(PAYLOAD_BLOCK))[1:-1]
-    error = refused(b"\x82" + body)
-    assert (error.offset, error.found) == (0, "array (0x82)")
+def test_a_definite_outer_array_is_read_if_its_count_is_right() -> None:
+    whole = wire(encode_canonical(PAYLOAD_BLOCK))
+    assert decode(b"\x82" + whole[1:-1]) == decode(whole)
+    error = refused(b"\x83" + whole[1:-1])
+    assert (error.offset, error.expected, error.found) == (0, "array of 2", "array of 3")
+    assert refused(b"\x82" + whole[1:]).expected == "end of data"
 
 
 def test_indefinite_inner_arrays_are_read() -> None:

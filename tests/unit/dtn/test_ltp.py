@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from dtn.errors import LtpLimitError
 from dtn.ltp import (
     BlockAcknowledged,
     BlockReceived,
+    GreenReceived,
     LtpConfig,
     LtpEngine,
     LtpOutput,
@@ -565,11 +567,9 @@ def test_checkpoints_within_the_block_are_reported_from_where_the_last_report_en
 def test_what_is_not_for_us() -> None:
     receiver = engine(2, 1, max_block_bytes=1_000)
     stranger = DataSegment(Kind.RED, SessionId(9, 1), 1, 0, b"x")
-    green = DataSegment(Kind.GREEN, SessionId(1, 1), 1, 0, b"x")
     empty = DataSegment(Kind.RED, SessionId(1, 1), 1, 0, b"")
     for segment, reason in (
         (stranger, "wrong engine"),
-        (green, "green data"),
         (empty, "empty segment"),
         (ReportSegment(SessionId(1, 1), 1, 0, 1, 0, ((0, 1),)), "wrong engine"),
         (ReportAckSegment(SessionId(2, 1), 1), "wrong engine"),
@@ -673,3 +673,16 @@ def test_config_is_checked(changes: dict[str, int]) -> None:
         config(1, 2, **changes)
     with pytest.raises(ValueError, match="same id"):
         config(1, 1)
+
+
+def test_green_data_is_handed_on_at_once_and_never_acknowledged() -> None:
+    receiver = engine(2, 1)
+    part = DataSegment(Kind.GREEN, SessionId(1, 1), 1, 7, b"x")
+    last = DataSegment(Kind.GREEN_END_OF_BLOCK, SessionId(1, 1), 1, 8, b"y")
+    assert give(receiver, [encode(part), encode(last)], 5) == [
+        GreenReceived(SessionId(1, 1), 7, b"x", False, 5),
+        GreenReceived(SessionId(1, 1), 8, b"y", True, 5),
+    ]
+    assert frames(receiver, 5) == []
+    (refused,) = give(receiver, [encode(replace(part, service=9))], 5)
+    assert refused == Rejected("unknown service", "9")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dtn.bundle import BundleId
 from node.machine import StoreAnswer, StoreQuestion, StoreSettled
 from node.store import KEPT_S, PRUNED_EVERY, NodeStore
 from roundtrip.errors import EnvironmentFault
@@ -25,7 +26,8 @@ class Wall:
 
 def taken(ask, index: int, *, run: int = RUN, left_ms: int = 600_000) -> StoreQuestion:
     number = question_id(run, index)
-    return StoreQuestion(number, encode(ask(number)), 1000 - index, left_ms)
+    bundle_id = BundleId("ipn:1.1", run, index)
+    return StoreQuestion(number, encode(ask(number)), 1000 - index, left_ms, bundle_id)
 
 
 def recovered(path: Path, wall: Wall, run: int = RUN) -> dict[int, tuple[bytes | None, bool]]:
@@ -60,6 +62,8 @@ def test_only_this_run_and_what_somebody_waits_for_is_recovered(tmp_path: Path, 
     store.close()
     assert list(recovered(path, wall)) == [4]
     assert list(recovered(path, wall, OTHER)) == [2]
+    seen = {(bundle.creation_ms, bundle.sequence) for bundle in NodeStore(path, unix_s=wall).seen()}
+    assert seen == {(RUN - 1, 1), (OTHER, 2), (RUN, 4)}, "of all runs"
 
 
 def test_rows_are_dropped_a_day_after_they_expired_also_while_it_is_open(tmp_path, ask) -> None:

@@ -2,12 +2,13 @@
 # make test   all tests but the long suites
 # make check  formatting, lint, types
 # make bench  measured figures against their references, into bench/results.json
+# make fuzz   TARGET=segment|bundle|bpsec SECONDS=600: search for inputs that break the decoders
 # make fmt    format
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test check bench fmt install
+.PHONY: run test check bench fuzz fmt install
 
 run: $(INSTALLED)
 	@$(BIN)/groundloop demo
@@ -22,6 +23,10 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m bench
+
+fuzz: $(INSTALLED)
+	$(BIN)/pip install --quiet -e .[fuzz]
+	$(BIN)/python -m tests.fuzz $(or $(TARGET),segment) $(or $(SECONDS),600)
 
 fmt: $(INSTALLED)
 	$(BIN)/ruff format .

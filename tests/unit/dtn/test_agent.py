@@ -430,9 +430,7 @@ def with_payload(bundle: Bundle, payload: bytes) -> Bundle:
     return replace(bundle, blocks=(*extensions, replace(last, data=payload)))
 
 
-def test_fragments_in_any_order_are_delivered_once_and_held_until_accepted() -> (
-    None
-):
+def test_fragments_in_any_order_are_delivered_once_and_held_until_accepted() -> None:
     two = agent(2)
     up(two)
     whole = with_payload(bundle_to_2(), b"0123456789")

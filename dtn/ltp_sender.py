@@ -24,8 +24,6 @@ from dtn.segment import (
 )
 from dtn.sender_session import Progress, SenderSession
 
-CHECKPOINT_BYTES = 1 << 16
-"""Least distance between checkpoints in a block; on a long link half of what is in flight."""
 SERIAL_START = 1 << 14
 """First serial numbers are drawn below this: two bytes each on every report."""
 _SESSION_START = 1 << 32
@@ -92,7 +90,9 @@ class LtpSender:
         first = not sender.started
         mtu_bytes = self._config.mtu_bytes
         frame, checkpoint = sender.next_segment(
-            checkpoint_every=max(CHECKPOINT_BYTES, self._outbox.frames_in_flight // 2 * mtu_bytes)
+            checkpoint_every=max(
+                self._config.checkpoint_bytes, self._outbox.frames_in_flight // 2 * mtu_bytes
+            )
         )
         session = sender.session
         if sender.pending_bytes:

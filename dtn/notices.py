@@ -36,6 +36,9 @@ class LtpConfig:
     """How many of a block's last segments are sent a second time when nothing else waits for the
     transmitter, so that a loss at the tail costs no round trip; 0 for none. No more than fit into
     one round trip, but at least the very last one, the checkpoint."""
+    checkpoint_bytes: int = 1 << 16
+    """Least distance between checkpoints in a long block; on a long link it is half of what is in
+    flight."""
     cycle_limit: int = 4096
     """How many reports with gaps (sending) or reports at all (receiving) one session may take."""
     max_tx_sessions: int = 32
@@ -56,6 +59,7 @@ class LtpConfig:
             raise ValueError("margin_ns and retry_limit must not be negative")
         least = min(
             self.cycle_limit,
+            self.checkpoint_bytes,
             self.max_tx_sessions,
             self.max_rx_sessions,
             self.max_block_bytes,

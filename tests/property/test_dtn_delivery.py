@@ -61,6 +61,8 @@ LINKS = {
 @given(
     sizes=st.lists(st.integers(1, 3_000), min_size=1, max_size=6),
     accept_ms=st.integers(0, 150),
+    checkpoint_bytes=st.sampled_from([200, 1_000, 1 << 16]),
+    rate_bps=st.sampled_from([0, 100_000, 10_000_000]),
     **LINKS,
 )
 @settings(max_examples=400, deadline=None)
@@ -71,14 +73,21 @@ def test_blocks_arrive_once_and_whole(
     duplication: float,
     jitter_ms: int,
     seed: int,
+    checkpoint_bytes: int,
+    rate_bps: int,
 ) -> None:
     link = Link(random.Random(seed), loss, duplication, jitter_ms * MS)
     engines = [
-        LtpEngine(LtpConfig(n, 3 - n, mtu_bytes=150, retry_limit=60), rng=random.Random(seed + n))
+        LtpEngine(
+            LtpConfig(n, 3 - n, mtu_bytes=150, retry_limit=60, checkpoint_bytes=checkpoint_bytes),
+            rng=random.Random(seed + n),
+        )
         for n in (1, 2)
     ]
     for engine in engines:
-        engine.carrier(tx_up=True, rx_up=True, one_way_ns=ONE_WAY_NS, now_ns=0)
+        engine.carrier(
+            tx_up=True, rx_up=True, one_way_ns=ONE_WAY_NS, now_ns=0, tx_rate_bps=rate_bps
+        )
     blocks = {
         engines[0].submit(random.Random(size).randbytes(size), now_ns=0): size for size in sizes
     }

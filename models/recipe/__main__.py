@@ -1,7 +1,7 @@
 """`python -m models.recipe`: makes the builtin from nothing, in one command.
 
-Tokenizer, training (about an hour on 2 cores; goes on from a checkpoint), export, quantization,
-grading, record. Only what is not there yet in the work folder is done.
+Tokenizer, training (an hour and a half on 2 cores; goes on from a checkpoint), export, quantization,
+grading, record and card. Only what is not there yet in the work folder is done.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import time
 from pathlib import Path
 
 import click
@@ -19,6 +20,8 @@ from tokenizers import __version__ as tokenizers_version
 from models.evaluate import Accuracy
 from models.inspect import sha256
 from models.quantize import quantize
+from models.recipe.batches import FRAMES_PER_BATCH, LENGTH
+from models.recipe.card import card
 from models.recipe.export import export
 from models.recipe.network import Qwen3, Size
 from models.recipe.tokens import train_tokenizer
@@ -29,6 +32,7 @@ BUILTIN = Path(__file__).parent.parent / "builtin"
 SHIPPED = "Q8_0"
 ALSO = ("Q6_K", "Q4_K_M")
 GRADED = 2000
+SPEED_QUESTIONS = 200
 TOKEN_TEXTS = 1000
 
 
@@ -41,6 +45,7 @@ TOKEN_TEXTS = 1000
     help="Where the checkpoint and the files in between are.",
 )
 @click.option("--steps", default=STEPS, show_default=True, help="Fewer only to try it out.")
+@click.option("--graded", default=GRADED, show_default=True, help="Questions of each set.")
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
@@ -48,13 +53,15 @@ TOKEN_TEXTS = 1000
     show_default=True,
     help="Where the model and its record go.",
 )
-def main(work: Path, steps: int, into: Path) -> None:
+def main(work: Path, steps: int, graded: int, into: Path) -> None:
     """Make the builtin."""
     work.mkdir(parents=True, exist_ok=True)
+    into.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(work / "tokenizer.json")
     train(tokenizer, work, steps)
+    state = torch.load(work / "checkpoint.pt")
     network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))
-    network.load_state_dict(torch.load(work / "checkpoint.pt")["network"])
+    network.load_state_dict(state["network"])
     full = work / "triage-F16.gguf"
     full.unlink(missing_ok=True)
     export(network, tokenizer, full)
@@ -62,24 +69,33 @@ def main(work: Path, steps: int, into: Path) -> None:
     for quantization in (SHIPPED, *ALSO):
         files[quantization] = work / f"triage-{quantization}.gguf"
         quantize(full, files[quantization], quantization)
-    accuracy = {name: _grade(path) for name, path in files.items()}
+    accuracy = {name: _grade(path, graded) for name, path in files.items()}
     target = into / f"triage-{SHIPPED}.gguf"
     target.write_bytes(files[SHIPPED].read_bytes())
+    prefill_tok_s, decode_tok_s = _speed(target)
     record = {
         "file": target.name,
         "bytes": target.stat().st_size,
         "sha256": sha256(target),
         "quantization": SHIPPED,
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(
+            p.numel() for name, p in network.named_parameters() if not name.startswith("watch.")
+        ),
         "steps": steps,
+        "tokens": steps * FRAMES_PER_BATCH * LENGTH,
+        "minutes": round(state["seconds"] / 60),
+        "cores": torch.get_num_threads(),
         "seed": SEED,
         "held_out_seeds": [HELD_OUT_SEED, 2 * HELD_OUT_SEED],
-        "graded_per_set": GRADED,
+        "graded_per_set": graded,
         "versions": {"torch": torch.__version__, "tokenizers": tokenizers_version},
         "files": {name: path.stat().st_size for name, path in files.items()},
+        "prefill_tok_s": prefill_tok_s,
+        "decode_tok_s": decode_tok_s,
         "accuracy": accuracy,
     }
     (into / "record.json").write_text(json.dumps(record, indent=2) + "\n")
+    (into / "CARD.md").write_text(card(record))
     _write_tokens(tokenizer, into / "tokens.json.gz")
 
 
@@ -89,7 +105,7 @@ def _tokenizer(path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-def _grade(path: Path) -> dict[str, dict[str, list[int]]]:
+def _grade(path: Path, count: int) -> dict[str, dict[str, list[int]]]:
     """Right and asked by type, on both sets."""
     from testbed.evaluation import answers_of, graded
 
@@ -99,9 +115,35 @@ def _grade(path: Path) -> dict[str, dict[str, list[int]]]:
         return {accuracy.type: [accuracy.right, accuracy.asked] for accuracy in found}
 
     return {
-        "held out": plain(graded(engine, held_out(GRADED))),
-        "held out, hard": plain(graded(engine, held_out_hard(GRADED))),
+        "held out": plain(graded(engine, held_out(count))),
+        "held out, hard": plain(graded(engine, held_out_hard(count))),
     }
+
+
+def _speed(path: Path) -> tuple[int, int]:
+    """Prefill and decode, in tokens/s on one thread, over held-out questions."""
+    from node.chat import prompt
+    from roundtrip.message import GREEDY
+    from testbed.evaluation import MAX_TOKENS, answers_of
+
+    engine = answers_of(path, 1)
+    prompt_tokens = output_tokens = 0
+    prefill_s = decode_s = 0.0
+    for question in held_out(SPEED_QUESTIONS):
+        times = [time.perf_counter()]
+        said = engine.answer(
+            prompt(text=question.prompt, system=question.system, thinking=False),
+            max_tokens=MAX_TOKENS,
+            sampling=GREEDY,
+            thinking=False,
+            on_first_token=lambda: times.append(time.perf_counter()),
+        )
+        times.append(time.perf_counter())
+        prompt_tokens += said.prompt_tokens
+        output_tokens += said.output_tokens
+        prefill_s += times[1] - times[0]
+        decode_s += times[2] - times[1]
+    return round(prompt_tokens / prefill_s), round(output_tokens / decode_s)
 
 
 def _write_tokens(tokenizer: Tokenizer, path: Path) -> None:

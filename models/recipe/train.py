@@ -81,10 +81,10 @@ def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
     ]
     full = [MUON_RATE, ADAM_RATE]
     checkpoint = folder / "checkpoint.pt"
-    begin = 0
+    begin, spent_s = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint)
-        begin = state["step"]
+        begin, spent_s = state["step"], state["seconds"]
         network.load_state_dict(state["network"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -121,7 +121,12 @@ def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
                 )
             if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == steps:
                 saved = [optimizer.state_dict() for optimizer in optimizers]
-                state = {"step": step + 1, "network": network.state_dict(), "optimizers": saved}
+                state = {
+                    "step": step + 1,
+                    "seconds": spent_s + time.monotonic() - clock,
+                    "network": network.state_dict(),
+                    "optimizers": saved,
+                }
                 torch.save(state, checkpoint.with_suffix(".new"))
                 checkpoint.with_suffix(".new").replace(checkpoint)
     return network

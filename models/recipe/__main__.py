@@ -1,7 +1,7 @@
 """`python -m models.recipe`: makes the builtin from nothing, in one command.
 
-Tokenizer, training (an hour and a half on 2 cores; goes on from a checkpoint), export, quantization,
-grading, record and card. Only what is not there yet in the work folder is done.
+Tokenizer, training (an hour and a half on 2 cores; goes on from a checkpoint), export,
+quantization, grading, record and card. Only what is not there yet in the work folder is done.
 """
 
 from __future__ import annotations
@@ -129,8 +129,9 @@ def _speed(path: Path) -> tuple[int, int]:
     engine = answers_of(path, 1)
     prompt_tokens = output_tokens = 0
     prefill_s = decode_s = 0.0
+    times: list[float] = []
     for question in held_out(SPEED_QUESTIONS):
-        times = [time.perf_counter()]
+        times[:] = [time.perf_counter()]
         said = engine.answer(
             prompt(text=question.prompt, system=question.system, thinking=False),
             max_tokens=MAX_TOKENS,

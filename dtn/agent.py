@@ -5,7 +5,9 @@ and frames leave as fast as the modelled transmitter takes them. A bundle is giv
 lifetime is over: when a session fails the bundle gets another. A received bundle is delivered once,
 and the peer is told that we have it only after `accept`. Bytes from the peer never raise.
 With security, a bundle is secured anew for every session, and one that fails its checks is dropped
-and never answered; LTP still acknowledges it, or the peer would send it for ever.
+and never answered. Bit errors look like that too: so its session is cancelled, and the peer sends
+it again. After MAX_DAMAGED in a row the keys must be different: then LTP acknowledges what is
+dropped, or the peer would send it for ever.
 Fragments are put together; a fragment's session, too, is settled only when the whole bundle is
 accepted. Standard: RFC 9171 §5; no forwarding, and no status reports of our own.
 """
@@ -63,6 +65,8 @@ from dtn.status import decode_status_report
 
 _NS_PER_MS = 1_000_000
 _SEQUENCE_START = 1 << 16
+MAX_DAMAGED = 8
+_DAMAGED = Rejected("security", SecurityReason.FAILED)
 
 
 __all__ = [
@@ -108,6 +112,8 @@ class BundleAgent:
         self._seen = SeenBundles(limit=config.max_seen)
         self._gates = Gates()
         self._fragments = Reassembly()
+        self._failures = 0
+        """Bundles that failed their checks since the last that passed."""
         self._sequence = rng.randrange(_SEQUENCE_START)
         self._tx_up = False
         self._tx_rate_bps = 0
@@ -365,6 +371,8 @@ class BundleAgent:
         outputs = []
         for bundle in bundles:
             outputs += self._on_bundle(bundle, notice)
+        if _DAMAGED in outputs and self._failures <= MAX_DAMAGED:
+            return outputs + self._translate(self._engine.cancel(session, now_ns=now_ns), now_ns)
         early = self._seen.trim(now_ns=now_ns)
         if early:
             outputs.append(SeenForgotten(early))
@@ -449,9 +457,12 @@ class BundleAgent:
                 return Rejected("security", SecurityReason.NO_KEY)
             return bundle
         try:
-            return self._security.open(bundle)
+            opened = self._security.open(bundle)
         except SecurityFailure as failure:
+            self._failures += failure.reason is SecurityReason.FAILED
             return Rejected("security", failure.reason)
+        self._failures = 0
+        return opened
 
     def _left_ms(self, bundle: Bundle, now_ns: int) -> int | None:
         """What is left of the lifetime, by the age block, else by our clock; None for neither.

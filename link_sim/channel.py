@@ -1,5 +1,5 @@
 """One direction of the link, as a pure machine: serialisation, propagation delay, finite queue,
-loss.
+impairments.
 
 A frame waits in the modem's queue until the transmitter is free, occupies it for bits / rate, and
 arrives one propagation delay later. Its fate is known when it is handed in, since contacts and
@@ -12,11 +12,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from link_sim.loss import Bernoulli
+from link_sim.impairments import Effect, Impairments, flipped
 from roundtrip.contacts import Windows
 from roundtrip.framelog import HEAD_BYTES, Fate, FrameFate
 from roundtrip.machine import Deadline
 from roundtrip.units import serialisation_ns
+
+_ARRIVES = (Fate.DELIVERED, Fate.CORRUPTED)
 
 
 class Channel:
@@ -26,8 +28,9 @@ class Channel:
         direction: its name in the log.
         rate_bps, one_way_ns, queue_bytes, mtu_bytes: as in the scenario.
         contact: when the link is open, planned outages taken out.
-        cued, silent: outages.
-        loss: the loss process.
+        cued, silent, stuck: outages.
+        impairments: what else happens to frames.
+        frame_check: frames with bit errors are dropped on arrival.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class Channel:
         contact: Windows,
         cued: Windows,
         silent: Windows,
-        loss: Bernoulli,
+        stuck: Windows,
+        impairments: Impairments,
+        frame_check: bool = False,
     ) -> None:
         self.direction = direction
         self.rate_bps = rate_bps
@@ -52,7 +57,9 @@ class Channel:
         """When the modem really transmits."""
         self._contact = contact
         self._silent = silent
-        self._loss = loss
+        self._stuck = stuck
+        self._impairments = impairments
+        self._frame_check = frame_check
         self._count = 0
         self._busy_until_ns = 0
         self._queued: deque[tuple[int, int]] = deque()
@@ -61,14 +68,15 @@ class Channel:
 
     def send(self, frame: bytes, *, now_ns: int) -> FrameFate:
         """Hand a frame to the modem; what becomes of it."""
-        lost = self._loss.lost()
         index = self._count
         self._count += 1
         size = len(frame)
-        start_ns = end_ns = arrives_ns = None
+        start_ns = self._free_ns(now_ns)
+        effect = self._impairments.next(size, start_ns)
+        tx_start_ns = end_ns = arrives_ns = None
         fate = self._refused(size, now_ns)
         if fate is None:
-            start_ns = max(now_ns, self._busy_until_ns)
+            tx_start_ns = start_ns
             end_ns = start_ns + serialisation_ns(size, self.rate_bps)
             window = self.carrier.at(now_ns)
             if window is None or end_ns > window[1]:
@@ -79,25 +87,42 @@ class Channel:
                 self._busy_until_ns = end_ns
                 self._queued.append((end_ns, size))
                 self._queued_bytes += size
-                if self._silent.first_overlap(start_ns, end_ns) is not None:
-                    fate = Fate.SILENT_OUTAGE
-                elif lost:
-                    fate = Fate.LOST
-                else:
-                    fate = Fate.DELIVERED
-                    arrives_ns = end_ns + self.one_way_ns
-                    heapq.heappush(self._in_flight, (arrives_ns, index, frame))
+                fate = self._on_the_way(effect, start_ns, end_ns)
+                if fate in _ARRIVES and not (effect.flips and self._frame_check):
+                    arrives_ns = self._arrival(effect, frame, index, end_ns)
         return FrameFate(
             self.direction,
             index,
             size,
             now_ns,
-            start_ns,
+            tx_start_ns,
             end_ns,
             arrives_ns,
             fate,
             bytes(frame[:HEAD_BYTES]),
         )
+
+    def _free_ns(self, now_ns: int) -> int:
+        """When the transmitter can begin on a frame handed in now."""
+        start_ns = max(now_ns, self._busy_until_ns)
+        while (stuck := self._stuck.at(start_ns)) is not None:
+            start_ns = stuck[1]
+        return start_ns
+
+    def _on_the_way(self, effect: Effect, start_ns: int, end_ns: int) -> Fate:
+        if self._silent.first_overlap(start_ns, end_ns) is not None:
+            return Fate.SILENT_OUTAGE
+        if effect.lost is not None:
+            return effect.lost
+        return Fate.CORRUPTED if effect.flips else Fate.DELIVERED
+
+    def _arrival(self, effect: Effect, frame: bytes, index: int, end_ns: int) -> int:
+        arrives_ns = end_ns + self.one_way_ns + effect.extra_ns
+        heard = flipped(frame, effect.flips) if effect.flips else frame
+        heapq.heappush(self._in_flight, (arrives_ns, index, heard))
+        if effect.copy_ns is not None:
+            heapq.heappush(self._in_flight, (arrives_ns + effect.copy_ns, index, heard))
+        return arrives_ns
 
     def _refused(self, size: int, now_ns: int) -> Fate | None:
         while self._queued and self._queued[0][0] <= now_ns:

@@ -10,7 +10,7 @@ import heapq
 from dataclasses import dataclass
 
 from link_sim.channel import Channel
-from link_sim.loss import Bernoulli
+from link_sim.impairments import Impairments
 from roundtrip.config import Direction, Scenario
 from roundtrip.contacts import FOREVER_NS
 from roundtrip.framelog import FrameFate
@@ -136,5 +136,7 @@ def _channel(scenario: Scenario, name: str, seed: int) -> Channel:
         contact=scenario.contact_windows().minus(scenario.outages(name, "planned")),
         cued=scenario.outages(name, "cued"),
         silent=scenario.outages(name, "silent"),
-        loss=Bernoulli(direction.loss, substream(seed, f"{name}/loss")),
+        stuck=scenario.outages(name, "stuck"),
+        impairments=Impairments(direction, lambda cause: substream(seed, f"{name}/{cause}")),
+        frame_check=direction.frame_check,
     )

@@ -48,6 +48,35 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+class BurstLoss(_Section):
+    """`[link.*.burst]`: losses in bursts (Gilbert-Elliott), per frame."""
+
+    p: Probability
+    """From the good state into the bad one."""
+    r: Annotated[float, Field(gt=0, le=1)]
+    """Back; a bad spell has 1 / r frames on average."""
+    loss_good: Probability = 0.0
+    loss_bad: Probability = 1.0
+
+
+class Fade(_Section):
+    """`[link.*.fade]`: slow attenuation by rain; above the margin everything is lost, silently."""
+
+    mean_db: NotNegative
+    sigma_db: NotNegative
+    time_constant_s: Duration
+    margin_db: NotNegative
+
+
+class Handover(_Section):
+    """`[link.*.handover]`: every so often a moment with losses, silently."""
+
+    every_s: Duration
+    offset_s: Seconds = 0.0
+    burst_ms: NotNegative
+    loss: Probability = 1.0
+
+
 class Direction(_Section):
     """`[link.uplink]` and `[link.downlink]`."""
 
@@ -55,6 +84,17 @@ class Direction(_Section):
     one_way_delay_ms: NotNegative = Field(le=3_600_000)
     loss: Probability = 0.0
     """Probability that a frame vanishes, each frame on its own."""
+    burst: BurstLoss | None = None
+    bit_error_rate: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    """Frames arrive with bits inverted: the check of bundles and their signatures find it."""
+    frame_check: bool = False
+    """The modem drops frames with bit errors, as one with a checksum of its own does."""
+    duplication: Probability = 0.0
+    """Probability that a frame arrives twice."""
+    jitter_ms: NotNegative = Field(default=0.0, le=3_600_000)
+    """Frames arrive up to this much later than light, each on its own: they may overtake."""
+    fade: Fade | None = None
+    handover: Handover | None = None
     queue_bytes: int = Field(default=65_536, gt=0)
     mtu_bytes: int = Field(default=1_400, ge=64, le=65_000)
 
@@ -97,8 +137,9 @@ class ContactConfig(_Section):
 class OutageConfig(ContactConfig):
     """`[[outage]]`."""
 
-    kind: Literal["planned", "cued", "silent"]
-    """In the contact plan; told by the modems when it happens; or told to nobody."""
+    kind: Literal["planned", "cued", "silent", "stuck"]
+    """In the contact plan; told by the modems when it happens; told to nobody; or told to nobody
+    while the modem keeps all frames until it is over."""
     direction: Literal["uplink", "downlink", "both"] = "both"
 
 

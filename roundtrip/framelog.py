@@ -22,7 +22,12 @@ class Fate(enum.Enum):
 
     DELIVERED = "delivered"
     LOST = "lost"
-    """The loss process took it."""
+    """By `loss`."""
+    BURST = "burst"
+    HANDOVER = "handover"
+    FADE = "fade"
+    CORRUPTED = "corrupted"
+    """Some of its bits are wrong. It arrives, unless the modem checks its frames."""
     NO_CONTACT = "no_contact"
     """Handed in while there was no contact, or a planned outage."""
     NO_CARRIER = "no_carrier"

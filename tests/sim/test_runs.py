@@ -195,3 +195,22 @@ def test_time_without_carrier_is_not_time_in_contact(
         start, end = max(record.planned.intended_ns, 24 * NS_PER_S), min(answered, 36 * NS_PER_S)
         outage_ns = max(0, end - start)
         assert abs(record.loop_ns - record.in_contact_ns - outage_ns) < 20_000_000
+
+
+def test_corrupted_repeated_and_overtaking_frames_do_no_harm(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    demo = shipped["geo-relay"]
+    bad = {"bit_error_rate": 2e-5, "duplication": 0.1, "jitter_ms": 40.0, "loss": 0.02}
+    link = demo.link.model_copy(
+        update={
+            "uplink": demo.link.uplink.model_copy(update=bad),
+            "downlink": demo.link.downlink.model_copy(update=bad),
+        }
+    )
+    rejected: Counter[str] = Counter()
+    for seed in range(30):
+        run = simulate(demo.model_copy(update={"link": link}), seed)
+        assert all(record.answered for record in run.records), f"seed {seed}"
+        rejected.update(run.rejected)
+    assert rejected["bad bundle"] + rejected["bad segment"] > 10, "they really were wrong"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dtn.agent import (
+    MAX_DAMAGED,
     Acknowledged,
     AgentConfig,
     AgentOutput,
@@ -107,6 +108,22 @@ def test_what_fails_is_dropped_and_acknowledged_at_once() -> None:
     assert others(outputs) == [Rejected("security", SecurityReason.MISSING)]
     assert whole_reports(outputs) == 1
     assert secure.refused == {SecurityReason.MISSING: 1}
+
+
+def test_what_was_damaged_is_asked_for_again_until_it_must_be_the_keys() -> None:
+    node, stranger = agent(2, security(2, ring())), security(1, ring(9))
+    genuine = security(1, ring())
+
+    def cancelled(number: int, secure: Security) -> bool:
+        bundle = secure.protect(from_ground(number))
+        outputs = node.receive(as_frame(bundle, number=number), now_ns=0)
+        kinds = {decode_segment(frame).kind for frame in frames(outputs)}
+        return Kind.CANCEL_BY_RECEIVER in kinds
+
+    assert all(cancelled(number, stranger) for number in range(MAX_DAMAGED))
+    assert not cancelled(100, stranger), "acknowledged and dropped"
+    assert not cancelled(101, genuine)
+    assert cancelled(102, stranger), "the keys are right after all"
 
 
 def test_a_forgery_does_not_block_the_bundle_it_imitates() -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from link_sim.channel import Channel
-from link_sim.loss import Bernoulli
+from link_sim.impairments import Impairments
+from roundtrip.config import Direction
 from roundtrip.contacts import Windows
 from roundtrip.framelog import Fate
+from roundtrip.rng import substream
 from roundtrip.units import NS_PER_MS, NS_PER_S, ms_to_ns
 
 SECOND = NS_PER_S
@@ -19,9 +19,14 @@ def channel(
     contact: tuple[int, int] = (0, 1000 * SECOND),
     cued: tuple[tuple[int, int], ...] = (),
     silent: tuple[tuple[int, int], ...] = (),
+    stuck: tuple[tuple[int, int], ...] = (),
     queue_bytes: int = 1000,
+    **impaired: object,
 ) -> Channel:
     """8 kbit/s, so 100 bytes take 100 ms; 20 ms one way."""
+    config = Direction.model_validate(
+        {"rate_bps": 8_000, "one_way_delay_ms": 20, "loss": loss} | impaired
+    )
     return Channel(
         "uplink",
         rate_bps=8_000,
@@ -31,7 +36,9 @@ def channel(
         contact=Windows([contact]),
         cued=Windows(cued),
         silent=Windows(silent),
-        loss=Bernoulli(loss, random.Random(1)),
+        stuck=Windows(stuck),
+        impairments=Impairments(config, lambda cause: substream(1, cause)),
+        frame_check=config.frame_check,
     )
 
 
@@ -110,3 +117,31 @@ def test_a_frame_that_is_cut_off_holds_the_transmitter_until_the_end() -> None:
     first = link.send(b"x" * 100, now_ns=ms_to_ns(950))
     assert first.fate is Fate.CUT_OFF
     assert link.send(b"x" * 10, now_ns=ms_to_ns(951)).fate is Fate.CUT_OFF
+
+
+def test_a_stuck_modem_keeps_its_frames_until_it_is_over() -> None:
+    link = channel(stuck=((SECOND, 3 * SECOND),))
+    fates = [link.send(b"x" * 100, now_ns=2 * SECOND + n) for n in range(2)]
+    assert [fate.fate for fate in fates] == [Fate.DELIVERED] * 2
+    assert [fate.tx_start_ns for fate in fates] == [3 * SECOND, 3 * SECOND + ms_to_ns(100)]
+
+
+def test_bit_errors_change_the_frame_that_arrives_and_a_checked_one_does_not_arrive() -> None:
+    for checked in (False, True):
+        link = channel(bit_error_rate=0.01, frame_check=checked)
+        fates = [link.send(bytes(100), now_ns=n * SECOND) for n in range(50)]
+        hit = [fate for fate in fates if fate.fate is Fate.CORRUPTED]
+        assert len(hit) > 40
+        arrived = link.arrivals(now_ns=100 * SECOND)
+        assert len(arrived) == (50 - len(hit) if checked else 50)
+        assert any(any(frame) for frame in arrived) is not checked
+
+
+def test_copies_and_jitter_let_frames_arrive_twice_and_overtake() -> None:
+    link = channel(duplication=0.5, jitter_ms=2000)
+    for number in range(100):
+        link.send(bytes([number]) * 10, now_ns=number * SECOND)
+    arrived = [frame[0] for frame in link.arrivals(now_ns=1000 * SECOND)]
+    assert 130 < len(arrived) < 170
+    assert arrived != sorted(arrived)
+    assert set(arrived) == set(range(100))

@@ -13,7 +13,7 @@ import heapq
 from collections import deque
 
 from link_sim.impairments import Effect, Impairments, flipped
-from roundtrip.contacts import Windows
+from roundtrip.contacts import LightTime, Windows
 from roundtrip.framelog import HEAD_BYTES, Fate, FrameFate
 from roundtrip.machine import Deadline
 from roundtrip.units import serialisation_ns
@@ -26,7 +26,8 @@ class Channel:
 
     Args:
         direction: its name in the log.
-        rate_bps, one_way_ns, queue_bytes, mtu_bytes: as in the scenario.
+        rate_bps, queue_bytes, mtu_bytes: as in the scenario.
+        light_time: one-way, as it changes with the range.
         contact: when the link is open, planned outages taken out.
         cued, silent, stuck: outages.
         impairments: what else happens to frames.
@@ -38,7 +39,7 @@ class Channel:
         direction: str,
         *,
         rate_bps: int,
-        one_way_ns: int,
+        light_time: LightTime,
         queue_bytes: int,
         mtu_bytes: int,
         contact: Windows,
@@ -50,7 +51,7 @@ class Channel:
     ) -> None:
         self.direction = direction
         self.rate_bps = rate_bps
-        self.one_way_ns = one_way_ns
+        self.light_time = light_time
         self.queue_bytes = queue_bytes
         self.mtu_bytes = mtu_bytes
         self.carrier = contact.minus(cued)
@@ -117,7 +118,7 @@ class Channel:
         return Fate.CORRUPTED if effect.flips else Fate.DELIVERED
 
     def _arrival(self, effect: Effect, frame: bytes, index: int, end_ns: int) -> int:
-        arrives_ns = end_ns + self.one_way_ns + effect.extra_ns
+        arrives_ns = end_ns + self.light_time.at(end_ns) + effect.extra_ns
         heard = flipped(frame, effect.flips) if effect.flips else frame
         heapq.heappush(self._in_flight, (arrives_ns, index, heard))
         if effect.copy_ns is not None:

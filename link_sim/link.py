@@ -95,10 +95,10 @@ class Link:
         carrier = Carrier(
             run_id=self.run_id,
             tx_up=out.carrier.at(now_ns) is not None,
-            rx_up=back.carrier.at(now_ns - back.one_way_ns) is not None,
+            rx_up=back.carrier.at(now_ns - back.light_time.at(now_ns)) is not None,
             tx_rate_bps=out.rate_bps,
             rx_rate_bps=back.rate_bps,
-            one_way_ns=out.one_way_ns,
+            one_way_ns=out.light_time.at(now_ns),
             mtu_bytes=out.mtu_bytes,
             elapsed_ns=now_ns,
             origin_ns=self._origin_ns,
@@ -113,7 +113,7 @@ class Link:
                 for at_ns in window:
                     if at_ns < FOREVER_NS:
                         heapq.heappush(self._cues, (at_ns, len(self._cues), sender))
-                        at_receiver_ns = at_ns + channel.one_way_ns
+                        at_receiver_ns = at_ns + channel.light_time.at(at_ns)
                         heapq.heappush(self._cues, (at_receiver_ns, len(self._cues), receiver))
 
     def _due_cues(self, now_ns: int) -> list[Side]:
@@ -130,7 +130,7 @@ def _channel(scenario: Scenario, name: str, seed: int) -> Channel:
     return Channel(
         name,
         rate_bps=direction.rate_bps,
-        one_way_ns=direction.one_way_ns,
+        light_time=scenario.light_time(name),
         queue_bytes=direction.queue_bytes,
         mtu_bytes=direction.mtu_bytes,
         contact=scenario.contact_windows().minus(scenario.outages(name, "planned")),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import tomllib
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
@@ -22,11 +23,13 @@ from pydantic import (
 )
 
 from roundtrip.budget import Budget
-from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, Windows
+from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Windows
 from roundtrip.errors import BadConfig
 from roundtrip.message import MAX_TEXT_BYTES, Sampling
 from roundtrip.modem import Side
-from roundtrip.units import ms_to_ns, s_to_ns
+from roundtrip.units import NS_PER_S, ms_to_ns, s_to_ns
+
+LIGHT_KM_S = 299_792.458
 
 
 def _short_enough(text: str) -> str:
@@ -121,20 +124,69 @@ class LinkConfig(_Section):
         return self
 
 
-class ContactConfig(_Section):
-    """`[[contact]]`: both directions are open from `start_s` to `end_s`."""
-
+class _Span(_Section):
     start_s: Seconds
     end_s: Duration
 
     @model_validator(mode="after")
-    def _runs_forward(self) -> ContactConfig:
+    def _runs_forward(self) -> Self:
         if self.end_s <= self.start_s:
             raise ValueError("end_s must be after start_s")
         return self
 
 
-class OutageConfig(ContactConfig):
+class ContactConfig(_Span):
+    """`[[contact]]`: both directions are open from `start_s` to `end_s`."""
+
+    station: str = ""
+    satellite: str = ""
+    max_elevation_deg: float | None = None
+    ranges_km: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = ()
+    """Evenly from start to end: their light time is added to `one_way_delay_ms`."""
+
+    @model_validator(mode="after")
+    def _at_least_two(self) -> ContactConfig:
+        if len(self.ranges_km) == 1:
+            raise ValueError("ranges_km must be two or more, from start to end")
+        return self
+
+
+class OrbitConfig(_Section):
+    """`[orbit]`: contacts come from satellites and stations."""
+
+    start: datetime
+    """The plan's zero; UTC if it names no zone."""
+    hours: Annotated[float, Field(gt=0, le=24 * 366)]
+
+
+class SatelliteConfig(_Section):
+    """`[[satellite]]`: a two-line element set, or a circular orbit at `orbit.start`."""
+
+    name: str = Field(min_length=1)
+    tle: tuple[str, ...] = ()
+    altitude_km: Annotated[float, Field(gt=100, le=400_000)] | None = None
+    inclination_deg: Annotated[float, Field(ge=0, le=180)] | Literal["sso"] = "sso"
+    raan_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0
+    phase_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SatelliteConfig:
+        if bool(self.tle) == (self.altitude_km is not None):
+            raise ValueError("either tle or altitude_km")
+        return self
+
+
+class StationConfig(_Section):
+    """`[[station]]`."""
+
+    name: str = Field(min_length=1)
+    lat_deg: Annotated[float, Field(ge=-90, le=90)]
+    lon_deg: Annotated[float, Field(ge=-180, le=360)]
+    alt_m: Annotated[float, Field(ge=-500, le=10_000)] = 0.0
+    min_elevation_deg: Annotated[float, Field(ge=0, lt=90)] = 10.0
+
+
+class OutageConfig(_Span):
     """`[[outage]]`."""
 
     kind: Literal["planned", "cued", "silent", "stuck"]
@@ -225,12 +277,23 @@ class Scenario(_Section):
     description: str = ""
     seed: int = Field(default=1, ge=0, lt=2**63)
     link: LinkConfig
+    orbit: OrbitConfig | None = None
+    satellite: tuple[SatelliteConfig, ...] = ()
+    """The node is on the first."""
+    station: tuple[StationConfig, ...] = ()
     contact: tuple[ContactConfig, ...] = ()
-    """None: the link is always open."""
+    """None: the link is always open, or as `orbit` says."""
     outage: tuple[OutageConfig, ...] = ()
     workload: WorkloadConfig
     budget: BudgetConfig = BudgetConfig()
     node: NodeConfig = NodeConfig()
+
+    @model_validator(mode="after")
+    def _orbit_is_whole(self) -> Scenario:
+        given = [bool(self.orbit), bool(self.satellite), bool(self.station)]
+        if any(given) and not all(given):
+            raise ValueError("orbit, satellite and station go together")
+        return self
 
     @model_validator(mode="after")
     def _contacts_are_apart(self) -> Scenario:
@@ -272,11 +335,32 @@ class Scenario(_Section):
                     start,
                     end,
                     direction.rate_bps,
-                    direction.one_way_ns,
+                    max((contact.owlt for contact in self._ranged(direction)), default=0)
+                    or direction.one_way_ns,
                 )
                 for start, end in windows.spans
             )
         return ContactPlan(contacts)
+
+    def light_time(self, name: str) -> LightTime:
+        """Of one direction ("uplink" or "downlink"), as it changes with the range."""
+        direction: Direction = getattr(self.link, name)
+        return LightTime(self._ranged(direction), direction.one_way_ns)
+
+    def _ranged(self, direction: Direction) -> list[Contact]:
+        found: list[Contact] = []
+        for contact in self.contact:
+            owlts = tuple(
+                direction.one_way_ns + round(range_km / LIGHT_KM_S * NS_PER_S)
+                for range_km in contact.ranges_km
+            )
+            found.append(
+                Contact(
+                    "", "", s_to_ns(contact.start_s), s_to_ns(contact.end_s), direction.rate_bps,
+                    max(owlts, default=direction.one_way_ns), owlts,
+                )
+            )  # fmt: skip
+        return found
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -293,8 +377,12 @@ def load_scenario(path: Path) -> Scenario:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(str(path), "", "TOML", str(error)) from None
-    scenario = check_scenario(table, str(path))
-    return _with_files(scenario, path)
+    scenario = _with_files(check_scenario(table, str(path)), path)
+    if scenario.orbit is None or scenario.contact:
+        return scenario
+    from roundtrip.passes import contacts_of
+
+    return scenario.model_copy(update={"contact": contacts_of(scenario, str(path))})
 
 
 def check_scenario(table: dict[str, object], source: str) -> Scenario:

@@ -98,7 +98,37 @@ class Contact:
     """ns"""
     rate_bits_per_sec: int
     owlt: int
-    """One-way light time, ns."""
+    """One-way light time, ns; the longest, where it changes."""
+    owlts: tuple[int, ...] = ()
+    """Where it changes: evenly from start to end, linear in between."""
+
+    def owlt_at(self, at_ns: int) -> int:
+        """One-way light time at a moment of the contact, ns."""
+        if not self.owlts:
+            return self.owlt
+        steps, length_ns = len(self.owlts) - 1, self.end_time - self.start_time
+        scaled = (min(max(at_ns, self.start_time), self.end_time) - self.start_time) * steps
+        index = min(scaled // length_ns, steps - 1)
+        low, high = self.owlts[index], self.owlts[index + 1]
+        return low + (high - low) * (scaled - index * length_ns) // length_ns
+
+
+class LightTime:
+    """One-way light time of one direction; outside contacts that of the nearest one before, or of
+    the first."""
+
+    def __init__(self, contacts: Sequence[Contact], default_ns: int) -> None:
+        self._contacts = sorted(contacts, key=lambda contact: contact.start_time)
+        self._starts = [contact.start_time for contact in self._contacts]
+        self._varies = any(contact.owlts for contact in self._contacts)
+        self._default_ns = default_ns
+
+    def at(self, at_ns: int) -> int:
+        """ns."""
+        if not self._varies:
+            return self._default_ns
+        index = max(0, bisect_right(self._starts, at_ns) - 1)
+        return self._contacts[index].owlt_at(at_ns)
 
 
 class ContactPlan:

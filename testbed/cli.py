@@ -27,6 +27,7 @@ from testbed.evaluation import eval_command, questions_command
 from testbed.folder import load_run
 from testbed.keys_command import keys
 from testbed.live import run_live
+from testbed.passes_command import passes_command
 from testbed.world import World
 
 
@@ -106,6 +107,7 @@ cli.add_command(link_command)
 cli.add_command(node_command)
 cli.add_command(models)
 cli.add_command(keys)
+cli.add_command(passes_command)
 models.add_command(eval_command)
 models.add_command(questions_command)
 

@@ -17,7 +17,7 @@ from roundtrip.trace import LineTrace
 from roundtrip.units import NS_PER_S
 from testbed.world import World
 
-NAMES = ("demo", "geo-relay", "leo-pass", "outage-storm", "uhf")
+NAMES = ("demo", "geo-relay", "leo-pass", "orbit-day", "outage-storm", "uhf")
 
 
 def assert_sound(run: Run, replay: str) -> None:

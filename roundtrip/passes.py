@@ -1,0 +1,132 @@
+"""The passes of a scenario's satellites over its stations, and the contacts that follow."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sgp4.api import Satrec
+
+from roundtrip.config import ContactConfig, SatelliteConfig, Scenario
+from roundtrip.errors import BadConfig
+from roundtrip.orbit import (
+    UNIX_EPOCH_JD,
+    Pass,
+    Station,
+    circular,
+    from_tle,
+    julian,
+    passes,
+    sun_synchronous_deg,
+)
+
+TRUSTED_DAYS = 14
+"""Beyond it a two-line element set is off by more than a few km along its track."""
+DRIFT_KM_PER_DAY = 1.5
+"""Of a low orbit, typically (Vallado and Cefola 2012: 1 to 3 km a day)."""
+
+
+def satrec_of(config: SatelliteConfig, start_jd: float, source: str, number: int = 1) -> Satrec:
+    """A satellite of a scenario.
+
+    Raises:
+        BadConfig: its elements are none.
+    """
+    if config.tle:
+        return from_tle(config.tle, f"{source}: satellite {config.name}")
+    altitude_km = config.altitude_km or 0.0
+    tilt = config.inclination_deg
+    return circular(
+        altitude_km=altitude_km,
+        inclination_deg=sun_synchronous_deg(altitude_km) if tilt == "sso" else float(tilt),
+        raan_deg=config.raan_deg,
+        phase_deg=config.phase_deg,
+        epoch_jd=start_jd,
+        number=number,
+    )
+
+
+def all_passes(scenario: Scenario, source: str) -> list[Pass]:
+    """Of every satellite over every station, by AOS.
+
+    Raises:
+        BadConfig: the scenario has no orbit, or a satellite none that SGP4 knows.
+    """
+    if scenario.orbit is None:
+        raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
+    start_jd = julian(scenario.orbit.start)
+    length_s = scenario.orbit.hours * 3600
+    found: list[Pass] = []
+    for number, config in enumerate(scenario.satellite, 1):
+        satellite = satrec_of(config, start_jd, source, number)
+        for place in scenario.station:
+            station = Station(**place.model_dump())
+            found += passes(satellite, config.name, station, start_jd, length_s)
+    return sorted(found, key=lambda one: one.aos_s)
+
+
+def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
+    """The contacts of the first satellite: a station keeps it until LOS, then the next has it.
+
+    Raises:
+        BadConfig: as `all_passes`, or there is no pass at all.
+    """
+    first = scenario.satellite[0].name if scenario.satellite else ""
+    contacts: list[ContactConfig] = []
+    free_s = 0.0
+    for one in all_passes(scenario, source):
+        if one.satellite != first or one.los_s <= free_s + 1:
+            continue
+        start_s = max(one.aos_s, free_s)
+        contacts.append(
+            ContactConfig(
+                start_s=round(start_s, 3),
+                end_s=round(one.los_s, 3),
+                station=one.station,
+                satellite=one.satellite,
+                max_elevation_deg=round(one.max_elevation_deg, 2),
+                ranges_km=_from(one, start_s),
+            )
+        )
+        free_s = contacts[-1].end_s
+    if not contacts:
+        hours = scenario.orbit.hours if scenario.orbit else 0.0
+        raise BadConfig(source, "orbit", f"a pass within {hours:g} h", "none")
+    return tuple(contacts)
+
+
+def warnings_of(scenario: Scenario, source: str) -> list[str]:
+    """What an operator should know of the elements' age."""
+    if scenario.orbit is None:
+        return []
+    start_jd = julian(scenario.orbit.start)
+    found: list[str] = []
+    for config in scenario.satellite:
+        if not config.tle:
+            continue
+        satellite = satrec_of(config, start_jd, source)
+        days = abs(start_jd - (satellite.jdsatepoch + satellite.jdsatepochF))
+        if days > TRUSTED_DAYS:
+            found.append(
+                f"{config.name}: elements are {days:.0f} days from orbit.start; expect "
+                f"{days * DRIFT_KM_PER_DAY:.0f} km along the track, passes off by "
+                f"{days * DRIFT_KM_PER_DAY / 7.5:.0f} s"
+            )
+    return found
+
+
+def unix_s(scenario: Scenario) -> float:
+    """The plan's zero as Unix time; 0 without an orbit."""
+    if scenario.orbit is None:
+        return 0.0
+    return (julian(scenario.orbit.start) - UNIX_EPOCH_JD) * 86_400
+
+
+def _from(one: Pass, start_s: float) -> tuple[float, ...]:
+    """Ranges of the part of a pass from a time on."""
+    if start_s <= one.aos_s:
+        return one.ranges_km
+    times = np.linspace(one.aos_s, one.los_s, len(one.ranges_km))
+    steps = max(2, math.ceil((one.los_s - start_s) / 5) + 1)
+    cut = np.interp(np.linspace(start_s, one.los_s, steps), times, one.ranges_km)
+    return tuple(round(float(value), 3) for value in cut)

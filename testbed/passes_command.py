@@ -1,0 +1,111 @@
+"""`groundloop passes`: when a scenario's satellites are above its stations."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from roundtrip.command import SCENARIO
+from roundtrip.config import LIGHT_KM_S, Scenario, load_scenario
+from roundtrip.errors import BadConfig
+from roundtrip.orbit import Pass
+from roundtrip.passes import all_passes, unix_s, warnings_of
+
+
+@click.command("passes")
+@click.argument("scenario", type=SCENARIO)
+@click.option("--days", type=click.FloatRange(min=0.01, max=366), help="Instead of orbit.hours.")
+@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
+@click.option("--ion", is_flag=True, help="As an ION contact plan (ground 1, node 2).")
+def passes_command(scenario: Path, days: float | None, as_json: bool, ion: bool) -> None:
+    """List the passes of SCENARIO: AOS, TCA, LOS, highest elevation, duration, range."""
+    loaded = load_scenario(scenario)
+    if loaded.orbit is None:
+        raise BadConfig(str(scenario), "orbit", "[orbit], [[satellite]] and [[station]]", "none")
+    if days is not None:
+        orbit = loaded.orbit.model_copy(update={"hours": days * 24})
+        loaded = loaded.model_copy(update={"orbit": orbit})
+    for warning in warnings_of(loaded, str(scenario)):
+        click.echo(f"warning: {warning}", err=True)
+    found = all_passes(loaded, str(scenario))
+    if as_json:
+        click.echo(json.dumps([_fields(one, loaded) for one in found], indent=2))
+    elif ion:
+        click.echo("\n".join(ion_plan(loaded, found)))
+    else:
+        _print(Console(), loaded, found)
+
+
+def ion_plan(scenario: Scenario, found: list[Pass]) -> list[str]:
+    """Contacts and ranges of the first satellite as `ionadmin` reads them."""
+    lines: list[str] = []
+    up, down = scenario.link.uplink.rate_bps // 8, scenario.link.downlink.rate_bps // 8
+    for one in found:
+        if one.satellite != scenario.satellite[0].name:
+            continue
+        start, end = round(one.aos_s), round(one.los_s)
+        light_s = max(1, round(max(one.ranges_km) / LIGHT_KM_S))
+        lines += [
+            f"a contact +{start} +{end} 1 2 {up}",
+            f"a contact +{start} +{end} 2 1 {down}",
+            f"a range +{start} +{end} 1 2 {light_s}",
+        ]
+    return lines
+
+
+def _moment(scenario: Scenario, at_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s(scenario), UTC) + timedelta(seconds=at_s)
+
+
+def _fields(one: Pass, scenario: Scenario) -> dict[str, object]:
+    shown = {
+        name: _moment(scenario, at_s).isoformat(timespec="milliseconds")
+        for name, at_s in (("aos", one.aos_s), ("tca", one.tca_s), ("los", one.los_s))
+    }
+    return {
+        "satellite": one.satellite,
+        "station": one.station,
+        **shown,
+        "aos_s": one.aos_s,
+        "tca_s": one.tca_s,
+        "los_s": one.los_s,
+        "duration_s": one.los_s - one.aos_s,
+        "max_elevation_deg": one.max_elevation_deg,
+        "range_min_km": min(one.ranges_km),
+        "range_max_km": max(one.ranges_km),
+        "cut": one.cut,
+    }
+
+
+def _print(console: Console, scenario: Scenario, found: list[Pass]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("satellite", "station"):
+        table.add_column(name)
+    for name in ("AOS (UTC)", "TCA", "LOS", "elevation", "minutes", "range km"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        aos, tca, los = (_moment(scenario, at) for at in (one.aos_s, one.tca_s, one.los_s))
+        table.add_row(
+            one.satellite,
+            one.station,
+            f"{aos:%m-%d %H:%M:%S}",
+            f"{tca:%H:%M:%S}",
+            f"{los:%H:%M:%S}" + ("*" if one.cut else ""),
+            f"{one.max_elevation_deg:.1f}°",
+            f"{(one.los_s - one.aos_s) / 60:.1f}",
+            f"{min(one.ranges_km):.0f}–{max(one.ranges_km):.0f}",
+        )
+    console.print(table)
+    assert scenario.orbit is not None
+    minutes = sum(one.los_s - one.aos_s for one in found) / 60
+    days = scenario.orbit.hours / 24
+    console.print(
+        f"{len(found)} passes, {len(found) / days:.1f} a day; {minutes:.0f} contact minutes, "
+        f"{minutes / days:.0f} a day" + ("; * cut by the end" if any(p.cut for p in found) else ""),
+        highlight=False,
+    )

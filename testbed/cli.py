@@ -23,6 +23,7 @@ from roundtrip.config import Scenario, load_scenario
 from roundtrip.drive.clock import unix_s
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK
+from testbed.coverage_command import coverage_command
 from testbed.evaluation import eval_command, questions_command
 from testbed.folder import load_run
 from testbed.keys_command import keys
@@ -108,6 +109,7 @@ cli.add_command(node_command)
 cli.add_command(models)
 cli.add_command(keys)
 cli.add_command(passes_command)
+cli.add_command(coverage_command)
 models.add_command(eval_command)
 models.add_command(questions_command)
 

@@ -84,7 +84,7 @@ def main(work: Path, steps: int, graded: int, into: Path) -> None:
         "steps": steps,
         "tokens": steps * FRAMES_PER_BATCH * LENGTH,
         "minutes": round(state["seconds"] / 60),
-        "cores": torch.get_num_threads(),
+        "cores": state["cores"],
         "seed": SEED,
         "held_out_seeds": [HELD_OUT_SEED, 2 * HELD_OUT_SEED],
         "graded_per_set": graded,

@@ -124,6 +124,7 @@ def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
                 state = {
                     "step": step + 1,
                     "seconds": spent_s + time.monotonic() - clock,
+                    "cores": torch.get_num_threads(),
                     "network": network.state_dict(),
                     "optimizers": saved,
                 }

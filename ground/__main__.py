@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +78,7 @@ def ground_command(
     console = Console()
 
     async def ask_and_finish() -> int:
-        started, stopped = unix_s(), asyncio.Event()
+        stopped = asyncio.Event()
         with stop_signals(stopped.set):
             console.print(f"waiting for the link at {endpoint}", markup=False, highlight=False)
             asked = await ask(
@@ -90,45 +92,71 @@ def ground_command(
                 listen=listen,
                 link_limit_s=link_limit_s or None,
             )
-            return finish(loaded, seed, asked, folder, console, started=started)
+            return finish(loaded, seed, asked, folder, console)
 
     return run_async(ask_and_finish())
 
 
-def run_folder(out: Path | None, scenario: Scenario, seed: int) -> Path:
-    """Make the folder of a run, or take that of the same run that was killed.
+def run_folder(out: Path | None, scenario: Scenario, seed: int, *, resumable: bool = True) -> Path:
+    """Make the folder of a run, or take that of the same run that was killed; keep it until this
+    process ends.
+
+    Args:
+        out: None for a new one in `runs/`.
+        scenario, seed: what will run.
+        resumable: a run that was killed may go on.
 
     Raises:
-        EnvironmentFault: it cannot be made, or it holds another run, or one that has ended.
+        EnvironmentFault: it cannot be made, is in use, or holds something else.
     """
-    folder = out or _free(Path("runs") / f"{scenario.name}-{unix_s()}")
-    as_run = scenario.model_copy(update={"seed": seed})
-    text = to_toml(as_run)
+    text = to_toml(scenario.model_copy(update={"seed": seed}))
     try:
+        folder = out or _new_folder(Path("runs") / f"{scenario.name}-{unix_s()}")
         folder.mkdir(parents=True, exist_ok=True)
-        ended = (folder / "summary.json").exists()
-        path = folder / "scenario.toml"
-        began = (folder / "ledger.sqlite").exists() and path.exists()
-        if ended or (began and path.read_text(encoding="utf-8") != text):
-            what = "a run that has ended" if ended else "a run of another scenario or seed"
-            raise EnvironmentFault(
-                f"write {folder}", f"it holds {what}", "give another folder with --out"
-            )
-        path.write_text(text, encoding="utf-8")
+        held = _occupied(folder, text, resumable=resumable)
+        if held is None:
+            _write_whole(folder / "scenario.toml", text)
+            return folder
     except OSError as error:
         raise EnvironmentFault(
-            f"make {folder}", error.strerror or "failed", "give another folder with --out"
+            f"make {out or 'runs/'}", error.strerror or "failed", "give another folder with --out"
         ) from None
-    return folder
+    raise EnvironmentFault(f"write {folder}", f"it holds {held}", "give another folder with --out")
 
 
-def _free(wanted: Path) -> Path:
-    number = 2
-    folder = wanted
-    while folder.exists():
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-        number += 1
-    return folder
+def _occupied(folder: Path, text: str, *, resumable: bool) -> str | None:
+    """What a folder holds that forbids this run; takes a lock on it that ends with the process."""
+    try:
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "a run of another process"
+    if (folder / "summary.json").exists():
+        return "a run that has ended"
+    if (folder / "ledger.sqlite").exists() and not resumable:
+        return "a run that was begun"
+    path = folder / "scenario.toml"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        return "another scenario or seed"
+    return None
+
+
+def _write_whole(path: Path, text: str) -> None:
+    if not path.exists():
+        new = path.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+
+
+def _new_folder(wanted: Path) -> Path:
+    number, folder = 2, wanted
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+            number += 1
+        else:
+            return folder
 
 
 async def ask(
@@ -156,9 +184,7 @@ async def ask(
     return await station.run(link_limit_s=link_limit_s)
 
 
-def finish(
-    scenario: Scenario, seed: int, asked: Asked, folder: Path, console: Console, *, started: int
-) -> int:
+def finish(scenario: Scenario, seed: int, asked: Asked, folder: Path, console: Console) -> int:
     """Write the run's folder and print the verdict; the exit code."""
     frames = folder / "frames.jsonl"
     fates = list(read_log(frames)) if frames.exists() else None
@@ -170,7 +196,7 @@ def finish(
         records,
         asked.health,
         fates,
-        started,
+        asked.started_unix_s,
         asked.length_s,
         asked.interrupted,
         dict(sorted(asked.rejected.items())),

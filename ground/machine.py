@@ -41,6 +41,8 @@ from roundtrip.units import NS_PER_MS, serialisation_ns
 
 REPORT_BYTES = 24
 """About the size of an LTP report segment, for the estimate of when the node had the question."""
+CONTRADICTION_NS = 20 * NS_PER_MS
+"""How far measuring errors may turn that interval around."""
 PROCESSING_NS = 500 * NS_PER_MS
 """What disks and processes may take after the last frame has arrived."""
 
@@ -97,6 +99,7 @@ class GroundMachine:
         self._cue: Carrier | None = None
         self._without_contact: list[tuple[int, int]] = []
         self._contact_lost_ns: int | None = 0
+        self._watching_since_ns = 0
         self._unsettled = len(workload)
         self._last_chance_ns = _last_chance_ns(plan)
         self._to_send_again: list[int] = []
@@ -247,6 +250,8 @@ class GroundMachine:
         )
         mine = self._from_agent(outputs, now_ns)
         again, self._to_send_again = self._to_send_again, []
+        if again:
+            self._watching_since_ns = now_ns
         for question_id in again:
             mine += self.question_stored(question_id, now_ns=now_ns)
         return mine
@@ -312,7 +317,7 @@ class GroundMachine:
                         *self._accept(bundle_id, now_ns),
                     ]
                 self._to_accept[reply.question_id] = bundle_id
-                settled = self._settle(entry, reply, payload, session, at_ns)
+                settled = self._settle(entry, reply, payload, session, at_ns, now_ns)
                 return settled + self._ask_queued(now_ns)
 
     def _accept(self, bundle_id: BundleId, now_ns: int) -> list[GroundOutput]:
@@ -334,6 +339,7 @@ class GroundMachine:
         payload: bytes,
         session: SessionId,
         at_ns: int,
+        now_ns: int,
     ) -> list[GroundOutput]:
         if isinstance(reply, Answer):
             times = NodeTimes(
@@ -355,13 +361,13 @@ class GroundMachine:
             "downlink_session": session,
         }
         if isinstance(reply, Answer):
-            without_ns = self._without_contact_ns(entry.planned.intended_ns, at_ns)
+            in_contact_ns = self._in_contact_ns(entry.planned.intended_ns, at_ns)
             record = LoopRecord(
                 entry.question_id,
                 entry.planned,
                 self._budget.judge(loop_ns, partial=reply.finish_reason == "deadline"),
                 "",
-                in_contact_ns=loop_ns - without_ns,
+                in_contact_ns=in_contact_ns,
                 answer=reply.text,
                 finish_reason=reply.finish_reason,
                 prompt_tokens=reply.prompt_tokens,
@@ -378,22 +384,22 @@ class GroundMachine:
                 in_contact_ns=None,
                 **common,  # type: ignore[arg-type]
             )
-        return self._close(entry, record)
+        return self._close(entry, record, now_ns)
 
-    def _without_contact_ns(self, start_ns: int, end_ns: int) -> int:
-        """Time in [start_ns, end_ns) in which the modem had not both directions up."""
+    def _in_contact_ns(self, start_ns: int, end_ns: int) -> int | None:
+        """Time in [start_ns, end_ns) in which the modem had both directions up; None where part of
+        it was before a restart."""
+        if start_ns < self._watching_since_ns:
+            return None
         lost_ns = self._contact_lost_ns
         total = 0 if lost_ns is None else max(0, end_ns - max(lost_ns, start_ns))
         for low, high in reversed(self._without_contact):
             if high <= start_ns:
                 break
             total += max(0, min(high, end_ns) - max(low, start_ns))
-        return total
+        return end_ns - start_ns - total
 
     def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
-        outputs: list[GroundOutput] = []
-        if entry.bundle_id is not None:
-            outputs += self._from_agent(self._agent.cancel(entry.bundle_id, now_ns=now_ns), now_ns)
         record = LoopRecord(
             entry.question_id,
             entry.planned,
@@ -406,15 +412,17 @@ class GroundMachine:
             uncertainty_ns=0,
             uplink_sessions=tuple(entry.sessions),
         )
-        return outputs + self._close(entry, record)
+        return self._close(entry, record, now_ns)
 
-    def _close(self, entry: _Open, record: LoopRecord) -> list[GroundOutput]:
+    def _close(self, entry: _Open, record: LoopRecord, now_ns: int) -> list[GroundOutput]:
         del self._open[entry.question_id]
-        if entry.bundle_id is not None:
-            self._by_bundle.pop(entry.bundle_id, None)
         self._unsettled -= 1
         assert self._unsettled >= 0
-        return [Settled(record)]
+        outputs: list[GroundOutput] = []
+        if entry.bundle_id is not None:  # with an answer it has arrived, whatever was reported
+            self._by_bundle.pop(entry.bundle_id, None)
+            outputs += self._from_agent(self._agent.cancel(entry.bundle_id, now_ns=now_ns), now_ns)
+        return [*outputs, Settled(record)]
 
     def _estimate(self, entry: _Open, times: NodeTimes, answer_bytes: int) -> int:
         """Fill in the node's stages from its durations and what the transport saw.
@@ -424,7 +432,7 @@ class GroundMachine:
         earliest.
 
         Returns:
-            The width of that interval, ns.
+            The width of that interval, ns. 0 with the stages left out where there is none.
         """
         cue, stamps = self._cue, entry.stamps
         assert cue is not None
@@ -438,6 +446,8 @@ class GroundMachine:
         if entry.acknowledged_ns is not None:
             report_ns = serialisation_ns(REPORT_BYTES, cue.rx_rate_bps) + cue.one_way_ns
             latest_ns = min(latest_ns, entry.acknowledged_ns - report_ns)
+        if latest_ns < earliest_ns - CONTRADICTION_NS:
+            return 0  # the node counts from a delivery that we do not know: it was sent again
         latest_ns = max(latest_ns, earliest_ns)
         reported = entry.acknowledged_ns is not None
         delivered_ns = latest_ns if reported else earliest_ns

@@ -70,6 +70,10 @@ class Progress:
             f"going on with an interrupted run: {len(records)} of {self._total} questions settled"
         )
 
+    def busy(self) -> None:
+        """The link has another ground."""
+        self._console.print("the link is busy with another ground; waiting")
+
     def carrier(self, cue: Carrier) -> None:
         """The modem's cue."""
         if self._live is None and (
@@ -105,7 +109,7 @@ class Progress:
         line.append(f" {_loop_text(record):>10s}  ")
         line.append(_phases_text(record), style="dim")
         self._console.print(line, soft_wrap=True)
-        asked = _one_line(record.planned.text, 60)
+        asked = _one_line(record.planned.title, 60)
         room = max(20, self._console.width - len(asked) - 15)
         line = Text(f"           {asked} ", style="dim")
         line.append(f"→ {_one_line(record.answer or record.reason, room)}")
@@ -130,7 +134,7 @@ class Progress:
             style = "red" if left_s < 0 else "yellow" if left_s < 0.25 * self._budget_s else ""
             table.add_row(
                 str(planned.index),
-                _one_line(planned.text, 200),
+                _one_line(planned.title, 200),
                 stage,
                 f"{elapsed_s:.1f} s",
                 Text(f"{left_s:.1f} s", style=style),

@@ -22,6 +22,11 @@ class Planned:
     expected: str | None
     """The one right answer, where there is one."""
 
+    @property
+    def title(self) -> str:
+        """What to show of it: the last line, which is the question where a frame precedes it."""
+        return self.text.rstrip().rsplit("\n", 1)[-1]
+
 
 @dataclass(frozen=True, slots=True)
 class NodeTimes:

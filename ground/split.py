@@ -17,6 +17,7 @@ from ground.record import LoopRecord, NodeTimes
 from roundtrip.framelog import FrameFate
 from roundtrip.stages import Stage, in_order
 
+CONTRADICTION_NS = 20_000_000
 _LAST_DATA_KIND = 7
 _END_OF_BLOCK = (3, 7)
 
@@ -74,6 +75,8 @@ def _placed(record: LoopRecord, blocks: dict[tuple[str, SessionId], _Block]) -> 
     answer = blocks.get(("downlink", session))
     if delivered_ns is None or answer is None or answer.first_tx_ns is None:
         return record
+    if delivered_ns + times.finished_ns > answer.first_tx_ns + CONTRADICTION_NS:
+        return record  # the node counts from an earlier delivery
     stamps = dict(record.stamps) | _node_stamps(delivered_ns, times)
     stamps[Stage.DOWNLINK_STARTED] = answer.first_tx_ns
     return replace(record, stamps=in_order(stamps), split="frame_log", uncertainty_ns=0)

@@ -45,6 +45,7 @@ class Asked:
     records: list[LoopRecord] = field(default_factory=list)
     health: Health | None = None
     rejected: Counter[str] = field(default_factory=Counter)
+    started_unix_s: int = 0
     length_s: float = 0.0
     interrupted: bool = False
 
@@ -116,13 +117,17 @@ class Station:
                 self._modem.close()
             self._worker.close()
             self._store.close()
+        assert self._begun is not None
+        self._asked.started_unix_s = self._begun.dtn_epoch_ms // 1000 + clock.DTN_EPOCH_UNIX_S
         self._asked.interrupted = self._ended.is_set()
         self._asked.records.sort(key=lambda record: record.planned.index)
         return self._asked
 
     def _open_link(self) -> ModemPort | UdpPort:
         if not self._endpoint.startswith(SCHEME):
-            return ModemPort(self._endpoint, self._frame, self._carrier, self._hello)
+            return ModemPort(
+                self._endpoint, self._frame, self._carrier, self._hello, self._progress.busy
+            )
         link = udp_link(self._scenario.link, Side.GROUND, self._listen)
         return UdpPort(self._endpoint, link, self._frame, self._carrier, self._hello)
 
@@ -132,6 +137,7 @@ class Station:
             return
         self._run_id = self._begun.run_id
         self._recovered, self._asked.records = store.recover()
+        self._asked.health = store.health()
         self._progress.resumed(self._asked.records)
 
     async def _follow(self, actor: Actor[GroundMachine]) -> None:
@@ -162,13 +168,14 @@ class Station:
         if self._actor is not None:
             self._actor.call(self._actor.machine.receive, frame)
 
-    def _carrier(self, cue: Carrier) -> None:
+    def _carrier(self, cue: Carrier) -> bool:
         if cue.run_id != self._run_id:
-            return
+            return False
         if self._actor is None:
             self._actor = self._begin(cue)
         self._progress.carrier(cue)
         self._actor.call(self._actor.machine.carrier, cue)
+        return True
 
     def _begin(self, cue: Carrier) -> Actor[GroundMachine]:
         assert self._store is not None
@@ -200,7 +207,6 @@ class Station:
     def _perform(self, output: Any) -> None:
         assert self._actor is not None
         actor, machine = self._actor, self._actor.machine
-        self._progress.output(output)
         match output:
             case Transmit(frame=frame):
                 assert self._modem is not None
@@ -213,12 +219,16 @@ class Station:
                 self._store_then(output, lambda: actor.call(machine.outcome_stored, question_id))
             case NodeHealth(health=health):
                 self._asked.health = health
+                self._store_then(output, lambda: None)
             case Rejected(reason=reason):
                 self._asked.rejected[reason] += 1
             case _:
                 pass
+        self._progress.output(output)
 
-    def _store_then(self, output: StoreQuestion | Settled, done: Callable[[], None]) -> None:
+    def _store_then(
+        self, output: StoreQuestion | Settled | NodeHealth, done: Callable[[], None]
+    ) -> None:
         store, worker = self._store, self._worker
         assert store is not None
         assert worker is not None

@@ -11,12 +11,15 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from ground.outputs import Settled, StoredQuestion, StoreQuestion
+from ground.outputs import NodeHealth, Settled, StoredQuestion, StoreQuestion
 from ground.record import LoopRecord, from_json, to_json
 from roundtrip.errors import EnvironmentFault
+from roundtrip.message import Health, decode, encode
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS run (run_id INTEGER NOT NULL, dtn_epoch_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS run (
+    run_id INTEGER NOT NULL, dtn_epoch_ms INTEGER NOT NULL, health BLOB
+);
 CREATE TABLE IF NOT EXISTS questions (
     question_id BLOB PRIMARY KEY,
     payload BLOB NOT NULL,
@@ -68,7 +71,7 @@ class GroundStore:
         Raises:
             sqlite3.Error: it is not on disk.
         """
-        self._db.execute("INSERT INTO run VALUES (?, ?)", (run.run_id, run.dtn_epoch_ms))
+        self._db.execute("INSERT INTO run VALUES (?, ?, NULL)", (run.run_id, run.dtn_epoch_ms))
 
     def recover(self) -> tuple[list[StoredQuestion], list[LoopRecord]]:
         """All questions, and the records of those that have their outcome.
@@ -86,7 +89,13 @@ class GroundStore:
                 records.append(from_json(json.loads(record), str(self._path)))
         return questions, records
 
-    def apply(self, output: StoreQuestion | Settled) -> None:
+    def health(self) -> Health | None:
+        """What the node last said of itself."""
+        row = self._db.execute("SELECT health FROM run WHERE health IS NOT NULL").fetchone()
+        found = None if row is None else decode(row[0])
+        return found if isinstance(found, Health) else None
+
+    def apply(self, output: StoreQuestion | Settled | NodeHealth) -> None:
         """Carry out one output of the machine; on disk when this returns.
 
         Raises:
@@ -98,6 +107,8 @@ class GroundStore:
                     "INSERT INTO questions VALUES (?, ?, ?, NULL)",
                     (_key(question_id), payload, asked_ns),
                 )
+            case NodeHealth(health=health):
+                self._db.execute("UPDATE run SET health = ?", (encode(health),))
             case Settled(record=record):
                 self._db.execute(
                     "UPDATE questions SET record = ? WHERE question_id = ?",

@@ -167,7 +167,10 @@ def _open_log(path: Path | None) -> TextIO | None:
     if path is None:
         return None
     try:
-        return path.open("a", encoding="utf-8")
+        log = path.open("a+", encoding="utf-8")
+        if log.tell():  # the last line may have been cut off
+            log.write("\n")
+        return log
     except OSError as error:
         raise EnvironmentFault(
             f"write {path}", error.strerror or "failed", "give a folder that can be written"

@@ -66,7 +66,9 @@ class Rendezvous:
             if not all(self._is_there(each, now_ns) for each in Side):
                 return Answer.NOTHING
             self._run_id = run.run_id
-            return Start(run.run_id, run.elapsed_ns or 0)
+            if run.elapsed_ns is None:
+                return Start(run.run_id, 0)
+            return Start(run.run_id, run.elapsed_ns + now_ns - self._places[Side.GROUND].heard_ns)
         if self._run_id is None:
             return Answer.NOTHING
         if side is Side.GROUND:

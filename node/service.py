@@ -138,10 +138,14 @@ class NodeService:
             self._report(f"node: {self._up.note}")
         self._report(f"node: engine ready, {model.threads} threads, waiting for the link")
         hooks = self._frame, self._carrier, lambda: Hello(self._run_id, None)
+
+        def on_busy() -> None:
+            self._report("node: the link is busy with another node; waiting")
+
         if config.endpoint.startswith(SCHEME):
             self._modem = UdpPort(config.endpoint, config.udp, *hooks)
         else:
-            self._modem = ModemPort(config.endpoint, *hooks)
+            self._modem = ModemPort(config.endpoint, *hooks, on_busy)
         await self._modem.wait_for_carrier(config.link_limit_s)
 
     def _store_failed(self, error: BaseException) -> None:
@@ -154,11 +158,12 @@ class NodeService:
         if self._actor is not None:
             self._actor.call(self._actor.machine.receive, frame)
 
-    def _carrier(self, cue: Carrier) -> None:
+    def _carrier(self, cue: Carrier) -> bool:
         if cue.run_id != self._run_id:
             self._begin(cue)
         assert self._actor is not None
         self._actor.call(self._actor.machine.carrier, cue)
+        return True
 
     def _begin(self, cue: Carrier) -> None:
         assert self._store is not None

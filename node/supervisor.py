@@ -166,14 +166,21 @@ class Supervisor:
     async def _keep_running(self) -> None:
         failed_starts = 0
         while True:
+            useful = False
             try:
                 while True:
                     event = await self._next_event()
-                    failed_starts = 0
+                    useful = True
                     self._on_event(event)
             except _Died as death:
                 reason = death.reason
+            failed_starts = 0 if useful else failed_starts + 1
+            if failed_starts >= MAX_FAILED_STARTS:
+                self._on_event(EngineDown(reason, final=True))
+                return
             self._on_event(EngineDown(reason, final=False))
+            if failed_starts:
+                await asyncio.sleep(FIRST_BACKOFF_S * 2**failed_starts)
             while True:
                 try:
                     self._restarts += 1
@@ -214,5 +221,6 @@ def _remedy(signal_number: int | None) -> str:
 
 def _how(code: int) -> str:
     if code < 0:
-        return signal.Signals(-code).name
+        named = -code in [known.value for known in signal.Signals]
+        return signal.Signals(-code).name if named else f"signal {-code}"
     return f"exit code {code}"

@@ -3,6 +3,7 @@ traceback (but for an error of our own making, with GROUNDLOOP_TRACEBACK set).""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -67,6 +68,9 @@ def run_command(command: click.Command) -> NoReturn:
 
     Usage errors exit with 2, as click has it; our own errors with their `exit_code`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         result = command.main(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)

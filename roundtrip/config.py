@@ -224,7 +224,7 @@ class WorkloadConfig(_Section):
     temperature: NotNegative = Field(default=0.7, le=10)
     """0 is greedy; 0.7, top_p 0.8, top_k 20 are Qwen3's for answers without thinking."""
     top_p: Probability = 0.8
-    top_k: int = Field(default=20, ge=0)
+    top_k: int = Field(default=20, ge=0, le=1 << 20)
     thinking: Literal["off", "on"] = "off"
     max_outstanding: int = Field(default=256, gt=0, le=100_000)
     """More questions than this wait in the ground's queue."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import cbor2
 
 from roundtrip.errors import BadMessage
+from roundtrip.message import RUN_BITS
 
 HELLO = b"H"
 FRAME = b"F"
@@ -85,7 +86,10 @@ def decode_hello(body: bytes) -> Hello:
     for field in fields:
         if field is not None and (type(field) is not int or not 0 <= field < 1 << 63):
             raise BadMessage("hello", "", "numbers of 63 bits", type(field).__name__)
-    return Hello(*fields)
+    hello = Hello(*fields)
+    if hello.run_id is not None and hello.run_id >> RUN_BITS:
+        raise BadMessage("hello", "", f"a run of {RUN_BITS} bits", "more")
+    return hello
 
 
 def encode_carrier(cue: Carrier) -> bytes:
@@ -111,7 +115,7 @@ def decode_carrier(body: bytes) -> Carrier:
     if (
         min(positive) < 1
         or min(cue.one_way_ns, cue.run_id) < 0
-        or cue.run_id >= 1 << 63
+        or cue.run_id >> RUN_BITS
         or max(abs(f) for f in fields[3:9]) >= 1 << 63
     ):
         raise BadMessage("carrier cue", "", "positive rates and MTU, 64-bit numbers", "others")

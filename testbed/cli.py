@@ -20,7 +20,6 @@ from node.service import accept_model
 from node.service_time import load_profile
 from roundtrip.command import SCENARIO, SEED, SHIPPED
 from roundtrip.config import Scenario, load_scenario
-from roundtrip.drive.clock import unix_s
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK
 from testbed.coverage_command import coverage_command
@@ -118,7 +117,7 @@ def _virtual(
     scenario: Scenario, seed: int, out: Path | None, console: Console, *, plain: bool
 ) -> int:
     profile = load_profile(scenario.node.profile)
-    folder = run_folder(out, scenario, seed)
+    folder = run_folder(out, scenario, seed, resumable=False)
     run = World(scenario, seed, profile, plain=plain).run()
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")
@@ -144,9 +143,9 @@ def _live(
     folder = run_folder(out, scenario, seed)
 
     async def run_and_finish() -> int:
-        started, stopped = unix_s(), asyncio.Event()
+        stopped = asyncio.Event()
         with stop_signals(stopped.set):
             asked = await run_live(scenario, seed, folder, console, stopped, plain=plain)
-            return finish(scenario, seed, asked, folder, console, started=started)
+            return finish(scenario, seed, asked, folder, console)
 
     return run_async(run_and_finish())

@@ -34,6 +34,8 @@ from roundtrip.modem import (
 T = TypeVar("T")
 
 HELLO_INTERVAL_S = 0.2
+BUSY_S = 1.0
+"""How long a modem's word that it is busy holds."""
 SEND_QUEUE_MESSAGES = 10_000
 """Frames that ZeroMQ may hold towards one peer; beyond it they are dropped, as a dead modem
 would."""
@@ -203,22 +205,25 @@ class ModemPort:
     Args:
         endpoint: the relay's endpoint for this side.
         on_frame: a frame came off the link.
-        on_carrier: a cue came from the modem.
+        on_carrier: a cue came from the modem; says whether it was for us.
         hello: what to say of oneself now.
+        on_busy: somebody else has our place; called once.
     """
 
     def __init__(
         self,
         endpoint: str,
         on_frame: Callable[[bytes], None],
-        on_carrier: Callable[[Carrier], None],
+        on_carrier: Callable[[Carrier], bool],
         hello: Callable[[], Hello],
+        on_busy: Callable[[], None],
     ) -> None:
         self.endpoint = endpoint
         self._on_frame = on_frame
         self._on_carrier = on_carrier
         self._make_hello = hello
-        self._busy = False
+        self._on_busy = on_busy
+        self._busy_at_s: float | None = None
         self._socket = Socket(zmq.DEALER, self._receive)
         self._socket.connect(endpoint)
         self._heard = asyncio.Event()
@@ -234,7 +239,7 @@ class ModemPort:
             await asyncio.wait_for(self._heard.wait(), limit_s)
         except TimeoutError:
             what = f"link {self.endpoint}"
-            if self._busy:
+            if self._busy_at_s is not None and self._now_s() - self._busy_at_s < BUSY_S:
                 raise EnvironmentFault(
                     what, "another process uses this modem", "stop it, or start another link"
                 ) from None
@@ -259,10 +264,15 @@ class ModemPort:
                 self._on_frame(frame)
             case [kind, body] if kind == CARRIER:
                 with suppress(BadMessage):
-                    self._on_carrier(decode_carrier(body))
-                    self._heard.set()
+                    if self._on_carrier(decode_carrier(body)):
+                        self._heard.set()
             case [kind, _] if kind == BUSY:
-                self._busy = True
+                if self._busy_at_s is None:
+                    self._on_busy()
+                self._busy_at_s = self._now_s()
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def close(self) -> None:
         """Leave the modem."""

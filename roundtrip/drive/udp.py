@@ -78,7 +78,7 @@ class UdpPort:
         endpoint: str,
         link: UdpLink,
         on_frame: Callable[[bytes], None],
-        on_carrier: Callable[[Carrier], None],
+        on_carrier: Callable[[Carrier], bool],
         hello: Callable[[], Hello],
     ) -> None:
         self._on_frame = on_frame

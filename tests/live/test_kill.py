@@ -137,6 +137,9 @@ def test_a_run_on_one_machine_is_killed_and_goes_on(start, tmp_path) -> None:
     assert json.loads((out / "summary.json").read_text())["outcomes"]["on_time"] == COUNT
     report = start("testbed", "report", str(out))
     assert report.wait() == 0, report.output()
+    for line in (out / "loops.jsonl").read_text().split("\n")[:-1]:
+        phases = json.loads(line)["phases_ns"]
+        assert phases.get("decode", 0) > 0 or "unattributed" in phases, line
     other = start("testbed", "run", str(scenario), "--seed", "9", "--out", str(out))
     assert other.wait() == 1
     assert "holds a run that has ended" in other.output()
@@ -150,7 +153,45 @@ def test_a_folder_is_not_taken_for_another_run(start, tmp_path) -> None:
     kill(first)
     other = start("testbed", "run", str(scenario), "--seed", "9", "--out", str(out))
     assert other.wait() == 1
-    assert "another scenario or seed" in other.output()
+    assert "holds another scenario or seed" in other.output()
+
+
+def test_a_folder_in_use_or_begun_or_the_operators_own_is_left_alone(start, tmp_path) -> None:
+    scenario, out = tmp_path / "kill.toml", tmp_path / "run"
+    scenario.write_text(SCENARIO)
+    command = ("testbed", "run", str(scenario), "--out", str(out))
+    first = start(*command)
+    first.wait_for("#1 ")
+    second = start(*command)
+    assert second.wait() == 1
+    assert "it holds a run of another process" in second.output()
+    kill(first)
+    virtual = start(*command, "--virtual")
+    assert virtual.wait() == 1
+    assert "it holds a run that was begun" in virtual.output()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "scenario.toml").write_text(SCENARIO)
+    other = start("testbed", "run", str(mine / "scenario.toml"), "--out", str(mine))
+    assert other.wait() == 1
+    assert (mine / "scenario.toml").read_text() == SCENARIO
+
+
+def test_a_link_whose_log_was_cut_off_still_gives_results(start, tmp_path) -> None:
+    scenario, out = tmp_path / "kill.toml", tmp_path / "run"
+    scenario.write_text(SCENARIO)
+    command = ("testbed", "run", str(scenario), "--out", str(out))
+    first = start(*command)
+    first.wait_for("#2 ")
+    time.sleep(1.2)
+    kill(first)
+    log = out / "frames.jsonl"
+    log.write_bytes(log.read_bytes()[:-20])
+    again = start(*command)
+    assert again.wait() == 0, again.output()
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["outcomes"]["on_time"] == COUNT
+    assert summary["node"]["model"], "what the node said before the kill is kept"
 
 
 def test_ctrl_c_twice_keeps_what_was_measured(roles) -> None:

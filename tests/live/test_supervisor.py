@@ -143,6 +143,25 @@ read(sys.stdin.buffer); die()
     asyncio.run(scene())
 
 
+def test_an_engine_that_comes_up_and_dies_at_once_is_given_up(tmp_path) -> None:
+    async def scene() -> None:
+        watch = Watch()
+        config = EngineConfig(
+            "m.gguf", 512, 1, stand_in(tmp_path, f"{READY}; os.kill(os.getpid(), 35)")
+        )
+        supervisor = Supervisor(config, watch.events.append)
+        await supervisor.start()
+        for _ in range(2000):
+            if EngineDown("signal 35", final=True) in watch.events:
+                break
+            await asyncio.sleep(0.01)
+        assert watch.events[-1] == EngineDown("signal 35", final=True)
+        assert sum(isinstance(event, EngineUp) for event in watch.events) == 4
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
 def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
     async def scene() -> None:
         watch = Watch()

@@ -214,3 +214,16 @@ def test_corrupted_repeated_and_overtaking_frames_do_no_harm(
         assert all(record.answered for record in run.records), f"seed {seed}"
         rejected.update(run.rejected)
     assert rejected["bad bundle"] + rejected["bad segment"] > 10, "they really were wrong"
+
+
+def test_one_question_at_a_time_waits_for_no_lost_report(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    geo = shipped["geo-relay"]
+    link = geo.link.model_copy(
+        update={"downlink": geo.link.downlink.model_copy(update={"loss": 0.3})}
+    )
+    workload = geo.workload.model_copy(update={"max_outstanding": 1, "count": 100})
+    one = geo.model_copy(update={"link": link, "workload": workload})
+    for seed in (1, 2):
+        assert all(record.answered for record in simulate(one, seed).records)

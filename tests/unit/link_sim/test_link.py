@@ -5,7 +5,7 @@ import pytest
 
 from link_sim.link import Cue, Deliver, Link
 from roundtrip.config import Scenario, check_scenario
-from roundtrip.errors import BadMessage
+from roundtrip.errors import BadInput, BadMessage
 from roundtrip.framelog import FrameFate, read_log, to_line
 from roundtrip.modem import Carrier, Side, decode_carrier, encode_carrier
 from roundtrip.units import NS_PER_S, ms_to_ns
@@ -85,8 +85,12 @@ def test_the_log_reads_back_what_was_written(tmp_path) -> None:
     link = Link(scenario(), seed=1)
     fates = [link.send(Side.NODE, b"\1" * size, now_ns=size * NS_PER_S)[0] for size in range(1, 12)]
     path = tmp_path / "frames.jsonl"
-    path.write_text("".join(to_line(fate) + "\n" for fate in fates) + '{"cut off')
+    lines = [to_line(fate) for fate in fates]
+    path.write_text("\n".join([*lines[:3], lines[3][:20], "", *lines[3:], '{"cut off']))
     assert list(read_log(path)) == fates
+    path.write_text("something else\n" * 10)
+    with pytest.raises(BadInput, match="10 lines of something else"):
+        list(read_log(path))
 
 
 def test_a_cue_survives_its_wire_format() -> None:

@@ -72,6 +72,12 @@ def test_a_restarted_relay_takes_up_the_grounds_clock_only() -> None:
         assert place.hello(second, b"b", hellos[second], now_ns=0) == Start(RUN, 1234)
 
 
+def test_the_clock_has_gone_on_since_the_ground_told_it() -> None:
+    place = Rendezvous()
+    place.hello(GROUND, b"g", Hello(RUN, 1000), now_ns=50)
+    assert place.hello(NODE, b"n", Hello(RUN, None), now_ns=80) == Start(RUN, 1030)
+
+
 def test_no_run_starts_with_a_node_that_is_silent() -> None:
     place = Rendezvous()
     place.hello(NODE, b"n", Hello(None, None), now_ns=0)
@@ -86,8 +92,10 @@ def test_a_ground_without_a_run_is_not_heard() -> None:
 
 
 def test_a_greeting_survives_its_wire_format_and_a_bad_one_is_refused() -> None:
-    for hello in (Hello(None, None), Hello(1, None), Hello((1 << 63) - 1, 5)):
+    for hello in (Hello(None, None), Hello(1, None), Hello((1 << 40) - 1, (1 << 63) - 1)):
         assert decode_hello(encode_hello(hello)) == hello
     for body in (b"", b"\xf6", b"\x81\x01", b"\x82\x20\xf6", b"\x82\xf5\xf6", b"\x82\x61a\x01"):
         with pytest.raises(BadMessage):
             decode_hello(body)
+    with pytest.raises(BadMessage, match="40 bits"):
+        decode_hello(encode_hello(Hello(1 << 40, None)))

@@ -59,6 +59,7 @@ def test_planned_outages_leave_the_plan_and_others_stay(tmp_path: Path) -> None:
         ("count = 3", "count = 3\nquestions_file = 'q.txt'", "workload"),
         ("count = 3", "count = 3\n[budget]\nexpire_s = 10", "budget"),
         ("count = 3", "count = 3\n[budget]\nloop_s = 1e300", "budget.loop_s"),
+        ("count = 3", "count = 3\ntop_k = 2000000", "workload.top_k"),
         ("count = 3", "count = 3\nrate_per_min = 1e-300", "workload.rate_per_min"),
         ("count = 3", "count = 3\nstart_s = 1e300", "workload.start_s"),
         ("count = 3", "count = 3\n[[contact]]\nstart_s = 0\nend_s = 1e300", "contact.0.end_s"),

@@ -126,9 +126,10 @@ def run_folder(out: Path | None, scenario: Scenario, seed: int, *, resumable: bo
 
 def _occupied(folder: Path, text: str, *, resumable: bool) -> str | None:
     """What a folder holds that forbids this run; takes a lock on it that ends with the process."""
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return "a run of another process"
     if (folder / "summary.json").exists():
         return "a run that has ended"

@@ -22,6 +22,7 @@ from roundtrip.command import SCENARIO, SEED, SHIPPED
 from roundtrip.config import Scenario, load_scenario
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK
+from testbed.campaign_command import campaign_command, compare_command
 from testbed.coverage_command import coverage_command
 from testbed.evaluation import eval_command, questions_command
 from testbed.folder import load_run
@@ -109,6 +110,8 @@ cli.add_command(models)
 cli.add_command(keys)
 cli.add_command(passes_command)
 cli.add_command(coverage_command)
+cli.add_command(campaign_command)
+cli.add_command(compare_command)
 models.add_command(eval_command)
 models.add_command(questions_command)
 

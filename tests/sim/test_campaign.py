@@ -1,0 +1,174 @@
+"""Campaigns: the same bytes wherever the runs ran, resumed, swept, and refused when wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from roundtrip.config import load_scenario
+from roundtrip.errors import BadConfig, EnvironmentFault
+from testbed import campaign as campaigns
+from testbed.campaign import RunFailed, batches_of, mean_interval
+from testbed.campaign_command import campaign_command, compare_command
+from testbed.sweep import points_of
+
+SCENARIO = """
+[link.uplink]
+rate_bps = 64000
+one_way_delay_ms = 6
+loss = 0.05
+[link.downlink]
+rate_bps = 64000
+one_way_delay_ms = 6
+[[outage]]
+start_s = 10
+end_s = 150
+kind = "cued"
+[workload]
+questions = ["a?", "b?"]
+count = 10
+rate_per_min = 30
+[budget]
+objective = 0.1
+[node]
+model = "tiny"
+"""
+SWEEP = ("--set", "link.uplink.loss=0,0.2")
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "swept.toml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def run(scenario: Path, out: Path, *options: str) -> Result:
+    args = [str(scenario), "--runs", "90", "--out", str(out), *SWEEP, *options]
+    return CliRunner().invoke(campaign_command, args)
+
+
+def results(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "summary.json").read_bytes(), (folder / "latency.hlog").read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaigns, "BATCH_QUESTIONS", 200)
+
+
+def test_the_merged_summary_is_the_same_for_one_and_for_two_workers(scenario, tmp_path) -> None:
+    for name, jobs in (("one", "1"), ("two", "2")):
+        done = run(scenario, tmp_path / name, "-j", jobs)
+        assert done.exception is None, done.output
+    assert results(tmp_path / "one") == results(tmp_path / "two")
+    summary = json.loads(results(tmp_path / "one")[0])
+    clean, lossy = summary["points"]
+    assert (clean["runs"], clean["questions"]) == (90, 900)
+    assert sum(clean["outcomes"].values()) == 900
+    assert clean["goodput_95"][0] <= clean["goodput"] <= clean["goodput_95"][1]
+    assert lossy["loop_ms"]["p50"][0] > clean["loop_ms"]["p50"][0]
+
+
+def test_an_interrupted_campaign_goes_on_to_the_same_end(scenario, tmp_path) -> None:
+    run(scenario, tmp_path / "whole")
+    part = tmp_path / "part"
+    run(scenario, part)
+    wanted = results(part)
+    lines = (part / "batches.jsonl").read_text().split("\n")
+    (part / "batches.jsonl").write_text("\n".join([lines[3], lines[0], lines[5][:100]]))
+    (part / "summary.json").unlink()
+    assert run(scenario, part).exception is None
+    assert results(part) == wanted == results(tmp_path / "whole")
+
+
+def test_another_plan_does_not_go_on_in_the_folder(scenario, tmp_path) -> None:
+    run(scenario, tmp_path / "it")
+    (tmp_path / "it" / "summary.json").unlink()
+    other = run(scenario, tmp_path / "it", "--set", "budget.loop_s=60")
+    assert isinstance(other.exception, EnvironmentFault)
+    assert "other --runs or --set" in str(other.exception)
+
+
+def test_a_dask_cluster_gives_the_same(scenario, tmp_path) -> None:
+    distributed = pytest.importorskip("distributed")
+    assert run(scenario, tmp_path / "here").exception is None
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        there = run(scenario, tmp_path / "there", "--scheduler", cluster.scheduler_address)
+        assert there.exception is None, there.exception
+    assert results(tmp_path / "here") == results(tmp_path / "there")
+
+
+def test_a_scheduler_that_is_not_there(scenario, tmp_path) -> None:
+    pytest.importorskip("distributed")
+    missing = run(scenario, tmp_path / "it", "--scheduler", "tcp://127.0.0.1:1")
+    assert isinstance(missing.exception, EnvironmentFault)
+
+
+def test_a_run_that_fails_says_how_to_see_it_again(scenario, tmp_path, monkeypatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(campaigns, "World", broken)
+    failed = run(scenario, tmp_path / "it")
+    assert isinstance(failed.exception, RunFailed)
+    line = "--virtual --set link.uplink.loss=0 --seed 1"
+    assert line in str(failed.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("link.uplink.colour=1", "link.uplink.colour"),
+        ("nowhere.loss=1", "an unknown one"),
+        ("outage.1.start_s=1", "an unknown one"),
+        ("link.uplink.loss=2", "link.uplink.loss"),
+        ("link.uplink.loss", "KEY=VALUE"),
+        ("link.uplink.loss=", "KEY=VALUE"),
+    ],
+)
+def test_a_sweep_over_what_is_not_there_is_refused(scenario, text: str, match: str) -> None:
+    with pytest.raises(BadConfig, match=match):
+        points_of(load_scenario(scenario), (text,))
+
+
+def test_sweeps_combine_in_order(scenario) -> None:
+    points = points_of(
+        load_scenario(scenario), ("link.uplink.loss=0,0.1", "outage.0.kind=cued,silent")
+    )
+    assert [point.name for point in points] == [
+        "link.uplink.loss=0 outage.0.kind=cued",
+        "link.uplink.loss=0 outage.0.kind=silent",
+        "link.uplink.loss=0.1 outage.0.kind=cued",
+        "link.uplink.loss=0.1 outage.0.kind=silent",
+    ]
+    assert points[3].scenario.outage[0].kind == "silent"
+    assert sum(batch.count for batch in batches_of(points, 7)) == 28
+
+
+def test_compare_shows_the_change_and_refuses_what_cannot_be(scenario, tmp_path) -> None:
+    for name, seed in (("a", "1"), ("b", "1000")):
+        run(scenario, tmp_path / name, "--seed", seed)
+    both = [str(tmp_path / "a"), str(tmp_path / "b"), "--json"]
+    rows = json.loads(CliRunner().invoke(compare_command, both).output)
+    assert {row["what"] for row in rows} >= {"goodput", "loop p50 ms"}
+    for row in rows:
+        assert row["change"] == pytest.approx(row["second"] - row["first"])
+        assert row["interval"][0] <= row["change"] <= row["interval"][1]
+    nothing = CliRunner().invoke(compare_command, [str(tmp_path / "a"), str(tmp_path)])
+    assert "summary" in str(nothing.exception)
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
+    import random
+
+    rng, covered = random.Random(1), 0
+    for _ in range(2000):
+        _, low, high = mean_interval([rng.uniform(0.2, 0.8) for _ in range(40)])
+        covered += low <= 0.5 <= high
+    assert 0.93 < covered / 2000 < 0.97

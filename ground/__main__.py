@@ -73,6 +73,8 @@ def ground_command(
     """Run the ground station: ask the workload of SCENARIO and measure every loop."""
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
+    if loaded.out_of_reach:
+        click.echo(f"warning: {loaded.out_of_reach}", err=True)
     security = security_of(Side.GROUND, plain=plain, trusted_clock=not untrusted_clock)
     folder = run_folder(out, loaded, seed)
     console = Console()

@@ -30,6 +30,8 @@ from roundtrip.modem import Side
 from roundtrip.units import NS_PER_S, ms_to_ns, s_to_ns
 
 LIGHT_KM_S = 299_792.458
+PRESETS = Path(__file__).parent.parent / "link_sim" / "presets"
+"""Links that a scenario may start from."""
 
 
 def _short_enough(text: str) -> str:
@@ -342,6 +344,27 @@ class Scenario(_Section):
             )
         return ContactPlan(contacts)
 
+    @property
+    def out_of_reach(self) -> str:
+        """Why no answer can be on time, whatever happens; empty where one can."""
+        light_s = (
+            sum(
+                min(
+                    (min(contact.owlts) for contact in self._ranged(way) if contact.owlts),
+                    default=0,
+                )
+                or way.one_way_ns
+                for way in (self.link.uplink, self.link.downlink)
+            )
+            / NS_PER_S
+        )
+        if light_s <= self.budget.loop_s:
+            return ""
+        return (
+            f"light alone takes {light_s:.0f} s there and back, the budget is "
+            f"{self.budget.loop_s:g} s: no answer can be on time"
+        )
+
     def light_time(self, name: str) -> LightTime:
         """Of one direction ("uplink" or "downlink"), as it changes with the range."""
         direction: Direction = getattr(self.link, name)
@@ -377,7 +400,7 @@ def load_scenario(path: Path) -> Scenario:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(str(path), "", "TOML", str(error)) from None
-    scenario = _with_files(check_scenario(table, str(path)), path)
+    scenario = _with_files(check_scenario(_with_preset(table, str(path)), str(path)), path)
     if scenario.orbit is None or scenario.contact:
         return scenario
     from roundtrip.passes import contacts_of
@@ -438,6 +461,29 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
     return scenario.model_copy(
         update={"workload": workload, "node": node, "name": scenario.name or path.stem}
     )
+
+
+def _with_preset(table: dict[str, Any], source: str) -> dict[str, Any]:
+    """The table with what `link.preset` names put under what it says itself."""
+    link = table.get("link")
+    if not isinstance(link, dict) or "preset" not in link:
+        return table
+    name = link["preset"]
+    path = PRESETS / f"{name}.toml"
+    known = sorted(p.stem for p in PRESETS.glob("*.toml") if p.stem != "stations")
+    if name not in known:
+        raise BadConfig(source, "link.preset", f"one of {', '.join(known)}", repr(name)[:80])
+    preset = tomllib.loads(path.read_text(encoding="utf-8"))
+    mine = {key: value for key, value in link.items() if key != "preset"}
+    return table | {"link": _merged(preset, mine)}
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = dict(under)
+    for key, value in over.items():
+        deep = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = _merged(both[key], value) if deep else value
+    return both
 
 
 def to_toml(scenario: Scenario) -> str:

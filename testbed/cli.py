@@ -70,6 +70,8 @@ def run_scenario(
         raise click.UsageError("--virtual runs no model: its speeds come from node.profile")
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
+    if loaded.out_of_reach:
+        click.echo(f"warning: {loaded.out_of_reach}", err=True)
     if virtual:
         return _virtual(loaded, seed, out, Console(), plain=plain)
     return _live(loaded, seed, model or loaded.node.model, out, Console(), plain=plain)

@@ -17,7 +17,23 @@ from roundtrip.trace import LineTrace
 from roundtrip.units import NS_PER_S
 from testbed.world import World
 
-NAMES = ("demo", "geo-relay", "leo-pass", "orbit-day", "outage-storm", "uhf")
+NAMES = (
+    "demo",
+    "geo-relay",
+    "handover-burst",
+    "iridium",
+    "leo-pass",
+    "lunar",
+    "mars",
+    "optical-pass",
+    "orbit-day",
+    "outage-storm",
+    "starlink",
+    "storm",
+    "two-stations",
+    "uhf",
+    "xband-pass",
+)
 
 
 def assert_sound(run: Run, replay: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from roundtrip.config import load_scenario
+from roundtrip.config import PRESETS, load_scenario
 from roundtrip.errors import EXIT_BAD_INPUT, BadConfig
 from roundtrip.units import NS_PER_S
 
@@ -132,3 +132,38 @@ def test_questions_with_answers_come_from_a_jsonl_file(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text('{"text": "one"}\n{"txet": "b"}\n')
     with pytest.raises(BadConfig, match=r"q\.jsonl: line 2: text"):
         load_scenario(path)
+
+
+PRESET = """
+[link]
+preset = "starlink-like"
+[link.uplink]
+loss = 0.25
+[link.uplink.handover]
+burst_ms = 10
+[workload]
+questions = ["?"]
+count = 1
+"""
+
+
+def test_a_preset_lies_under_what_the_scenario_says_itself(tmp_path: Path) -> None:
+    link = load_scenario(_write(tmp_path, PRESET)).link
+    assert (link.uplink.loss, link.uplink.rate_bps) == (0.25, 10_000_000)
+    assert link.uplink.handover is not None
+    assert (link.uplink.handover.burst_ms, link.uplink.handover.every_s) == (10, 15)
+    assert link.downlink.rate_bps == 100_000_000
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in PRESETS.glob("*.toml") if path.stem != "stations")
+)
+def test_every_preset_is_a_link(tmp_path: Path, name: str) -> None:
+    text = f'[link]\npreset = "{name}"\n[workload]\nquestions = ["?"]\ncount = 1\n'
+    scenario = load_scenario(_write(tmp_path, text))
+    assert bool(scenario.out_of_reach) == (name == "mars-like")
+
+
+def test_an_unknown_preset_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="lunar"):
+        load_scenario(_write(tmp_path, PRESET.replace("starlink-like", "none")))

@@ -10,8 +10,9 @@ from pathlib import Path
 from bench.row import Row
 from node.service_time import load_profile
 from roundtrip.command import SHIPPED
-from roundtrip.config import StationConfig, load_scenario
+from roundtrip.config import StationConfig
 from roundtrip.orbit import Station, julian
+from roundtrip.scenario_file import load_scenario
 from testbed.campaign import run_campaign
 from testbed.coverage import Constellation, coverage
 from testbed.coverage_command import STATIONS

@@ -16,8 +16,8 @@ from ground.histogram import quantiles_ms
 from ground.record import LoopRecord
 from ground.split import data_session, split_by_log
 from models.resolve import resolve
-from roundtrip.config import load_scenario, to_toml
 from roundtrip.framelog import FrameFate, read_log
+from roundtrip.scenario_file import load_scenario, to_toml
 from roundtrip.units import ms_to_ns
 from testbed.live import run_live
 

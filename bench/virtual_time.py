@@ -8,7 +8,7 @@ import time
 from bench.row import Row
 from node.service_time import load_profile
 from roundtrip.command import SHIPPED as SCENARIOS
-from roundtrip.config import load_scenario
+from roundtrip.scenario_file import load_scenario
 from testbed.world import World
 
 RUNS = 7

@@ -27,12 +27,13 @@ from roundtrip.command import (
     run_command,
     security_of,
 )
-from roundtrip.config import Scenario, load_scenario, to_toml
+from roundtrip.config import Scenario
 from roundtrip.drive.clock import unix_s
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, EnvironmentFault
 from roundtrip.framelog import read_log
 from roundtrip.modem import Side
+from roundtrip.scenario_file import load_scenario, to_toml
 
 
 @click.command("ground")

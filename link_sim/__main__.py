@@ -8,8 +8,8 @@ import click
 
 from link_sim.relay import RelayConfig, run_relay
 from roundtrip.command import SCENARIO, SEED, run_command
-from roundtrip.config import load_scenario
 from roundtrip.drive.realtime import run_async
+from roundtrip.scenario_file import load_scenario
 
 
 @click.command("link")

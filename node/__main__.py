@@ -8,11 +8,12 @@ import click
 
 from node.service import NodeRunConfig, NodeService
 from roundtrip.command import LISTEN, PLAIN, SCENARIO, UNTRUSTED_CLOCK, run_command, security_of
-from roundtrip.config import NodeConfig, load_scenario
+from roundtrip.config import NodeConfig
 from roundtrip.drive.realtime import run_async
 from roundtrip.drive.udp import UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Side
+from roundtrip.scenario_file import load_scenario
 
 
 @click.command("node")

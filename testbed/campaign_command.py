@@ -16,8 +16,8 @@ from rich.table import Table
 
 from ground.__main__ import run_folder
 from roundtrip.command import SCENARIO, SEED
-from roundtrip.config import load_scenario
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadInput, EnvironmentFault
+from roundtrip.scenario_file import load_scenario
 from testbed.campaign import (
     load_summary,
     run_campaign,

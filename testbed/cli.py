@@ -19,9 +19,10 @@ from node.__main__ import node_command
 from node.service import accept_model
 from node.service_time import load_profile
 from roundtrip.command import SCENARIO, SEED, SHIPPED
-from roundtrip.config import Scenario, load_scenario
+from roundtrip.config import Scenario
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK
+from roundtrip.scenario_file import load_scenario
 from testbed.campaign_command import campaign_command, compare_command
 from testbed.coverage_command import coverage_command
 from testbed.evaluation import eval_command, questions_command

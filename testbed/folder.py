@@ -8,8 +8,8 @@ from typing import Any
 
 from ground.record import from_json
 from ground.results import SCHEMA_VERSION, Run, summarise
-from roundtrip.config import load_scenario
 from roundtrip.errors import BadInput
+from roundtrip.scenario_file import load_scenario
 
 
 def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from roundtrip.command import SCENARIO
-from roundtrip.config import LIGHT_KM_S, Scenario, load_scenario
+from roundtrip.config import LIGHT_KM_S, Scenario
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import Pass
 from roundtrip.passes import all_passes, unix_s, warnings_of
+from roundtrip.scenario_file import load_scenario
 
 
 @click.command("passes")

@@ -7,8 +7,9 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from roundtrip.config import Scenario, check_scenario
+from roundtrip.config import Scenario
 from roundtrip.errors import BadConfig
+from roundtrip.scenario_file import check_scenario
 
 
 @dataclass(frozen=True, slots=True)

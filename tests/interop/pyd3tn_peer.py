@@ -16,6 +16,7 @@ def parsed(line):
     primary = bundle.primary_block
     blocks = {int(block.block_type): block for block in bundle.blocks}
     hops, age = blocks.get(10), blocks.get(7)
+    every = {id(block): block for block in (primary, *bundle.blocks, bundle.payload_block)}.values()
     return {
         "source": str(primary.source),
         "destination": str(primary.destination),
@@ -27,8 +28,10 @@ def parsed(line):
         "age_ms": None if age is None else content(age),
         "crc_ok": all(
             block.crc_provided == block.calculate_crc()
-            for block in (primary, *bundle.blocks, bundle.payload_block)
+            for block in every
+            if block.crc_type != bundle7.CRCType.NONE
         ),
+        "crc_types": sorted(int(block.crc_type) for block in every),
     }
 
 

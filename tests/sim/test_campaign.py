@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from roundtrip.config import load_scenario
 from roundtrip.errors import BadConfig, EnvironmentFault
+from roundtrip.scenario_file import load_scenario
 from testbed import campaign as campaigns
 from testbed.campaign import RunFailed, batches_of, mean_interval
 from testbed.campaign_command import campaign_command, compare_command

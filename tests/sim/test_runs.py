@@ -98,7 +98,7 @@ def test_a_storm_over_a_slow_node_knows_every_outcome(shipped: dict[str, Scenari
             "workload": storm.workload.model_copy(update={"rate_per_min": 30.0, "count": 120}),
         }
     )
-    slow = load_profile("demo").model_copy(update={"decode_tok_s": 12.0})
+    slow = load_profile("builtin").model_copy(update={"decode_tok_s": 12.0})
     outcomes: Counter[Outcome] = Counter()
     for seed in range(40):
         run = World(harsh, seed, slow).run()
@@ -154,7 +154,7 @@ def test_what_waits_longer_than_it_may_expires(
 def test_a_node_that_is_too_slow_makes_answers_late(
     shipped: dict[str, Scenario], simulate: Callable[..., Run]
 ) -> None:
-    slow = load_profile("demo").model_copy(update={"decode_tok_s": 4.0})
+    slow = load_profile("builtin").model_copy(update={"decode_tok_s": 0.8})
     run = World(shipped["geo-relay"], 1, slow).run()
     assert_sound(run, "slow node")
     late = [record for record in run.records if record.outcome is Outcome.LATE]
@@ -168,7 +168,7 @@ def test_more_questions_than_the_node_takes_are_refused(
 ) -> None:
     geo = shipped["geo-relay"]
     small = geo.model_copy(update={"node": geo.node.model_copy(update={"queue": 1})})
-    slow = load_profile("demo").model_copy(update={"decode_tok_s": 4.0})
+    slow = load_profile("builtin").model_copy(update={"decode_tok_s": 4.0})
     run = World(small, 1, slow).run()
     assert_sound(run, "queue of one")
     refused = [record for record in run.records if record.outcome is Outcome.REFUSED]

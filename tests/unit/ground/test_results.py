@@ -9,9 +9,9 @@ from ground.record import from_json, to_json
 from ground.report import duration_text, write_report
 from ground.results import Run, summarise, write_results
 from roundtrip.budget import Outcome
-from roundtrip.config import check_scenario
 from roundtrip.errors import BadInput
 from roundtrip.message import Health
+from roundtrip.scenario_file import check_scenario
 
 SCENARIO = check_scenario(
     {

@@ -4,10 +4,11 @@ import cbor2
 import pytest
 
 from link_sim.link import Cue, Deliver, Link
-from roundtrip.config import Scenario, check_scenario
+from roundtrip.config import Scenario
 from roundtrip.errors import BadInput, BadMessage
 from roundtrip.framelog import FrameFate, read_log, to_line
 from roundtrip.modem import Carrier, Side, decode_carrier, encode_carrier
+from roundtrip.scenario_file import check_scenario
 from roundtrip.units import NS_PER_S, ms_to_ns
 
 

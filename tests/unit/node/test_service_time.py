@@ -38,7 +38,7 @@ def test_answer_lengths_have_the_profiles_mean(ask) -> None:
 
 def test_every_shipped_profile_loads_and_says_where_it_was_measured() -> None:
     names = [path.stem for path in PROFILES.glob("*.toml")]
-    assert "demo" in names
+    assert "builtin" in names
     assert all(load_profile(name).measured_on for name in names)
 
 
@@ -53,5 +53,5 @@ def test_a_bad_profile_is_refused(tmp_path: Path, text: str, match: str) -> None
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
-    with pytest.raises(BadConfig, match="demo"):
+    with pytest.raises(BadConfig, match="builtin"):
         load_profile("none")

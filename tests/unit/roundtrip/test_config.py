@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from roundtrip.config import PRESETS, load_scenario
 from roundtrip.errors import EXIT_BAD_INPUT, BadConfig
+from roundtrip.scenario_file import PRESETS, load_scenario
 from roundtrip.units import NS_PER_S
 
 GOOD = """

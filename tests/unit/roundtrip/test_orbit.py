@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roundtrip.config import load_scenario
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import (
     Pass,
@@ -23,6 +22,7 @@ from roundtrip.orbit import (
     sunlit,
 )
 from roundtrip.passes import all_passes, warnings_of
+from roundtrip.scenario_file import load_scenario
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 30

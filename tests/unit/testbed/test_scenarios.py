@@ -11,8 +11,8 @@ from ground.results import write_results
 from models.triage import SYSTEM_PROMPT
 from node.service_time import load_profile
 from roundtrip.command import SHIPPED as SCENARIOS
-from roundtrip.config import load_scenario, to_toml
 from roundtrip.errors import BadInput
+from roundtrip.scenario_file import load_scenario, to_toml
 from testbed.folder import load_run
 from testbed.world import World
 
@@ -28,7 +28,7 @@ def test_a_scenario_as_run_reads_back_the_same(path: Path, tmp_path: Path) -> No
 
 def test_a_folder_reads_back_and_says_what_is_missing(tmp_path: Path) -> None:
     scenario = load_scenario(SCENARIOS / "demo.toml")
-    run = World(scenario, 1, load_profile("demo")).run()
+    run = World(scenario, 1, load_profile("builtin")).run()
     odd = Planned(0, run.records[0].planned.intended_ns, "one\u2028line\x85only", None)
     records = [replace(run.records[0], planned=odd), *run.records[1:]]
     write_results(replace(run, records=records), tmp_path)

@@ -1,6 +1,7 @@
 """`make bench`: measure, print a table, write `bench/results.json`.
 
-Run it on an idle machine. `python -m bench NAME ...` runs only the benchmarks named.
+Run it on an idle machine. `python -m bench NAME ...` runs only the benchmarks named, and leaves the
+rows of the others as they were.
 """
 
 from __future__ import annotations
@@ -16,13 +17,22 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import at_scale, dtn_speed, engine_speed, loop_overhead, loss_repair, virtual_time
+from bench import (
+    at_scale,
+    dtn_speed,
+    engine_speed,
+    loop_overhead,
+    loss_repair,
+    udp_link,
+    virtual_time,
+)
 from bench.row import Row
 from ground.results import source_commit
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "engine": engine_speed.rows,
     "loop": loop_overhead.rows,
+    "udp": udp_link.rows,
     "virtual": virtual_time.rows,
     "dtn": dtn_speed.rows,
     "repair": loss_repair.rows,
@@ -53,7 +63,8 @@ def main() -> int:
             table.add_row(
                 row.name, f"{row.value:,.4g}", row.unit, f"{bound} {row.reach:,g}", met, row.note
             )
-            results.append(asdict(row) | {"met": row.met, "command": f"python -m bench {name}"})
+            ran = {"command": f"python -m bench {name}", "commit": source_commit()}
+            results.append(asdict(row) | {"met": row.met} | ran)
     console.print(table)
     machine = {
         "processor": _processor(),
@@ -61,8 +72,10 @@ def main() -> int:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "commit": source_commit(),
     }
+    ran = {row["command"] for row in results}
+    kept = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    results = [row for row in kept if row["command"] not in ran] + results
     RESULTS.write_text(json.dumps({"machine": machine, "rows": results}, indent=2) + "\n")
     return 0
 

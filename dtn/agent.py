@@ -402,8 +402,7 @@ class BundleAgent:
                 self._gates.wait(bundle_id, notice.session)
             return [DuplicateReceived(bundle_id, notice.session)]
         left_ms = self._left_ms(bundle, notice.received_ns)
-        reason = self._refusal(bundle, left_ms)
-        if reason is not None:
+        if (reason := self._refusal(bundle, left_ms)) is not None:
             return [Rejected(reason, str(bundle_id))]
         kept = without_unknown(bundle, KNOWN_TYPES)
         if kept is None:
@@ -414,7 +413,8 @@ class BundleAgent:
             return self._on_fragment(kept, notice, left_ms or 0)
         self._seen.add(bundle_id, expires_ns=self._forget_ns(bundle, left_ms, notice.received_ns))
         self._gates.wait(bundle_id, notice.session)
-        return [BundleReceived(kept, notice.session, notice.received_ns)]
+        age_ms = bundle.lifetime_ms - (left_ms or bundle.lifetime_ms)
+        return [BundleReceived(kept, notice.session, notice.received_ns, age_ms)]
 
     def _on_fragment(self, piece: Bundle, notice: BlockReceived, left_ms: int) -> list[AgentOutput]:
         now_ns, whole = notice.received_ns, whole_id(piece.id)
@@ -433,7 +433,7 @@ class BundleAgent:
         if bundle is None:
             return []
         self._seen.add(whole, expires_ns=expires_ns)
-        return [BundleReceived(bundle, notice.session, now_ns)]
+        return [BundleReceived(bundle, notice.session, now_ns, piece.lifetime_ms - left_ms)]
 
     def _refusal(self, bundle: Bundle, left_ms: int | None) -> str | None:
         """Why a well-formed bundle is not for the application."""

@@ -60,6 +60,8 @@ class BundleReceived:
     bundle: Bundle
     session: SessionId
     received_ns: int
+    age_ms: int
+    """Since it was made, as far as its age block and the clocks say; 0 where neither does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,9 @@ class GroundMachine:
                 sampling,
                 asking.thinking,
                 max(0, remaining_ns) // NS_PER_MS,
+                asking.think_tokens,
+                planned.priority,
+                asking.schema,
             )
         )
         self._set_timers(entry)
@@ -217,7 +220,12 @@ class GroundMachine:
         reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns)
         expires_ns = entry.planned.intended_ns + self._budget.expire_ns
         lifetime_ms = max(1, (expires_ns - now_ns) // NS_PER_MS)
-        bundle_id, outputs = self._agent.send(entry.payload, lifetime_ms=lifetime_ms, now_ns=now_ns)
+        bundle_id, outputs = self._agent.send(
+            entry.payload,
+            lifetime_ms=lifetime_ms,
+            priority=2 - entry.planned.priority,
+            now_ns=now_ns,
+        )
         if bundle_id is None:
             return [reached, *self._expire(entry, "too_long", now_ns)]
         entry.bundle_id = bundle_id

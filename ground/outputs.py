@@ -19,7 +19,10 @@ class Asking:
     system: str
     max_tokens: int
     sampling: Sampling
-    thinking: bool
+    thinking: str
+    """One of `message.THINKING`."""
+    think_tokens: int
+    schema: str
     seed: int
     max_outstanding: int
 

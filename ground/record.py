@@ -21,6 +21,8 @@ class Planned:
     text: str
     expected: str | None
     """The one right answer, where there is one."""
+    priority: int = 1
+    """0 bulk, 1 normal, 2 expedited."""
 
     @property
     def title(self) -> str:

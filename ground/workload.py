@@ -9,6 +9,8 @@ from roundtrip.message import RUN_BITS
 from roundtrip.rng import substream
 from roundtrip.units import NS_PER_S, s_to_ns
 
+PRIORITIES = ("bulk", "normal", "expedited")
+
 
 def planned_questions(config: WorkloadConfig, seed: int) -> list[Planned]:
     """The questions with their intended times, in order.
@@ -23,7 +25,8 @@ def planned_questions(config: WorkloadConfig, seed: int) -> list[Planned]:
     planned: list[Planned] = []
     for index in range(config.count):
         item = items[index % len(items)]
-        planned.append(Planned(index, at_ns, item.text, item.expected))
+        priority = PRIORITIES.index(item.priority)
+        planned.append(Planned(index, at_ns, item.text, item.expected, priority))
         draw = rng.expovariate(1.0)
         at_ns += round(gap_s * (draw if config.arrivals == "poisson" else 1.0) * NS_PER_S)
     return planned
@@ -36,7 +39,9 @@ def asking_of(config: WorkloadConfig, *, run_id: int, seed: int) -> Asking:
         system=config.system,
         max_tokens=config.max_tokens,
         sampling=config.sampling,
-        thinking=config.thinking == "on",
+        thinking=config.thinking,
+        think_tokens=config.think_tokens,
+        schema=config.response_schema,
         seed=seed & 0xFFFFFFFF,
         max_outstanding=config.max_outstanding,
     )

@@ -10,7 +10,7 @@ from node.service import NodeRunConfig, NodeService
 from roundtrip.command import LISTEN, PLAIN, SCENARIO, UNTRUSTED_CLOCK, run_command, security_of
 from roundtrip.config import NodeConfig
 from roundtrip.drive.realtime import run_async
-from roundtrip.drive.udp import UdpLink, udp_link
+from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Side
 from roundtrip.scenario_file import load_scenario
@@ -33,7 +33,7 @@ from roundtrip.scenario_file import load_scenario
     show_default=True,
     help="Where questions and answers are kept.",
 )
-@click.option("--threads", type=click.IntRange(min=0), help="0: one per physical core.")
+@click.option("--threads", type=click.IntRange(min=0), help="0: measured at the first start.")
 @click.option(
     "--wait",
     "link_limit_s",
@@ -69,7 +69,8 @@ def node_command(
         raise EnvironmentFault(f"open {store}", "its folder is not there", "make the folder first")
     node = node.model_copy(update=changes)
     security = security_of(Side.NODE, plain=plain, trusted_clock=not untrusted_clock)
-    config = NodeRunConfig(node, endpoint, udp, store, link_limit_s or None, security)
+    plan = loaded.plan() if loaded and not endpoint.startswith(SCHEME) else None
+    config = NodeRunConfig(node, endpoint, udp, store, link_limit_s or None, security, plan)
 
     async def serve() -> None:
         await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)

@@ -32,9 +32,7 @@ def prompt(*, text: str, system: str, thinking: bool) -> list[Piece]:
         system: system prompt; empty for none.
         thinking: whether the model may think first.
     """
-    pieces: list[Piece] = []
-    if system:
-        pieces += _turn("system", system)
+    pieces = system_turn(system) if system else []
     pieces += _turn("user", text)
     pieces += [Piece(IM_START, True), Piece("assistant\n", False)]
     if not thinking:
@@ -45,6 +43,11 @@ def prompt(*, text: str, system: str, thinking: bool) -> list[Piece]:
             Piece("\n\n", False),
         ]
     return pieces
+
+
+def system_turn(system: str) -> list[Piece]:
+    """The beginning of every prompt with this system prompt."""
+    return _turn("system", system)
 
 
 def _turn(role: str, text: str) -> list[Piece]:

@@ -8,76 +8,187 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import select
 import signal
 import sys
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from node.chat import prompt
-from node.engine_wire import pack, read, sampling_of
+import psutil
+
+from node.engine_wire import ALIVE_NS, Load, pack, sampling_of, unpack
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import EXIT_BAD_INPUT, BadModel
+
+if TYPE_CHECKING:
+    from node.batching import Batcher, Event
 
 _PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the kernel ends this process with its parent, even in the middle of an answer."""
 
 
-def serve(requests: BinaryIO, events: BinaryIO) -> int:
-    """Load the model that the first request names, then answer until the stream ends.
+class Inbox:
+    """Requests from a file descriptor, waited for or not."""
 
-    Returns:
-        The exit code.
-    """
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = bytearray()
+        self.ended = False
 
-    def tell(**event: Any) -> None:
-        events.write(pack(event))
-        events.flush()
+    def take(self, wait_s: float) -> list[dict[str, Any]]:
+        """What is there, after waiting for it if nothing is."""
+        found: list[dict[str, Any]] = []
+        while not self.ended and select.select([self._descriptor], [], [], wait_s)[0]:
+            data = os.read(self._descriptor, 1 << 16)
+            self.ended = not data
+            self._buffer += data
+            while (request := unpack(self._buffer)) is not None:
+                found.append(request)
+            wait_s = 0.0 if found else wait_s
+        return found
 
-    load = read(requests)
-    if load is None:
-        return 0
-    from node.engine import Engine, TooLong
 
-    try:
-        engine = Engine(
-            load["path"],
-            context=load["context"],
-            threads=load["threads"],
-            use_extra_bufts=load["use_extra_bufts"],
-        )
-        engine.self_test()
-    except BadModel as error:
-        tell(event="bad_model", key=error.key, expected=error.expected, found=error.found)
-        return EXIT_BAD_INPUT
-    tell(event="ready", context=engine.context, rss_peak_bytes=_rss_peak_bytes())
-    while (request := read(requests)) is not None:
-        job = request["id"]
-        tell(event="started", id=job, at_ns=monotonic_ns())
+class Server:
+    """Loads the model that the first request names, then answers until the requests end."""
+
+    def __init__(self, requests: int, events: BinaryIO) -> None:
+        self._inbox = Inbox(requests)
+        self._events = events
+        self._told_ns = 0
+
+    def _tell(self, **event: Any) -> None:
+        self._events.write(pack(event))
+        self._events.flush()
+        self._told_ns = monotonic_ns()
+
+    def run(self) -> int:
+        """Serve; the exit code."""
+        requests: list[dict[str, Any]] = []
+        while not requests:
+            requests = self._inbox.take(1.0)
+            if self._inbox.ended:
+                return 0
         try:
-            generation = engine.answer(
-                prompt(
-                    text=request["text"], system=request["system"], thinking=request["thinking"]
-                ),
-                max_tokens=request["max_tokens"],
-                sampling=sampling_of(request),
-                thinking=request["thinking"],
-                on_first_token=lambda job=job: tell(  # type: ignore[misc]
-                    event="first_token", id=job, at_ns=monotonic_ns()
-                ),
-            )
-        except TooLong as error:
-            tell(event="refused", id=job, reason="too_long", detail=str(error))
-            continue
-        tell(
-            event="done",
-            id=job,
-            at_ns=monotonic_ns(),
-            text=generation.text,
-            finish_reason=generation.finish_reason,
-            prompt_tokens=generation.prompt_tokens,
-            output_tokens=generation.output_tokens,
-            rss_peak_bytes=_rss_peak_bytes(),
+            batcher = self._load(Load(**requests.pop(0)))
+        except BadModel as error:
+            self._tell(event="bad_model", key=error.key, expected=error.expected, found=error.found)
+            return EXIT_BAD_INPUT
+        while not self._inbox.ended:
+            for request in requests:
+                self._obey(batcher, request)
+            if batcher.busy:
+                self._tell_all(batcher, batcher.admit())
+                self._tell_all(batcher, batcher.step())
+            if monotonic_ns() - self._told_ns > ALIVE_NS:
+                self._tell(event="alive")
+            requests = self._inbox.take(0.0 if batcher.busy else ALIVE_NS / 1e9)
+        return 0
+
+    def _load(self, load: Load) -> Batcher:
+        from node.batching import Batcher
+        from node.engine import Engine, EngineSettings, state_key
+        from node.prefixes import Prefixes
+        from node.tuning import tuned
+
+        settings = EngineSettings(
+            load.context,
+            load.threads or 1,
+            load.sequences,
+            load.kv,
+            lock=load.lock,
+            use_extra_bufts=load.use_extra_bufts,
         )
-    return 0
+        engine = Engine(load.path, settings)
+        engine.self_test()
+        key = state_key(Path(load.path), settings)
+        folder = Path(load.states) if load.states else None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        threads = [load.threads] if load.threads else _thread_counts()
+        file = folder / f"{key}.json" if folder is not None else None
+        choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)
+        batcher = Batcher(
+            engine,
+            prefixes=Prefixes(folder, f"{key}-{'flash' if choice.flash else 'plain'}"),
+            clock_ns=monotonic_ns,
+            drafts=load.drafts,
+            document=load.document,
+            speed=(choice.prefill_ns, choice.step_ns),
+        )
+        self._tell(
+            event="ready",
+            context=engine.context,
+            sequences=load.sequences,
+            threads=choice.threads,
+            flash=choice.flash,
+            rss_peak_bytes=_rss_peak_bytes(),
+            **_speed(batcher),
+        )
+        return batcher
+
+    def _obey(self, batcher: Batcher, request: dict[str, Any]) -> None:
+        from node.batching import Request
+
+        job = request["id"]
+        match request["op"]:
+            case "infer":
+                batcher.add(
+                    Request(
+                        job,
+                        request["text"],
+                        request["system"],
+                        request["max_tokens"],
+                        sampling_of(request),
+                        request["thinking"],
+                        request["think_tokens"],
+                        request["alone"],
+                        request["schema"],
+                    )
+                )
+            case "cut":
+                self._tell_all(batcher, batcher.cut(job))
+            case "progress":
+                found = batcher.progress(job)
+                if found is not None:
+                    self._tell(event="progress", id=job, text=found[0], output_tokens=found[1])
+
+    def _tell_all(self, batcher: Batcher, events: list[Event]) -> None:
+        from node.batching import Done, FirstToken, Refused, Started
+
+        for event in events:
+            match event:
+                case Started():
+                    self._tell(event="started", id=event.id, at_ns=monotonic_ns())
+                case FirstToken():
+                    self._tell(event="first_token", id=event.id, at_ns=monotonic_ns())
+                case Refused():
+                    self._tell(
+                        event="refused", id=event.id, reason=event.reason, detail=event.detail
+                    )
+                case Done():
+                    self._tell(
+                        event="done",
+                        id=event.id,
+                        at_ns=monotonic_ns(),
+                        text=event.text,
+                        finish_reason=event.finish_reason,
+                        prompt_tokens=event.prompt_tokens,
+                        cached_tokens=event.cached_tokens,
+                        output_tokens=event.output_tokens,
+                        rss_peak_bytes=_rss_peak_bytes(),
+                        **_speed(batcher),
+                    )
+
+
+def _speed(batcher: Batcher) -> dict[str, Any]:
+    return {"prefill_ns": batcher.prefill_ns, "step_ns": dict(batcher.step_ns)}
+
+
+def _thread_counts() -> list[int]:
+    """1, 2, 4 ... and all physical cores that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = min(psutil.cpu_count(logical=False) or 1, usable or 1)
+    return sorted({*(1 << power for power in range(8) if 1 << power < cores), cores})
 
 
 def _rss_peak_bytes() -> int:
@@ -92,7 +203,7 @@ def main() -> int:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return serve(sys.stdin.buffer, events)
+    return Server(sys.stdin.fileno(), events).run()
 
 
 if __name__ == "__main__":

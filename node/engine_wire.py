@@ -1,20 +1,46 @@
 """What the supervisor and the engine's process say to each other: CBOR maps behind a four-byte
 length.
 
-To the engine: `load`, then any number of `infer`. From the engine: `ready` or `bad_model`, then for
-each `infer`: `started`, `first_token`, `done` or `refused`. Times are CLOCK_MONOTONIC ns.
+To the engine: `load`, then any number of `infer`, `cut` and `progress`. From the engine: `ready` or
+`bad_model`; for each `infer`: `started`, `first_token`, and `done` or `refused`; for each
+`progress` of a job that runs: `progress`; and `alive` once a second. Times are CLOCK_MONOTONIC ns.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 import cbor2
 
-from roundtrip.message import Question, Sampling
+from node.scheduler import Order
+from roundtrip.message import Sampling
 
 LENGTH_BYTES = 4
 MAX_BYTES = 1 << 24
+ALIVE_NS = 1_000_000_000
+"""How often the engine says that it is alive, working or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the engine is to load, and how."""
+
+    path: str
+    context: int
+    """Tokens of one question and its answer."""
+    sequences: int
+    """Questions at once."""
+    threads: int
+    """0: measured at the first start."""
+    kv: str
+    lock: bool
+    drafts: bool
+    states: str
+    """Folder where kept heads and measurements are; empty for none."""
+    document: str
+    """Text that every system prompt ends with; empty for none."""
+    use_extra_bufts: bool = True
 
 
 def pack(body: dict[str, Any]) -> bytes:
@@ -33,17 +59,38 @@ def read(stream: BinaryIO) -> dict[str, Any] | None:
     return body
 
 
-def infer(question: Question) -> dict[str, Any]:
+def unpack(buffer: bytearray) -> dict[str, Any] | None:
+    """The first whole message of a buffer, taken out of it; None while there is none."""
+    if len(buffer) < LENGTH_BYTES:
+        return None
+    end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES], "big")
+    if len(buffer) < end:
+        return None
+    body: dict[str, Any] = cbor2.loads(bytes(buffer[LENGTH_BYTES:end]))
+    del buffer[:end]
+    return body
+
+
+def load(what: Load) -> dict[str, Any]:
+    """The first request."""
+    return asdict(what)
+
+
+def infer(order: Order) -> dict[str, Any]:
     """The request to answer a question."""
+    question = order.job.question
     s = question.sampling
     return {
         "op": "infer",
         "id": question.question_id,
         "text": question.text,
         "system": question.system,
-        "max_tokens": question.max_tokens,
+        "max_tokens": order.max_tokens,
         "sampling": [s.temperature, s.top_p, s.top_k, s.min_p, s.seed],
-        "thinking": question.thinking,
+        "thinking": order.thinking,
+        "think_tokens": order.think_tokens,
+        "alone": order.alone,
+        "schema": question.schema,
     }
 
 

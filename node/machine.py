@@ -11,17 +11,33 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from hashlib import sha256
 
 from dtn import agent as bundles
-from dtn.bundle import Bundle, BundleId
-from node.scheduler import FifoScheduler, Job
+from dtn.bundle import BundleId
+from node.downlink import BUNDLE_BYTES, Downlink
+from node.outputs import (
+    CutInference,
+    InferenceResult,
+    NodeOutput,
+    Rejected,
+    StartInference,
+    StoreAnswer,
+    StoredQuestion,
+    StoreQuestion,
+    StoreSettled,
+)
+from node.scheduler import Hopeless, Job, Order, Policy, Scheduler
+from node.speed import Speed
 from roundtrip import message
+from roundtrip.contacts import ContactPlan
 from roundtrip.errors import BadMessage
-from roundtrip.machine import Deadline
+from roundtrip.machine import Deadline, earliest
 from roundtrip.message import MAX_TEXT_BYTES, Answer, Health, Question, Refusal
 from roundtrip.modem import Carrier
 from roundtrip.transport import reason_of
+from roundtrip.units import NS_PER_MS
 
 REPLY_LIFETIME_S = 86_400
 """How long an answer waits for the ground."""
@@ -31,77 +47,10 @@ MAX_ATTEMPTS = 2
 """A question over which the engine died this often is refused."""
 KEPT_SETTLED = 4096
 """Settled questions kept in memory, so that one asked again gets the same answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class InferenceResult:
-    """What the engine made of a job."""
-
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    output_tokens: int
-    rss_peak_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredQuestion:
-    """A question found in the store after a restart."""
-
-    question: Question
-    delivered_ns: int
-    reply: bytes | None
-    """The answer or refusal, encoded; None where there is none yet."""
-    settled: bool
-    """The ground has the reply, or it has expired."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartInference:
-    """Run the engine on this job; say so with `inference_started` and `first_token`, end with
-    `inference_done`."""
-
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class StoreQuestion:
-    """Put a question on disk, then call `question_stored`."""
-
-    question_id: int
-    payload: bytes
-    delivered_ns: int
-    left_ms: int
-    """Until nobody waits for the answer any more."""
-    bundle_id: BundleId
-    """The bundle that brought it, to be recognised after a restart."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreAnswer:
-    """Put an answer or refusal on disk, then call `answer_stored`."""
-
-    question_id: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettled:
-    """Note on disk that the reply need not be sent again; nothing waits for it."""
-
-    question_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Something came in that was not taken."""
-
-    reason: str
-
-
-NodeOutput = (
-    bundles.Transmit | StartInference | StoreQuestion | StoreAnswer | StoreSettled | Rejected
-)
+MAX_QUARANTINED = 1024
+"""Prompts over which the engine died twice that are remembered."""
+TRANSPORT_PRIORITY = (2, 1, 0)
+"""Of bulk, normal and expedited questions; a lower number leaves first."""
 
 
 class _State(enum.Enum):
@@ -118,6 +67,7 @@ class _State(enum.Enum):
 class _Entry:
     question: Question
     delivered_ns: int
+    deadline_ns: int
     state: _State
     bundle_id: BundleId | None = None
     """The bundle that brought it, until it is accepted."""
@@ -133,6 +83,8 @@ class NodeMachine:
         agent: the bundle agent of this end.
         queue: questions that may wait on board.
         lifetime_ms: of answer bundles.
+        plan: when the ground can be reached; None: as the modem's cues say.
+        policy: of the scheduler.
         recovered: what the store still holds of this run, oldest first.
     """
 
@@ -142,15 +94,24 @@ class NodeMachine:
         *,
         queue: int,
         lifetime_ms: int,
+        plan: ContactPlan | None = None,
+        policy: Policy = "deadline",
         recovered: Iterable[StoredQuestion] = (),
     ) -> None:
         self._agent = agent
         self._lifetime_ms = lifetime_ms
-        self._scheduler = FifoScheduler(queue)
+        self._downlink = Downlink(plan)
+        self._scheduler = Scheduler(queue, self._downlink, policy)
+        self._early: deque[int] = deque()
+        """Questions that came before the engine was up the first time, whose speed is unknown."""
         self._entries: dict[int, _Entry] = {}
         self._replies: dict[BundleId, int] = {}
-        self._running: Job | None = None
-        self._engine_up = False
+        self._running: dict[int, Order] = {}
+        self._cut: set[int] = set()
+        self._slots = 0
+        """Questions that the engine takes at once; 0 while it is down."""
+        self._speed: Speed | None = None
+        self._quarantined: OrderedDict[bytes, None] = OrderedDict()
         self._engine_gone: str | None = None
         self._unsent: deque[int] = deque()
         self._settled: OrderedDict[int, None] = OrderedDict()
@@ -163,10 +124,10 @@ class NodeMachine:
             state = _State.SETTLED if stored.settled else _State.REPLYING
         question_id = stored.question.question_id
         self._entries[question_id] = _Entry(
-            stored.question, stored.delivered_ns, state, reply=stored.reply
+            stored.question, stored.delivered_ns, stored.deadline_ns, state, reply=stored.reply
         )
         if state is _State.WAITING:
-            self._scheduler.add(Job(stored.question, stored.delivered_ns, 0))
+            self._early.append(question_id)
         elif state is _State.REPLYING:
             self._unsent.append(question_id)
         else:
@@ -180,6 +141,7 @@ class NodeMachine:
 
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[NodeOutput]:
         """The modem says what can be sent and heard."""
+        self._downlink.carrier(cue)
         outputs: list[NodeOutput] = []
         unsent, self._unsent = self._unsent, deque()
         for question_id in unsent:
@@ -197,13 +159,30 @@ class NodeMachine:
         )
 
     def timeout(self, *, now_ns: int) -> Sequence[NodeOutput]:
-        """A timer of the transport is due."""
-        return self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
+        """A timer of the transport is due, or the time of an answer is over."""
+        outputs: list[NodeOutput] = []
+        for question_id, order in self._running.items():
+            if order.cut_ns is not None and order.cut_ns <= now_ns and question_id not in self._cut:
+                self._cut.add(question_id)
+                outputs.append(CutInference(question_id))
+        outputs += self._refuse_hopeless(now_ns)
+        return outputs + self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
 
     @property
     def deadline(self) -> Deadline | None:
-        """The transport's next timer."""
-        return self._agent.deadline
+        """The next timer of the transport, or when the time of a question is over."""
+        cuts = (
+            order.cut_ns
+            for question_id, order in self._running.items()
+            if order.cut_ns is not None and question_id not in self._cut
+        )
+        cut_ns = min(cuts, default=None)
+        check_ns = self._scheduler.next_check_ns if len(self._scheduler) else None
+        return earliest(
+            (cut_ns, "cut") if cut_ns is not None else None,
+            (check_ns, "no time") if check_ns is not None else None,
+            self._agent.deadline,
+        )
 
     def _from_agent(self, outputs: Sequence[bundles.AgentOutput], now_ns: int) -> list[NodeOutput]:
         mine: list[NodeOutput] = []
@@ -211,8 +190,8 @@ class NodeMachine:
             match output:
                 case bundles.Transmit():
                     mine.append(output)
-                case bundles.BundleReceived(bundle=bundle, received_ns=received_ns):
-                    mine += self._take_bundle(bundle, received_ns, now_ns)
+                case bundles.BundleReceived():
+                    mine += self._take_bundle(output, now_ns)
                 case (
                     bundles.Acknowledged(bundle_id=bundle_id) | bundles.Expired(bundle_id=bundle_id)
                 ):
@@ -225,7 +204,8 @@ class NodeMachine:
                     pass
         return mine
 
-    def _take_bundle(self, bundle: Bundle, received_ns: int, now_ns: int) -> list[NodeOutput]:
+    def _take_bundle(self, received: bundles.BundleReceived, now_ns: int) -> list[NodeOutput]:
+        bundle, received_ns = received.bundle, received.received_ns
         try:
             question = message.decode(bundle.payload)
         except BadMessage as error:
@@ -234,12 +214,20 @@ class NodeMachine:
             return [Rejected("not a question"), *self._accept(bundle.id, now_ns)]
         entry = self._entries.get(question.question_id)
         if entry is None:
+            deadline_ns = received_ns + (question.remaining_ms - received.age_ms) * NS_PER_MS
             self._entries[question.question_id] = _Entry(
-                question, received_ns, _State.STORING, bundle.id
+                question, received_ns, deadline_ns, _State.STORING, bundle.id
             )
-            left_ms = max(0, bundle.lifetime_ms - (bundle.age_ms or 0))
+            left_ms = max(0, bundle.lifetime_ms - received.age_ms)
             return [
-                StoreQuestion(question.question_id, bundle.payload, received_ns, left_ms, bundle.id)
+                StoreQuestion(
+                    question.question_id,
+                    bundle.payload,
+                    received_ns,
+                    deadline_ns,
+                    left_ms,
+                    bundle.id,
+                )
             ]
         outputs: list[NodeOutput] = []
         if entry.state is _State.STORING:
@@ -265,31 +253,61 @@ class NodeMachine:
             entry.bundle_id = None
         if self._engine_gone is not None:
             return outputs + self._refuse(question_id, "engine_failed", self._engine_gone, now_ns)
-        if self._scheduler.full:
+        if _fingerprint(entry.question) in self._quarantined:
+            detail = "the engine died over this prompt twice"
+            return outputs + self._refuse(question_id, "quarantined", detail, now_ns)
+        if len(self._early) + len(self._scheduler) >= self._scheduler.limit:
             return outputs + self._refuse(question_id, "queue_full", "", now_ns)
         entry.state = _State.WAITING
-        self._scheduler.add(Job(entry.question, entry.delivered_ns, 0))
-        return outputs + self._start_next(now_ns)
+        if self._speed is None:
+            self._early.append(question_id)
+            return outputs
+        return [*outputs, *self._let_wait(question_id, 0, now_ns), *self._start_next(now_ns)]
+
+    def _let_wait(self, question_id: int, attempt: int, now_ns: int) -> list[NodeOutput]:
+        entry = self._entries[question_id]
+        entry.state = _State.WAITING
+        assert self._speed is not None
+        job = Job(entry.question, entry.delivered_ns, entry.deadline_ns, attempt)
+        found = self._scheduler.add(job, self._speed, len(self._running), now_ns=now_ns)
+        return [] if found is None else self._refuse_job(found, now_ns)
+
+    def _refuse_job(self, found: Hopeless, now_ns: int) -> list[NodeOutput]:
+        return self._refuse(found.job.question.question_id, found.reason, found.detail, now_ns)
+
+    def _refuse_hopeless(self, now_ns: int) -> list[NodeOutput]:
+        if self._speed is None:
+            return []
+        found = self._scheduler.hopeless(self._speed, now_ns=now_ns)
+        return [output for one in found for output in self._refuse_job(one, now_ns)]
 
     def answer_stored(self, question_id: int, *, now_ns: int) -> Sequence[NodeOutput]:
         """The answer is on disk: send it."""
         return self._send_reply(question_id, now_ns)
 
     def _send_reply(self, question_id: int, now_ns: int) -> list[NodeOutput]:
-        reply = self._entries[question_id].reply
-        assert reply is not None
-        bundle_id, outputs = self._agent.send(reply, lifetime_ms=self._lifetime_ms, now_ns=now_ns)
+        entry = self._entries[question_id]
+        assert entry.reply is not None
+        bundle_id, outputs = self._agent.send(
+            entry.reply,
+            lifetime_ms=self._lifetime_ms,
+            priority=TRANSPORT_PRIORITY[entry.question.priority],
+            now_ns=now_ns,
+        )
         if bundle_id is None:
             self._unsent.append(question_id)
         else:
             self._replies[bundle_id] = question_id
+            self._downlink.backlog_bytes += len(entry.reply) + BUNDLE_BYTES
         return self._from_agent(outputs, now_ns)
 
     def _reply_left(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
         question_id = self._replies.pop(bundle_id, None)
         if question_id is None:
             return []
-        self._entries[question_id].state = _State.SETTLED
+        entry = self._entries[question_id]
+        entry.state = _State.SETTLED
+        self._downlink.backlog_bytes -= len(entry.reply or b"") + BUNDLE_BYTES
         self._remember_settled(question_id)
         again = self._send_reply(self._unsent.popleft(), now_ns) if self._unsent else []
         return [StoreSettled(question_id), *again]
@@ -301,42 +319,71 @@ class NodeMachine:
 
     # -- the engine --------------------------------------------------------------------------------
 
-    def engine_up(self, health: Health, *, now_ns: int) -> Sequence[NodeOutput]:
-        """The engine is ready: tell the ground what runs here, and start on what waits."""
-        self._engine_up = True
+    def engine_up(
+        self, health: Health, slots: int, speed: Speed, *, now_ns: int
+    ) -> Sequence[NodeOutput]:
+        """The engine is ready: tell the ground what runs here, and start on what waits.
+
+        Args:
+            health: what runs.
+            slots: questions that it takes at once.
+            speed: how fast it is.
+            now_ns: the time.
+        """
+        self._slots = slots
+        if self._speed is None:
+            self._speed = speed
+        waiting: list[NodeOutput] = []
+        while self._early:
+            waiting += self._let_wait(self._early.popleft(), 0, now_ns)
         payload = message.encode(health)
         _, outputs = self._agent.send(payload, lifetime_ms=self._lifetime_ms, now_ns=now_ns)
-        return self._from_agent(outputs, now_ns) + self._start_next(now_ns)
+        return waiting + self._from_agent(outputs, now_ns) + self._start_next(now_ns)
 
     def engine_down(self, reason: str, *, final: bool, now_ns: int) -> Sequence[NodeOutput]:
-        """The engine died. The job it had is tried once more, then refused; with `final`, all
-        are, and whatever comes later."""
-        self._engine_up = False
+        """The engine died. Each job it had is tried once more, alone, then refused; with `final`,
+        all are, and whatever comes later."""
+        self._slots = 0
         self._engine_gone = reason if final else None
         outputs: list[NodeOutput] = []
-        job, self._running = self._running, None
-        if job is not None:
-            question_id = job.question.question_id
-            if job.attempt + 1 < MAX_ATTEMPTS:
-                self._entries[question_id].state = _State.WAITING
-                self._scheduler.add(replace(job, attempt=job.attempt + 1))
-            else:
+        orders, self._running = list(self._running.values()), {}
+        self._cut.clear()
+        for order in orders:
+            question_id = order.job.question.question_id
+            if order.job.attempt + 1 < MAX_ATTEMPTS and not final:
+                outputs += self._let_wait(question_id, order.job.attempt + 1, now_ns)
+                continue
+            if not final:
+                self._quarantine(order.job.question)
+            outputs += self._refuse(question_id, "engine_failed", reason, now_ns)
+        if final:
+            waiting = [job.question.question_id for job in self._scheduler.drain()]
+            for question_id in [*self._early, *waiting]:
                 outputs += self._refuse(question_id, "engine_failed", reason, now_ns)
-        while final and (job := self._scheduler.next_job()) is not None:
-            outputs += self._refuse(job.question.question_id, "engine_failed", reason, now_ns)
+            self._early.clear()
         return outputs
 
+    def _quarantine(self, question: Question) -> None:
+        self._quarantined[_fingerprint(question)] = None
+        if len(self._quarantined) > MAX_QUARANTINED:
+            self._quarantined.popitem(last=False)
+
     def _start_next(self, now_ns: int) -> list[NodeOutput]:
-        if not self._engine_up or self._running is not None:
-            return []
-        job = self._scheduler.next_job()
-        if job is None:
-            return []
-        self._running = job
-        entry = self._entries[job.question.question_id]
-        entry.state = _State.RUNNING
-        entry.started_ns = entry.first_token_ns = now_ns
-        return [StartInference(job)]
+        outputs = self._refuse_hopeless(now_ns)
+        while self._speed is not None and len(self._running) < self._slots:
+            alone = any(order.alone for order in self._running.values())
+            order = self._scheduler.next_order(
+                self._speed, len(self._running), alone=alone, now_ns=now_ns
+            )
+            if order is None:
+                break
+            question_id = order.job.question.question_id
+            self._running[question_id] = order
+            entry = self._entries[question_id]
+            entry.state = _State.RUNNING
+            entry.started_ns = entry.first_token_ns = now_ns
+            outputs.append(StartInference(order))
+        return outputs
 
     def inference_started(
         self, question_id: int, at_ns: int, *, now_ns: int
@@ -360,9 +407,16 @@ class NodeMachine:
         """The engine has the whole answer since `at_ns`."""
         if not self._is_running(question_id):
             return [Rejected("result of a job that is not running")]
-        self._running = None
+        self._ended(question_id)
         entry = self._entries[question_id]
+        if result.finish_reason == "deadline" and not result.text:
+            refused = self._refuse(question_id, "no_time", "no part of the answer yet", now_ns)
+            return refused + self._start_next(now_ns)
+        assert self._speed is not None
+        self._speed.follow(result.prefill_ns, result.step_ns)
         text, cut = _clipped(result.text)
+        if result.finish_reason == "stop":
+            self._speed.answered(result.output_tokens, len(text.encode()))
         answer = Answer(
             question_id,
             text,
@@ -382,11 +436,15 @@ class NodeMachine:
         """The engine cannot do this job (the prompt does not fit), and is free again."""
         if not self._is_running(question_id):
             return [Rejected("refusal of a job that is not running")]
-        self._running = None
+        self._ended(question_id)
         return self._refuse(question_id, reason, detail, now_ns) + self._start_next(now_ns)
 
     def _is_running(self, question_id: int) -> bool:
-        return self._running is not None and self._running.question.question_id == question_id
+        return question_id in self._running
+
+    def _ended(self, question_id: int) -> None:
+        del self._running[question_id]
+        self._cut.discard(question_id)
 
     def _refuse(self, question_id: int, reason: str, detail: str, now_ns: int) -> list[NodeOutput]:
         refused_us = _us(now_ns - self._entries[question_id].delivered_ns)
@@ -403,6 +461,10 @@ class NodeMachine:
     def idle(self) -> bool:
         """Nothing waits, runs, or is on its way to the ground."""
         return all(entry.state is _State.SETTLED for entry in self._entries.values())
+
+
+def _fingerprint(question: Question) -> bytes:
+    return sha256(f"{question.system}\0{question.text}".encode()).digest()
 
 
 def _us(duration_ns: int) -> int:

@@ -18,14 +18,15 @@ import psutil
 
 from dtn.agent import BundleAgent, Transmit
 from dtn.security import Security
+from models.cache import cache_dir
 from models.fit import Fit, fit
 from models.inspect import ModelInfo, inspect, require_qwen3
 from models.resolve import resolve
-from node.machine import (
-    MAX_REPLIES,
-    REPLY_LIFETIME_S,
+from node.engine_wire import Load
+from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
+from node.outputs import (
+    CutInference,
     InferenceResult,
-    NodeMachine,
     Rejected,
     StartInference,
     StoreAnswer,
@@ -35,6 +36,7 @@ from node.machine import (
 from node.store import NodeStore
 from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
 from roundtrip.config import NodeConfig
+from roundtrip.contacts import ContactPlan
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import (
@@ -47,11 +49,14 @@ from roundtrip.drive.realtime import (
     unless,
 )
 from roundtrip.drive.udp import SCHEME, UdpLink, UdpPort
-from roundtrip.errors import BadModel, EnvironmentFault
-from roundtrip.message import Health
+from roundtrip.errors import BadConfig, BadModel, EnvironmentFault
+from roundtrip.message import MAX_TEXT_BYTES, Health
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.transport import agent_config
+
+MAX_SEQUENCES = 8
+"""Questions at once where the scenario does not say how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class NodeRunConfig:
     """How long to wait for the modem's first cue; None: for ever."""
     security: Security | None
     """Secures and opens bundles; None for plain ones."""
+    plan: ContactPlan | None
+    """What is known of the contacts; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,10 @@ class AcceptedModel:
     """A model that the node can run, before the engine has it."""
 
     info: ModelInfo
-    threads: int
     path: Path
+    sequences: int
+    """Questions at once."""
+    document: str
 
 
 class NodeService:
@@ -129,14 +138,15 @@ class NodeService:
         assert model is not None
         self._store = NodeStore(config.store_path, unix_s=clock.unix_s)
         self._worker = Worker(self._store_failed)
-        self._supervisor = Supervisor(
-            EngineConfig(str(model.path), config.node.context, model.threads), self._engine_event
-        )
+        self._supervisor = Supervisor(EngineConfig(_load(config.node, model)), self._engine_event)
         self._report(f"node: loading {model.path.name} ({model.info.quantization})")
         self._up = await self._supervisor.start()
         if self._up.note:
             self._report(f"node: {self._up.note}")
-        self._report(f"node: engine ready, {model.threads} threads, waiting for the link")
+        self._report(
+            f"node: engine ready, {_count(self._up.threads, 'thread')}, "
+            f"{_count(self._up.sequences, 'question')} at once, waiting for the link"
+        )
         hooks = self._frame, self._carrier, lambda: Hello(self._run_id, None)
 
         def on_busy() -> None:
@@ -184,11 +194,14 @@ class NodeService:
             agent,
             queue=self._config.node.queue,
             lifetime_ms=REPLY_LIFETIME_S * 1000,
+            plan=self._config.plan,
+            policy=self._config.node.policy,
             recovered=self._store.recover(cue.run_id or None),
         )
         self._actor = Actor(RealtimeClock(origin_ns), "node", machine, self._perform)
         if self._up is not None:
-            self._actor.call(machine.engine_up, self._health(self._up))
+            up = self._up
+            self._actor.call(machine.engine_up, self._health(up), up.sequences, up.speed)
         elif self._gone is not None:
             self._actor.call(machine.engine_down, self._gone.reason, final=True)
 
@@ -198,7 +211,7 @@ class NodeService:
             model=self._model.info.name or self._model.path.stem,
             quantization=self._model.info.quantization,
             context=up.context,
-            threads=self._model.threads,
+            threads=up.threads,
             engine_restarts=up.restarts,
         )
 
@@ -211,9 +224,12 @@ class NodeService:
             case Transmit(frame=frame):
                 assert self._modem is not None
                 self._modem.send(frame)
-            case StartInference(job=job):
+            case StartInference(order=order):
                 assert self._supervisor is not None
-                self._supervisor.infer(job.question)
+                self._supervisor.infer(order)
+            case CutInference(question_id=question_id):
+                assert self._supervisor is not None
+                self._supervisor.cut(question_id)
             case StoreQuestion(question_id=question_id):
                 self._store_then(output, lambda: actor.call(machine.question_stored, question_id))
             case StoreAnswer(question_id=question_id):
@@ -241,7 +257,9 @@ class NodeService:
             case EngineUp():
                 self._up = event
                 if self._actor is not None:
-                    self._actor.call(self._actor.machine.engine_up, self._health(event))
+                    machine = self._actor.machine
+                    health = self._health(event)
+                    self._actor.call(machine.engine_up, health, event.sequences, event.speed)
             case EngineDown(reason=reason, final=final):
                 self._up = None
                 self._gone = event if final else None
@@ -269,6 +287,8 @@ class NodeService:
                     event["prompt_tokens"],
                     event["output_tokens"],
                     event["rss_peak_bytes"] + _own_rss_peak_bytes(),
+                    event["prefill_ns"],
+                    event["step_ns"],
                 )
                 actor.call(machine.inference_done, job, result, at_ns)
 
@@ -295,9 +315,50 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
     info = inspect(path)
     require_qwen3(info)
     if config.memory_mb:
-        _must_fit(fit(info, config.context), path, config.memory_mb)
-    threads = config.threads or psutil.cpu_count(logical=False) or 1
-    return AcceptedModel(info, threads, path)
+        _must_fit(fit(info, config.context, kv_type=config.kv), path, config.memory_mb)
+    return AcceptedModel(info, path, _sequences(config, info), _document(config.document))
+
+
+def _sequences(config: NodeConfig, info: ModelInfo) -> int:
+    """How many questions at once the memory allows, unless the scenario says how many."""
+    if config.sequences:
+        return config.sequences
+    limit_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().available // 2
+    for sequences in range(MAX_SEQUENCES, 1, -1):
+        needed = fit(info, config.context * sequences, kv_type=config.kv)
+        if needed.total_bytes <= limit_bytes:
+            return sequences
+    return 1
+
+
+def _document(name: str) -> str:
+    if not name:
+        return ""
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(name, "node.document", "a readable text file", str(error)) from None
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise BadConfig(name, "node.document", f"at most {MAX_TEXT_BYTES} bytes", "more")
+    return text
+
+
+def _load(config: NodeConfig, model: AcceptedModel) -> Load:
+    return Load(
+        str(model.path),
+        config.context,
+        model.sequences,
+        config.threads,
+        config.kv,
+        config.lock,
+        config.speculate,
+        str(cache_dir() / "engine"),
+        model.document,
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:

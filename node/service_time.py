@@ -5,19 +5,31 @@ Profiles are TOML files in `node/profiles/`, each saying where it was measured.
 
 from __future__ import annotations
 
+import math
 import random
 import tomllib
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from node.machine import InferenceResult
+from node.outputs import InferenceResult
+from node.scheduler import Order
+from node.speed import Speed
 from roundtrip.errors import BadConfig
-from roundtrip.message import Question
+from roundtrip.machine import Deadline, earliest
 from roundtrip.units import NS_PER_S, ms_to_ns
 
 PROFILES = Path(__file__).parent / "profiles"
+
+
+Rate = Annotated[float, Field(gt=0)]
+TYPICAL_TOKENS = 256
+"""The size for which a scheduler is told a speed that depends on it."""
 
 
 class Profile(BaseModel):
@@ -30,8 +42,14 @@ class Profile(BaseModel):
     measured_on: str
     """Machine, build and date; or "a choice" and why."""
     threads: int = Field(gt=0)
-    prefill_tok_s: float = Field(gt=0)
-    decode_tok_s: float = Field(gt=0)
+    prefill_tok_s: Rate | dict[int, Rate]
+    """One figure, or by the prompt's tokens."""
+    decode_tok_s: Rate | dict[int, Rate]
+    """Of one sequence: one figure, or by the tokens it has."""
+    batch_tok_s: dict[int, Rate] = Field(default_factory=dict)
+    """Of so many sequences together; where none is given, they share the speed of one."""
+    sequences: int = Field(default=8, gt=0)
+    """Questions at once."""
     start_ms: float = Field(default=0.5, ge=0)
     """From the job's start to the first prefill."""
     store_ms: float = Field(default=1.0, ge=0)
@@ -46,59 +64,214 @@ class Profile(BaseModel):
     """Relative standard deviation of prefill and decode time."""
     rss_peak_mb: float = Field(default=0, ge=0)
 
+    def speed(self) -> Speed:
+        """As the node would know it."""
+        single = at_size(self.decode_tok_s, TYPICAL_TOKENS)
+        together = {n: n * NS_PER_S / tok_s for n, tok_s in self.batch_tok_s.items()}
+        return Speed(
+            NS_PER_S / at_size(self.prefill_tok_s, TYPICAL_TOKENS),
+            {1: NS_PER_S / single, **together},
+            bytes_per_token=self.bytes_per_token,
+        )
+
+
+def at_size(table: float | dict[int, float], size: float) -> float:
+    """A figure that may depend on a size: linear between those given, constant beyond them."""
+    if isinstance(table, float | int):
+        return table
+    known = sorted(table)
+    at = bisect_left(known, size)
+    if at == 0 or at == len(known):
+        return table[known[min(at, len(known) - 1)]]
+    low, high = known[at - 1], known[at]
+    return table[low] + (table[high] - table[low]) * (size - low) / (high - low)
+
 
 @dataclass(frozen=True, slots=True)
-class Inference:
-    """What the engine would have done. Durations in ns."""
+class EngineStarted:
+    """The engine has begun with a job."""
 
-    start_ns: int
-    prefill_ns: int
-    decode_ns: int
+    question_id: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFirstToken:
+    """The first token of an answer is there."""
+
+    question_id: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDone:
+    """An answer is there."""
+
+    question_id: int
+    at_ns: int
     result: InferenceResult
 
 
-class ServiceTime:
-    """Draws the effects of the engine.
+EngineOutput = EngineStarted | EngineFirstToken | EngineDone
+
+
+@dataclass(slots=True)
+class _Running:
+    order: Order
+    prompt_tokens: int
+    output_tokens: int
+    factor: float
+    """By how much slower than the profile its tokens come."""
+    prefill_ns: float
+    steps: float
+    """Left to be decoded, each of the profile's time."""
+
+    @property
+    def question_id(self) -> int:
+        return self.order.job.question.question_id
+
+
+class VirtualEngine:
+    """The engine as a pure machine: prompts are read one after the other, then answers written
+    together, as fast as the profile says for so many.
 
     Args:
         profile: the measured one.
-        rng: the stream "node/service".
+        rng: the stream "node/service"; three draws a job, whatever they are used for.
     """
 
     def __init__(self, profile: Profile, rng: random.Random) -> None:
         self.profile = profile
         self._rng = rng
+        self._now_ns = 0.0
+        self._starting: deque[tuple[int, _Running]] = deque()
+        self._reading: deque[_Running] = deque()
+        self._writing: list[_Running] = []
+        self._heads: set[str] = set()
+        """System prompts that were read before: their state is kept."""
+        self._speed = profile.speed()
 
     @property
     def store_ns(self) -> int:
         """Time to put something on disk."""
         return ms_to_ns(self.profile.store_ms)
 
-    def infer(self, question: Question) -> Inference:
-        """The engine's answer to a question: three draws, whatever they are used for."""
-        profile = self.profile
+    def infer(self, order: Order, *, now_ns: int) -> Sequence[EngineOutput]:
+        """Take a job."""
+        outputs = self.timeout(now_ns=now_ns)
+        starts_ns = now_ns + ms_to_ns(self.profile.start_ms)
+        self._starting.append((starts_ns, self._drawn(order)))
+        return outputs
+
+    def _drawn(self, order: Order) -> _Running:
+        profile, question = self.profile, order.job.question
         length_draw = self._rng.expovariate(1.0)
         prefill_factor = max(0.1, self._rng.gauss(1.0, profile.jitter))
         decode_factor = max(0.1, self._rng.gauss(1.0, profile.jitter))
-        text_bytes = len(question.text.encode()) + len(question.system.encode())
-        prompt_tokens = profile.template_tokens + round(text_bytes / profile.bytes_per_token)
-        output_tokens = question.max_tokens
+        text_tokens = round(len(question.text.encode()) / profile.bytes_per_token)
+        head_tokens = round(len(question.system.encode()) / profile.bytes_per_token)
+        prompt_tokens = profile.template_tokens + text_tokens + head_tokens
+        read = prompt_tokens
+        if question.system in self._heads:
+            read -= head_tokens
+        elif question.system:
+            self._heads.add(question.system)
+        output_tokens = order.max_tokens
         if profile.answer_tokens_mean is not None:
             drawn = 1 + int(length_draw * profile.answer_tokens_mean)
-            output_tokens = min(drawn, question.max_tokens)
-        cut = output_tokens == question.max_tokens
-        return Inference(
-            ms_to_ns(profile.start_ms),
-            round(prompt_tokens / profile.prefill_tok_s * prefill_factor * NS_PER_S),
-            round(output_tokens / profile.decode_tok_s * decode_factor * NS_PER_S),
+            output_tokens = min(drawn + order.think_tokens, order.max_tokens)
+        tok_s = at_size(profile.decode_tok_s, prompt_tokens + output_tokens / 2)
+        factor = decode_factor * (NS_PER_S / tok_s) / self._speed.step(1)
+        prefill_ns = read / at_size(profile.prefill_tok_s, read) * prefill_factor * NS_PER_S
+        steps = output_tokens * factor
+        return _Running(order, prompt_tokens, output_tokens, factor, prefill_ns, steps)
+
+    def cut(self, question_id: int, *, now_ns: int) -> Sequence[EngineOutput]:
+        """End a job now, with what there is of it."""
+        outputs = list(self.timeout(now_ns=now_ns))
+        for job in [*self._writing, *self._reading, *(job for _, job in self._starting)]:
+            if job.question_id == question_id:
+                written = 0
+                if job in self._writing:
+                    written = max(0, int(job.output_tokens - job.steps / job.factor))
+                self._writing = [other for other in self._writing if other is not job]
+                self._reading = deque(other for other in self._reading if other is not job)
+                self._starting = deque(pair for pair in self._starting if pair[1] is not job)
+                outputs.append(self._done(job, written, "deadline", now_ns))
+        return outputs
+
+    def timeout(self, *, now_ns: int) -> Sequence[EngineOutput]:
+        """What the engine has done until now."""
+        outputs: list[EngineOutput] = []
+        while self._starting and self._starting[0][0] <= now_ns:
+            at_ns, job = self._starting.popleft()
+            outputs += self._work(at_ns)
+            outputs.append(EngineStarted(job.question_id, at_ns))
+            self._reading.append(job)
+        return outputs + self._work(now_ns)
+
+    def _work(self, until_ns: int) -> list[EngineOutput]:
+        outputs: list[EngineOutput] = []
+        while True:
+            end_ns = self._next_end_ns()
+            if end_ns is None or end_ns > until_ns:
+                break
+            outputs.append(self._end_one(end_ns))
+        left_ns = until_ns - self._now_ns
+        if self._reading:
+            self._reading[0].prefill_ns -= left_ns
+        elif self._writing:
+            self._write(left_ns)
+        self._now_ns = float(until_ns)
+        return outputs
+
+    def _next_end_ns(self) -> int | None:
+        if self._reading:
+            return math.ceil(self._now_ns + max(0.0, self._reading[0].prefill_ns))
+        if not self._writing:
+            return None
+        steps = min(job.steps for job in self._writing)
+        return math.ceil(self._now_ns + max(0.0, steps) * self._speed.step(len(self._writing)))
+
+    def _end_one(self, end_ns: int) -> EngineOutput:
+        """The prompt or answer that is done next, at `end_ns`."""
+        if self._reading:
+            job = self._reading.popleft()
+            self._writing.append(job)
+            self._now_ns = float(end_ns)
+            return EngineFirstToken(job.question_id, end_ns)
+        self._write(end_ns - self._now_ns)
+        self._now_ns = float(end_ns)
+        job = min(self._writing, key=lambda one: one.steps)
+        self._writing.remove(job)
+        cut = job.output_tokens >= job.order.max_tokens
+        return self._done(job, job.output_tokens, "length" if cut else "stop", end_ns)
+
+    def _write(self, duration_ns: float) -> None:
+        steps = duration_ns / self._speed.step(len(self._writing))
+        for job in self._writing:
+            job.steps -= steps
+
+    def _done(self, job: _Running, written: int, reason: str, at_ns: int) -> EngineDone:
+        answered = max(0, written - job.order.think_tokens)
+        return EngineDone(
+            job.question_id,
+            at_ns,
             InferenceResult(
-                text="." * round(output_tokens * profile.bytes_per_token),
-                finish_reason="length" if cut else "stop",
-                prompt_tokens=prompt_tokens,
-                output_tokens=output_tokens,
-                rss_peak_bytes=round(profile.rss_peak_mb * 1e6),
+                text="." * round(answered * self.profile.bytes_per_token),
+                finish_reason=reason,
+                prompt_tokens=job.prompt_tokens,
+                output_tokens=written,
+                rss_peak_bytes=round(self.profile.rss_peak_mb * 1e6),
             ),
         )
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """When a prompt or an answer will be done."""
+        start = (self._starting[0][0], "start") if self._starting else None
+        end_ns = self._next_end_ns()
+        return earliest(start, (end_ns, "engine") if end_ns is not None else None)
 
 
 def load_profile(name: str) -> Profile:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dtn.bundle import BundleId
-from node.machine import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
+from node.outputs import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
 from roundtrip.errors import BadMessage, EnvironmentFault
 from roundtrip.message import INDEX_BITS, Question, decode, question_id
 
@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS questions (
     question_id BLOB NOT NULL UNIQUE,
     payload BLOB NOT NULL,
     delivered_ns INTEGER NOT NULL,
+    deadline_ns INTEGER NOT NULL,
     reply BLOB,
     settled INTEGER NOT NULL DEFAULT 0,
     bundle TEXT NOT NULL,
@@ -67,12 +68,19 @@ class NodeStore:
         """
         key = output.question_id.to_bytes(8, "big")
         match output:
-            case StoreQuestion(payload=payload, delivered_ns=delivered_ns, bundle_id=bundle_id):
+            case StoreQuestion(payload=payload, bundle_id=bundle_id):
                 expires_unix_s = min(self._unix_s() + output.left_ms // 1000, (1 << 63) - 1)
                 bundle = json.dumps([bundle_id.source, bundle_id.creation_ms, bundle_id.sequence])
                 self._db.execute(
-                    "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, NULL, 0, ?, ?)",
-                    (key, payload, delivered_ns, bundle, expires_unix_s),
+                    "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, NULL, 0, ?, ?)",
+                    (
+                        key,
+                        payload,
+                        output.delivered_ns,
+                        output.deadline_ns,
+                        bundle,
+                        expires_unix_s,
+                    ),
                 )
                 self._taken += 1
                 if self._taken % PRUNED_EVERY == 0:
@@ -93,18 +101,21 @@ class NodeStore:
         longer decode are left out."""
         first, last = (key.to_bytes(8, "big") for key in _ids_of(run_id))
         rows = self._db.execute(
-            "SELECT payload, delivered_ns, reply, settled FROM questions WHERE question_id "
+            "SELECT payload, delivered_ns, deadline_ns, reply, settled FROM questions "
+            "WHERE question_id "
             "BETWEEN ? AND ? AND (reply IS NOT NULL OR expires_unix_s > ?) ORDER BY rowid",
             (first, last, self._unix_s()),
         )
         found: list[StoredQuestion] = []
-        for payload, delivered_ns, reply, settled in rows:
+        for payload, delivered_ns, deadline_ns, reply, settled in rows:
             try:
                 question = decode(payload)
             except BadMessage:
                 continue
             if isinstance(question, Question):
-                found.append(StoredQuestion(question, delivered_ns, reply, bool(settled)))
+                found.append(
+                    StoredQuestion(question, delivered_ns, deadline_ns, reply, bool(settled))
+                )
         return found
 
     def seen(self) -> list[BundleId]:

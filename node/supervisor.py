@@ -12,31 +12,34 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cbor2
 
-from node.engine_wire import LENGTH_BYTES, MAX_BYTES, infer, pack
+from node.engine_wire import LENGTH_BYTES, MAX_BYTES, Load, infer, load, pack
+from node.scheduler import Order
+from node.speed import Speed
 from roundtrip.drive.realtime import background
 from roundtrip.errors import BadModel, EnvironmentFault
-from roundtrip.message import Question
 
 CRASHES = (signal.SIGILL, signal.SIGSEGV, signal.SIGFPE, signal.SIGBUS, signal.SIGABRT)
 MAX_FAILED_STARTS = 5
 FIRST_BACKOFF_S = 0.1
 START_LIMIT_S = 600.0
+SILENCE_LIMIT_S = 60.0
+"""An engine that says nothing for so long hangs; it is `alive` once a second, between two decodes,
+and no decode takes nearly that long."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """What the engine is to load."""
 
-    path: str
-    context: int
-    threads: int
+    load: Load
     command: tuple[str, ...] = (sys.executable, "-m", "node.engine_child")
     """The engine's process."""
+    silence_limit_s: float = SILENCE_LIMIT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class EngineUp:
     """The engine is ready."""
 
     context: int
+    sequences: int
+    """Questions at once."""
+    threads: int
+    speed: Speed
     restarts: int
     note: str
     """What the operator should know of how it runs; empty when nothing."""
@@ -112,10 +119,21 @@ class Supervisor:
         self._watch = background(self._keep_running())
         return up
 
-    def infer(self, question: Question) -> None:
-        """Have the engine answer; it must be up and free."""
+    def infer(self, order: Order) -> None:
+        """Have the engine answer; it must be up."""
+        self._tell(infer(order))
+
+    def cut(self, question_id: int) -> None:
+        """Have the engine end an answer now, with what there is of it."""
+        self._tell({"op": "cut", "id": question_id})
+
+    def progress(self, question_id: int) -> None:
+        """Have the engine say what there is of an answer."""
+        self._tell({"op": "progress", "id": question_id})
+
+    def _tell(self, request: dict[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(pack(infer(question)))
+            self._process.stdin.write(pack(request))
 
     async def _spawn(self) -> EngineUp:
         await self._kill()
@@ -129,13 +147,8 @@ class Supervisor:
         except OSError as error:
             raise _Died(None, f"cannot be started: {error.strerror}") from None
         assert self._process.stdin is not None
-        load = {
-            "path": self._config.path,
-            "context": self._config.context,
-            "threads": self._config.threads,
-            "use_extra_bufts": self._extra_bufts,
-        }
-        self._process.stdin.write(pack(load))
+        what = replace(self._config.load, use_extra_bufts=self._extra_bufts)
+        self._process.stdin.write(pack(load(what)))
         try:
             event = await asyncio.wait_for(self._next_event(), START_LIMIT_S)
         except TimeoutError:
@@ -143,8 +156,15 @@ class Supervisor:
             raise _Died(None, f"silent for {START_LIMIT_S:g} s at start") from None
         if event["event"] == "bad_model":
             await self._kill()
-            raise BadModel(self._config.path, event["key"], event["expected"], event["found"])
-        return EngineUp(event["context"], self._restarts, self._note)
+            raise BadModel(self._config.load.path, event["key"], event["expected"], event["found"])
+        return EngineUp(
+            event["context"],
+            event["sequences"],
+            event["threads"],
+            Speed(event["prefill_ns"], event["step_ns"]),
+            self._restarts,
+            self._note,
+        )
 
     async def _next_event(self) -> dict[str, Any]:
         assert self._process is not None
@@ -163,15 +183,24 @@ class Supervisor:
             raise _Died(-code if code < 0 else None, _how(code)) from None
         return event
 
+    async def _next_event_in_time(self) -> dict[str, Any]:
+        limit_s = self._config.silence_limit_s
+        try:
+            return await asyncio.wait_for(self._next_event(), limit_s)
+        except TimeoutError:
+            await self._kill()
+            raise _Died(None, f"silent for {limit_s:g} s") from None
+
     async def _keep_running(self) -> None:
         failed_starts = 0
         while True:
             useful = False
             try:
                 while True:
-                    event = await self._next_event()
+                    event = await self._next_event_in_time()
                     useful = True
-                    self._on_event(event)
+                    if event["event"] != "alive":
+                        self._on_event(event)
             except _Died as death:
                 reason = death.reason
             failed_starts = 0 if useful else failed_starts + 1

@@ -191,6 +191,7 @@ class QuestionConfig(_Section):
     text: Annotated[Text, Field(min_length=1)]
     expected: str | None = None
     """The one right answer, where there is one."""
+    priority: Literal["bulk", "normal", "expedited"] = "normal"
 
     @model_validator(mode="before")
     @classmethod
@@ -215,7 +216,12 @@ class WorkloadConfig(_Section):
     """0 is greedy; 0.7, top_p 0.8, top_k 20 are Qwen3's for answers without thinking."""
     top_p: Probability = 0.8
     top_k: int = Field(default=20, ge=0, le=1 << 20)
-    thinking: Literal["off", "on"] = "off"
+    thinking: Literal["off", "on", "auto"] = "off"
+    """`auto`: where there is time for it."""
+    think_tokens: int = Field(default=0, ge=0, le=32_768)
+    """After so many, thinking is ended; 0: after half of what there is time for."""
+    response_schema: Text = ""
+    """JSON Schema that answers keep to."""
     max_outstanding: int = Field(default=256, gt=0, le=100_000)
     """More questions than this wait in the ground's queue."""
 
@@ -256,6 +262,18 @@ class NodeConfig(_Section):
     context: int = Field(default=2048, ge=64, le=1_048_576)
     queue: int = Field(default=256, gt=0, le=100_000)
     """Questions waiting on board; more are refused with `queue_full`."""
+    sequences: int = Field(default=0, ge=0, le=64)
+    """Questions answered at once; 0: as many as the memory allows, 8 at most."""
+    policy: Literal["deadline", "edf", "fifo"] = "deadline"
+    """Which question goes first; only `deadline` refuses and cuts for lack of time."""
+    kv: Literal["f16", "q8_0"] = "f16"
+    """Type of the KV cache."""
+    speculate: bool = True
+    """Guess tokens from the prompt and earlier answers, and check several at once."""
+    lock: bool = False
+    """Keep the model in memory (mlock)."""
+    document: str = ""
+    """A text file on board that every system prompt ends with."""
     profile: str = "builtin"
     """Service times in virtual time: a name in node/profiles, or a file."""
 

@@ -37,6 +37,8 @@ class Sampling:
     seed: int = 0
 
 
+THINKING = ("off", "on", "auto")
+"""`auto` thinks only where there is time for it."""
 GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=0)
 
 
@@ -51,9 +53,16 @@ class Question:
     """System prompt; empty for none."""
     max_tokens: int
     sampling: Sampling
-    thinking: bool
+    thinking: str
+    """One of `THINKING`."""
     remaining_ms: int
     """Budget left when the question was submitted."""
+    think_tokens: int = 0
+    """Of thinking, at most; 0: a share of what there is time for."""
+    priority: int = 1
+    """0 bulk, 1 normal, 2 expedited."""
+    schema: str = ""
+    """JSON Schema that the answer keeps to; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,8 @@ class Refusal:
 
     question_id: int
     reason: str
-    """`queue_full`, `too_long`, `engine_failed`."""
+    """`queue_full`, `too_long`, `bad_schema`, `no_time`, `no_contact_before_deadline`, `no_energy`,
+    `quarantined`, `engine_failed`."""
     detail: str
     refused_us: int
     """Since delivered."""
@@ -131,8 +141,11 @@ def encode(message: Message) -> bytes:
                 3: message.system,
                 4: message.max_tokens,
                 5: [s.temperature, s.top_p, s.top_k, s.min_p, s.seed],
-                6: message.thinking,
+                6: THINKING.index(message.thinking),
                 7: message.remaining_ms,
+                8: message.think_tokens,
+                9: message.priority,
+                10: message.schema,
             }
         case Answer():
             body = {
@@ -187,7 +200,7 @@ def decode(payload: bytes) -> Message:
 
 
 def _question(body: dict[Any, Any]) -> Question:
-    _exactly(body, 8)
+    _exactly(body, 11)
     temperature, top_p, top_k, min_p, seed = _list(body, 5, 5)
     return Question(
         question_id=_uint(body, 1),
@@ -201,8 +214,11 @@ def _question(body: dict[Any, Any]) -> Question:
             min_p=_ratio("min_p", min_p),
             seed=_whole("seed", seed, most=(1 << 32) - 1),
         ),
-        thinking=_bool(body, 6),
+        thinking=THINKING[_uint(body, 6, most=len(THINKING) - 1)],
         remaining_ms=_uint(body, 7),
+        think_tokens=_uint(body, 8, most=1 << 20),
+        priority=_uint(body, 9, most=2),
+        schema=_text(body, 10),
     )
 
 
@@ -296,11 +312,4 @@ def _text(body: dict[Any, Any], key: int, *, most: int = MAX_TEXT_BYTES) -> str:
     value = body[key]
     if type(value) is not str or len(value.encode()) > most:
         raise BadMessage("message", f"key {key}", f"text of at most {most} bytes", _shown(value))
-    return value
-
-
-def _bool(body: dict[Any, Any], key: int) -> bool:
-    value = body[key]
-    if type(value) is not bool:
-        raise BadMessage("message", f"key {key}", "true or false", _shown(value))
     return value

@@ -84,13 +84,13 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
         questions = _read_questions(path.parent / workload.questions_file, path)
         workload = workload.model_copy(update={"questions": questions, "questions_file": None})
     node = scenario.node
-    files = {"model": ".gguf", "profile": ".toml"}
-    named = {key: getattr(node, key) for key, end in files.items()}
+    files = {"model": ".gguf", "profile": ".toml", "document": ""}
+    named = {key: getattr(node, key) for key in files}
     node = node.model_copy(
         update={
             key: str((path.parent / name).resolve())
             for key, name in named.items()
-            if name.endswith(files[key])
+            if name and name.endswith(files[key])
         }
     )
     return scenario.model_copy(

@@ -15,34 +15,38 @@ from models.evaluate import Accuracy, evaluate
 from models.inspect import inspect, require_qwen3
 from models.resolve import resolve
 from models.triage import Question, held_out, held_out_hard, workload
-from node.chat import prompt
-from node.engine import Engine
+from node.batching import Batcher, Done, Request, answer_all
+from node.engine import Engine, EngineSettings
+from node.prefixes import Prefixes
+from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
 
 CONTEXT = 1024
 MAX_TOKENS = 200
 
 
-def answers_of(path: Path, threads: int) -> Engine:
-    """The engine to be graded, without llama.cpp's repacked buffers (they may crash a bad
-    build)."""
+def answers_of(path: Path, threads: int) -> Batcher:
+    """The engine to be graded, one question at a time and without speculation; without llama.cpp's
+    repacked buffers too (they may crash a bad build)."""
     require_qwen3(inspect(path))
-    return Engine(str(path), context=CONTEXT, threads=threads, use_extra_bufts=False)
+    settings = EngineSettings(CONTEXT, threads, flash=False, use_extra_bufts=False)
+    engine = Engine(str(path), settings)
+    return Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=monotonic_ns, drafts=False)
+
+
+def asked(question: Question) -> Request:
+    """A triage question as the engine takes it."""
+    return Request(0, question.prompt, question.system, MAX_TOKENS, GREEDY, thinking=False)
 
 
 def graded(
-    engine: Engine, questions: Iterable[Question], wrong: list[dict[str, str]] | None = None
+    engine: Batcher, questions: Iterable[Question], wrong: list[dict[str, str]] | None = None
 ) -> list[Accuracy]:
     """Accuracy by type; what was wrong is appended to `wrong`."""
 
     def answer(question: Question) -> str:
-        return engine.answer(
-            prompt(text=question.prompt, system=question.system, thinking=False),
-            max_tokens=MAX_TOKENS,
-            sampling=GREEDY,
-            thinking=False,
-            on_first_token=lambda: None,
-        ).text
+        found = answer_all(engine, [asked(question)])[0]
+        return found.text if isinstance(found, Done) else found.reason
 
     def on_wrong(question: Question, said: str) -> None:
         if wrong is not None:

@@ -19,10 +19,15 @@ from ground.results import Run
 from ground.split import split_by_log
 from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
-from node import machine as node
+from node import outputs as node
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
-from node.scheduler import Job
-from node.service_time import Profile, ServiceTime
+from node.service_time import (
+    EngineDone,
+    EngineFirstToken,
+    EngineStarted,
+    Profile,
+    VirtualEngine,
+)
 from roundtrip.config import Scenario
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
@@ -70,7 +75,8 @@ class World:
         self._scenario = scenario
         self._seed = seed
         self._clock = VirtualClock()
-        self._service = ServiceTime(profile, substream(seed, "node/service"))
+        engine = VirtualEngine(profile, substream(seed, "node/service"))
+        self._engine = Actor(self._clock, "engine", engine, self._from_engine, trace)
         self._out = _Collected()
         link = Link(scenario, seed)
         self._link = Actor(self._clock, "link", link, self._from_link, trace)
@@ -114,6 +120,8 @@ class World:
                 ),
                 queue=scenario.node.queue,
                 lifetime_ms=REPLY_LIFETIME_S * 1000,
+                plan=scenario.plan(),
+                policy=scenario.node.policy,
             ),
             self._from_node,
             trace,
@@ -121,12 +129,13 @@ class World:
 
     def run(self) -> Run:
         """Run until every question has its outcome."""
-        profile = self._service.profile
+        profile = self._engine.machine.profile
         health = Health(
             profile.model, profile.quantization, self._scenario.node.context, profile.threads, 0
         )
         self._link.call(self._link.machine.start)
-        self._node.call(self._node.machine.engine_up, health)
+        sequences = self._scenario.node.sequences or profile.sequences
+        self._node.call(self._node.machine.engine_up, health, sequences, profile.speed())
         limit_ns = self._scenario.budget.budget().expire_ns + self._last_intended_ns + 1
         self._clock.run(lambda: self._ground.machine.finished, limit_ns=limit_ns)
         if not self._ground.machine.finished:
@@ -165,13 +174,13 @@ class World:
                 self._link.call(self._link.machine.send, Side.GROUND, frame)
             case ground.StoreQuestion(question_id=question_id):
                 self._after(
-                    self._service.store_ns,
+                    self._engine.machine.store_ns,
                     lambda: self._ground.call(machine.question_stored, question_id),
                 )
             case ground.Settled(record=record):
                 self._out.records.append(record)
                 self._after(
-                    self._service.store_ns,
+                    self._engine.machine.store_ns,
                     lambda: self._ground.call(machine.outcome_stored, record.question_id),
                 )
             case ground.NodeHealth(health=health):
@@ -188,37 +197,30 @@ class World:
                 self._link.call(self._link.machine.send, Side.NODE, frame)
             case node.StoreQuestion(question_id=question_id):
                 self._after(
-                    self._service.store_ns,
+                    self._engine.machine.store_ns,
                     lambda: self._node.call(machine.question_stored, question_id),
                 )
             case node.StoreAnswer(question_id=question_id):
                 self._after(
-                    self._service.store_ns,
+                    self._engine.machine.store_ns,
                     lambda: self._node.call(machine.answer_stored, question_id),
                 )
-            case node.StartInference(job=job):
-                self._infer(job)
+            case node.StartInference(order=order):
+                self._engine.call(self._engine.machine.infer, order)
+            case node.CutInference(question_id=question_id):
+                self._engine.call(self._engine.machine.cut, question_id)
             case _:
                 pass
 
-    def _infer(self, job: Job) -> None:
+    def _from_engine(self, output: Any) -> None:
         machine = self._node.machine
-        question_id = job.question.question_id
-        inference = self._service.infer(job.question)
-        started_ns = self._clock.now_ns() + inference.start_ns
-        first_ns = started_ns + inference.prefill_ns
-        done_ns = first_ns + inference.decode_ns
-        self._clock.call_at(
-            started_ns,
-            lambda: self._node.call(machine.inference_started, question_id, started_ns),
-        )
-        self._clock.call_at(
-            first_ns, lambda: self._node.call(machine.first_token, question_id, first_ns)
-        )
-        self._clock.call_at(
-            done_ns,
-            lambda: self._node.call(machine.inference_done, question_id, inference.result, done_ns),
-        )
+        match output:
+            case EngineStarted(question_id=question_id, at_ns=at_ns):
+                self._node.call(machine.inference_started, question_id, at_ns)
+            case EngineFirstToken(question_id=question_id, at_ns=at_ns):
+                self._node.call(machine.first_token, question_id, at_ns)
+            case EngineDone(question_id=question_id, at_ns=at_ns, result=result):
+                self._node.call(machine.inference_done, question_id, result, at_ns)
 
     def _after(self, delay_ns: int, callback: Any) -> None:
         self._clock.call_at(self._clock.now_ns() + delay_ns, callback)

@@ -122,28 +122,24 @@ def _grade(path: Path, count: int) -> dict[str, dict[str, list[int]]]:
 
 def _speed(path: Path) -> tuple[int, int]:
     """Prefill and decode, in tokens/s on one thread, over held-out questions."""
-    from node.chat import prompt
-    from roundtrip.message import GREEDY
-    from testbed.evaluation import MAX_TOKENS, answers_of
+    from node.batching import Done, FirstToken
+    from testbed.evaluation import answers_of, asked
 
     engine = answers_of(path, 1)
     prompt_tokens = output_tokens = 0
     prefill_s = decode_s = 0.0
-    times: list[float] = []
     for question in held_out(SPEED_QUESTIONS):
-        times[:] = [time.perf_counter()]
-        said = engine.answer(
-            prompt(text=question.prompt, system=question.system, thinking=False),
-            max_tokens=MAX_TOKENS,
-            sampling=GREEDY,
-            thinking=False,
-            on_first_token=lambda: times.append(time.perf_counter()),
-        )
-        times.append(time.perf_counter())
-        prompt_tokens += said.prompt_tokens
-        output_tokens += said.output_tokens
-        prefill_s += times[1] - times[0]
-        decode_s += times[2] - times[1]
+        engine.add(asked(question))
+        begin = first = time.perf_counter()
+        while engine.busy:
+            for event in [*engine.admit(), *engine.step()]:
+                if isinstance(event, FirstToken):
+                    first = time.perf_counter()
+                elif isinstance(event, Done):
+                    prompt_tokens += event.prompt_tokens - event.cached_tokens
+                    output_tokens += event.output_tokens
+        prefill_s += first - begin
+        decode_s += time.perf_counter() - first
     return round(prompt_tokens / prefill_s), round(output_tokens / decode_s)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from models.resolve import resolve
+from node.engine_wire import Load
+from node.scheduler import Job, Order
 from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
 from roundtrip.errors import BadModel, EnvironmentFault
 from roundtrip.message import GREEDY, Question
@@ -25,7 +27,10 @@ def die():
     os.kill(os.getpid(), signal.SIGSEGV)
 {body}
 """
-READY = "tell(event='ready', context=512, rss_peak_bytes=1)"
+READY = (
+    "tell(event='ready', context=512, sequences=2, threads=1, rss_peak_bytes=1,"
+    " prefill_ns=1.0, step_ns={1: 1.0})"
+)
 
 
 def stand_in(folder: Path, body: str) -> tuple[str, ...]:
@@ -34,8 +39,16 @@ def stand_in(folder: Path, body: str) -> tuple[str, ...]:
     return (sys.executable, str(path))
 
 
-def question(question_id: int = 1) -> Question:
-    return Question(question_id, "Well?", "", 8, GREEDY, False, 1000)
+def order(question_id: int = 1, text: str = "Well?") -> Order:
+    question = Question(question_id, text, "", 8, GREEDY, "off", 1000)
+    return Order(Job(question, 0, 10**12), 8, False, 0, False, None)
+
+
+def config(path: str, command: tuple[str, ...] | None = None, **changes) -> EngineConfig:
+    load = Load(path, 512, 2, 1, "f16", False, True, "", "")
+    if command is not None:
+        changes["command"] = command
+    return EngineConfig(load, **changes)
 
 
 class Watch:
@@ -59,8 +72,8 @@ def test_a_build_that_crashes_in_the_self_test_runs_without_repacked_buffers(tmp
     body = f"die() if load['use_extra_bufts'] else {READY}\nsys.stdin.buffer.read()"
 
     async def scene() -> None:
-        config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
-        supervisor = Supervisor(config, lambda event: None)
+        settings = config("m.gguf", stand_in(tmp_path, body))
+        supervisor = Supervisor(settings, lambda event: None)
         up = await supervisor.start()
         assert "SIGSEGV" in up.note
         assert "make install" in up.note
@@ -73,9 +86,9 @@ def test_an_engine_that_never_comes_up_is_an_environment_fault(tmp_path) -> None
     for body in ("die()", "sys.exit(3)"):
 
         async def scene(body: str = body) -> None:
-            config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
+            settings = config("m.gguf", stand_in(tmp_path, body))
             with pytest.raises(EnvironmentFault):
-                await Supervisor(config, lambda event: None).start()
+                await Supervisor(settings, lambda event: None).start()
 
         asyncio.run(scene())
 
@@ -84,9 +97,9 @@ def test_an_engine_killed_at_its_first_start_is_not_taken_for_a_bad_build(tmp_pa
     body = "os.kill(os.getpid(), signal.SIGKILL)"
 
     async def scene() -> None:
-        config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
+        settings = config("m.gguf", stand_in(tmp_path, body))
         with pytest.raises(EnvironmentFault, match=r"SIGKILL.*out of memory"):
-            await Supervisor(config, lambda event: None).start()
+            await Supervisor(settings, lambda event: None).start()
 
     asyncio.run(scene())
 
@@ -100,12 +113,10 @@ def test_an_engine_that_cannot_be_started_again_is_given_up(tmp_path) -> None:
 
     async def scene() -> None:
         watch = Watch()
-        supervisor = Supervisor(
-            EngineConfig("m.gguf", 512, 1, (str(program),)), watch.events.append
-        )
+        supervisor = Supervisor(config("m.gguf", (str(program),)), watch.events.append)
         await supervisor.start()
         program.unlink()
-        supervisor.infer(question())
+        supervisor.infer(order())
         gone = EngineDown("cannot be started: No such file or directory", final=True)
         for _ in range(1000):
             if gone in watch.events:
@@ -128,10 +139,10 @@ read(sys.stdin.buffer); die()
 
     async def scene() -> None:
         watch = Watch()
-        config = EngineConfig("m.gguf", 512, 1, stand_in(tmp_path, body))
-        supervisor = Supervisor(config, watch.events.append)
+        settings = config("m.gguf", stand_in(tmp_path, body))
+        supervisor = Supervisor(settings, watch.events.append)
         await supervisor.start()
-        supervisor.infer(question())
+        supervisor.infer(order())
         await watch.until(EngineDown("SIGSEGV", final=False))
         for _ in range(1000):
             if EngineDown("exit code 7", final=True) in watch.events:
@@ -146,10 +157,8 @@ read(sys.stdin.buffer); die()
 def test_an_engine_that_comes_up_and_dies_at_once_is_given_up(tmp_path) -> None:
     async def scene() -> None:
         watch = Watch()
-        config = EngineConfig(
-            "m.gguf", 512, 1, stand_in(tmp_path, f"{READY}; os.kill(os.getpid(), 35)")
-        )
-        supervisor = Supervisor(config, watch.events.append)
+        settings = config("m.gguf", stand_in(tmp_path, f"{READY}; os.kill(os.getpid(), 35)"))
+        supervisor = Supervisor(settings, watch.events.append)
         await supervisor.start()
         for _ in range(2000):
             if EngineDown("signal 35", final=True) in watch.events:
@@ -165,10 +174,10 @@ def test_an_engine_that_comes_up_and_dies_at_once_is_given_up(tmp_path) -> None:
 def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
     async def scene() -> None:
         watch = Watch()
-        supervisor = Supervisor(EngineConfig(str(resolve("tiny")), 512, 1), watch.events.append)
+        supervisor = Supervisor(config(str(resolve("tiny"))), watch.events.append)
         up = await supervisor.start()
         assert (up.context, up.restarts) == (512, 0)
-        supervisor.infer(question())
+        supervisor.infer(order())
         first = await watch.until("done")
         watch.events.clear()
         assert supervisor.pid is not None
@@ -179,7 +188,7 @@ def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
         again = await watch.until(EngineUp)
         assert isinstance(again, EngineUp)
         assert again.restarts == 1
-        supervisor.infer(question())
+        supervisor.infer(order())
         second = await watch.until("done")
         assert isinstance(first, dict)
         assert isinstance(second, dict)
@@ -193,14 +202,13 @@ def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
 def test_a_prompt_longer_than_the_context_is_refused_and_the_engine_lives() -> None:
     async def scene() -> None:
         watch = Watch()
-        supervisor = Supervisor(EngineConfig(str(resolve("tiny")), 128, 1), watch.events.append)
+        supervisor = Supervisor(config(str(resolve("tiny"))), watch.events.append)
         await supervisor.start()
-        long = Question(1, "word " * 500, "", 8, GREEDY, False, 1000)
-        supervisor.infer(long)
+        supervisor.infer(order(1, "word " * 800))
         refused = await watch.until("refused")
         assert isinstance(refused, dict)
         assert refused["reason"] == "too_long"
-        supervisor.infer(question(2))
+        supervisor.infer(order(2))
         await watch.until("done")
         await supervisor.close()
 
@@ -213,6 +221,6 @@ def test_a_file_that_llama_cpp_refuses_is_a_bad_model(tmp_path) -> None:
 
     async def scene() -> None:
         with pytest.raises(BadModel, match=r"x\.gguf"):
-            await Supervisor(EngineConfig(str(path), 128, 1), lambda event: None).start()
+            await Supervisor(config(str(path)), lambda event: None).start()
 
     asyncio.run(scene())

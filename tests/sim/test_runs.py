@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ground.results import Run, summarise
-from node.service_time import load_profile
+from node.service_time import Profile, load_profile
 from roundtrip.budget import Outcome
 from roundtrip.config import Scenario
 from roundtrip.stages import STAGES, UNATTRIBUTED, Stage
@@ -93,20 +93,29 @@ def test_a_storm_over_a_slow_node_knows_every_outcome(shipped: dict[str, Scenari
     storm = shipped["outage-storm"]
     harsh = storm.model_copy(
         update={
-            "node": storm.node.model_copy(update={"queue": 4}),
+            "node": storm.node.model_copy(update={"queue": 4, "sequences": 1}),
             "budget": storm.budget.model_copy(update={"loop_s": 30.0, "expire_s": 60.0}),
             "workload": storm.workload.model_copy(update={"rate_per_min": 30.0, "count": 120}),
         }
     )
     slow = load_profile("builtin").model_copy(update={"decode_tok_s": 12.0})
+    outcomes = {policy: _outcomes(harsh, slow, policy) for policy in ("deadline", "fifo")}
+    for policy, missing in (("deadline", Outcome.LATE), ("fifo", Outcome.PARTIAL)):
+        known = outcomes[policy]
+        assert set(known) | {missing} == set(Outcome)
+        assert min(number for outcome, number in known.items() if outcome is not missing) > 10
+    in_time = {policy: known[Outcome.ON_TIME] for policy, known in outcomes.items()}
+    assert in_time["deadline"] > 1.05 * in_time["fifo"], outcomes
+
+
+def _outcomes(scenario: Scenario, slow: Profile, policy: str) -> Counter[Outcome]:
     outcomes: Counter[Outcome] = Counter()
-    for seed in range(40):
-        run = World(harsh, seed, slow).run()
-        assert_sound(run, f"harsh storm, seed {seed}")
+    node = scenario.node.model_copy(update={"policy": policy})
+    for seed in range(20):
+        run = World(scenario.model_copy(update={"node": node}), seed, slow).run()
+        assert_sound(run, f"harsh storm, {policy}, seed {seed}")
         outcomes.update(record.outcome for record in run.records)
-    expected = {Outcome.ON_TIME, Outcome.LATE, Outcome.EXPIRED, Outcome.REFUSED}
-    assert set(outcomes) == expected
-    assert min(outcomes.values()) > 40, outcomes
+    return outcomes
 
 
 def test_five_thousand_questions_at_once_wait_and_are_all_answered(
@@ -118,7 +127,7 @@ def test_five_thousand_questions_at_once_wait_and_are_all_answered(
             "workload": geo.workload.model_copy(
                 update={"count": 5000, "rate_per_min": 1e6, "max_outstanding": 5000}
             ),
-            "node": geo.node.model_copy(update={"queue": 5000}),
+            "node": geo.node.model_copy(update={"queue": 5000, "policy": "fifo"}),
             "budget": geo.budget.model_copy(update={"expire_s": 100_000.0}),
         }
     )
@@ -151,11 +160,13 @@ def test_what_waits_longer_than_it_may_expires(
     assert {record.reason for record in run.records} == {"expired"}
 
 
-def test_a_node_that_is_too_slow_makes_answers_late(
+def test_a_node_that_is_too_slow_makes_answers_late_first_come_first_served(
     shipped: dict[str, Scenario], simulate: Callable[..., Run]
 ) -> None:
     slow = load_profile("builtin").model_copy(update={"decode_tok_s": 0.8})
-    run = World(shipped["geo-relay"], 1, slow).run()
+    geo = shipped["geo-relay"]
+    node = geo.node.model_copy(update={"policy": "fifo", "sequences": 1})
+    run = World(geo.model_copy(update={"node": node}), 1, slow).run()
     assert_sound(run, "slow node")
     late = [record for record in run.records if record.outcome is Outcome.LATE]
     assert late
@@ -167,7 +178,9 @@ def test_more_questions_than_the_node_takes_are_refused(
     shipped: dict[str, Scenario], simulate: Callable[..., Run]
 ) -> None:
     geo = shipped["geo-relay"]
-    small = geo.model_copy(update={"node": geo.node.model_copy(update={"queue": 1})})
+    small = geo.model_copy(
+        update={"node": geo.node.model_copy(update={"queue": 1, "sequences": 1})}
+    )
     slow = load_profile("builtin").model_copy(update={"decode_tok_s": 4.0})
     run = World(small, 1, slow).run()
     assert_sound(run, "queue of one")

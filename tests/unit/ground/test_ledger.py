@@ -38,7 +38,7 @@ def machine(recovered: list[StoredQuestion]) -> GroundMachine:
     return GroundMachine(
         BundleAgent(config, rng=random.Random(1)),
         WORKLOAD,
-        asking=Asking(RUN, "", 8, GREEDY, False, 1, 16),
+        asking=Asking(RUN, "", 8, GREEDY, "off", 0, "", 1, 16),
         budget=Budget(120 * NS_PER_S, 600 * NS_PER_S, 0.95),
         plan=PLAN,
         recovered=recovered,

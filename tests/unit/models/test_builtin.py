@@ -12,8 +12,10 @@ from models.evaluate import evaluate
 from models.inspect import inspect, require_qwen3, sha256
 from models.resolve import resolve
 from models.triage import held_out, held_out_hard
-from node.chat import prompt
-from node.engine import Engine
+from node.batching import Batcher, Request, answer_all
+from node.engine import Engine, EngineSettings
+from node.prefixes import Prefixes
+from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
 
 BUILTIN = Path(__file__).parents[3] / "models" / "builtin"
@@ -23,7 +25,8 @@ GRADED = 240
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine(str(resolve("builtin")), context=1024, threads=1, use_extra_bufts=False)
+    settings = EngineSettings(1024, 1, sequences=8, flash=False, use_extra_bufts=False)
+    return Engine(str(resolve("builtin")), settings)
 
 
 def test_the_file_is_the_one_of_the_record() -> None:
@@ -44,7 +47,7 @@ def test_llama_cpps_tokens_equal_the_trainers(engine: Engine) -> None:
     rows = json.loads(gzip.decompress((BUILTIN / "tokens.json.gz").read_bytes()))
     assert len(rows) == 1000
     for text, ids in rows:
-        assert engine._tokens(text, special=False) == ids
+        assert engine._tokenised(text, special=False) == ids
 
 
 @pytest.mark.parametrize(
@@ -54,15 +57,16 @@ def test_llama_cpps_tokens_equal_the_trainers(engine: Engine) -> None:
     ids=["held out", "hard"],
 )  # fmt: skip
 def test_it_answers_a_sample_as_well_as_the_record_says(engine: Engine, questions, least) -> None:
-    def answer(question) -> str:
-        return engine.answer(
-            prompt(text=question.prompt, system=question.system, thinking=False),
-            max_tokens=200,
-            sampling=GREEDY,
-            thinking=False,
-            on_first_token=lambda: None,
-        ).text
-
-    whole = evaluate(questions(GRADED), answer)[-1]
+    batcher = Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=monotonic_ns)
+    asked_of = list(questions(GRADED))
+    found = answer_all(
+        batcher,
+        [
+            Request(number, question.prompt, question.system, 200, GREEDY, thinking=False)
+            for number, question in enumerate(asked_of)
+        ],
+    )
+    said = iter(found[number].text for number in range(GRADED))
+    whole = evaluate(asked_of, lambda _: next(said))[-1]
     right, asked = least
     assert whole.share >= right / asked - 0.025

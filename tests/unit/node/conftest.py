@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from dtn.agent import BundleAgent, BundleReceived, Transmit
-from node.machine import InferenceResult, NodeMachine, StoredQuestion
+from node.machine import NodeMachine
+from node.outputs import InferenceResult, StoredQuestion
+from node.speed import Speed
+from roundtrip.contacts import ContactPlan
 from roundtrip.message import Health, Message, Question, Sampling, decode, encode
 from roundtrip.modem import Carrier, Side
 from roundtrip.transport import agent_config
@@ -18,13 +21,25 @@ CUE = Carrier(1, True, True, 10**9, 10**9, 0, 1400, 0, 0, "")
 
 
 def question(question_id: int = 1, text: str = "Well?") -> Question:
-    return Question(question_id, text, "", 16, Sampling(), False, 120_000)
+    return Question(question_id, text, "", 16, Sampling(), "off", 120_000)
+
+
+def speed() -> Speed:
+    """1,000 tokens/s of a prompt, 100 of an answer."""
+    return Speed(1e6, {1: 1e7})
 
 
 class Bench:
     """Drives the node by hand; `done` holds all outputs but frames."""
 
-    def __init__(self, queue: int = 4, recovered: tuple[StoredQuestion, ...] = ()) -> None:
+    def __init__(
+        self,
+        queue: int = 4,
+        recovered: tuple[StoredQuestion, ...] = (),
+        slots: int = 1,
+        plan: ContactPlan | None = None,
+    ) -> None:
+        self.slots = slots
         self.now_ns = 1_000_000
         self.done: list[Any] = []
         self.answers: list[Message] = []
@@ -40,6 +55,7 @@ class Bench:
             ),
             queue=queue,
             lifetime_ms=10**6,
+            plan=plan,
             recovered=recovered,
         )
         self._from_ground(
@@ -66,14 +82,16 @@ class Bench:
         self._settle()
         return self.done[before:]
 
-    def finish(self, question_id: int = 1, text: str = "Yes.") -> list[Any]:
+    def finish(self, question_id: int = 1, text: str = "Yes.", reason: str = "stop") -> list[Any]:
         """The engine is done with a job."""
-        result = InferenceResult(text, "stop", 5, 3, 0)
+        result = InferenceResult(text, reason, 5, 3, 0)
         return self.call(self.node.inference_done, question_id, result, self.now_ns)
 
     def up(self) -> list[Any]:
         """The engine comes up."""
-        return self.call(self.node.engine_up, Health("tiny", "Q8_0", 512, 1, 0))
+        return self.call(
+            self.node.engine_up, Health("tiny", "Q8_0", 512, 1, 0), self.slots, speed()
+        )
 
     def _settle(self) -> None:
         for _ in range(200):

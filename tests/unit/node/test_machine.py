@@ -2,13 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.machine import (
-    StartInference,
-    StoreAnswer,
-    StoredQuestion,
-    StoreQuestion,
-    StoreSettled,
-)
+from node.outputs import StartInference, StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
 from roundtrip.message import Answer, Health, Refusal, decode, encode
 
 
@@ -65,7 +59,7 @@ def test_jobs_run_first_come_first_served_one_at_a_time(bench, ask) -> None:
     assert bench.call(bench.node.question_stored, 1) == []
     assert bench.call(bench.node.question_stored, 3) == []
     started = [o for o in bench.finish(2) if isinstance(o, StartInference)]
-    assert started[0].job.question.question_id == 1
+    assert started[0].order.job.question.question_id == 1
 
 
 def test_more_questions_than_the_queue_holds_are_refused(make_bench, ask) -> None:
@@ -85,7 +79,7 @@ def test_a_job_over_which_the_engine_dies_is_tried_once_more_then_refused(bench,
     bench.call(bench.node.question_stored, 1)
     assert bench.call(bench.node.engine_down, "SIGSEGV", final=False) == []
     (again,) = bench.up()
-    assert again.job.attempt == 1
+    assert again.order.job.attempt == 1
     (stored,) = bench.call(bench.node.engine_down, "SIGSEGV", final=False)
     assert isinstance(stored, StoreAnswer)
     bench.call(bench.node.answer_stored, 1)
@@ -115,14 +109,16 @@ def test_when_the_engine_is_gone_for_good_all_that_wait_are_refused(bench, ask) 
 def test_after_a_restart_questions_run_again_and_answers_are_sent_again(make_bench, ask) -> None:
     reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0)
     recovered = (
-        StoredQuestion(ask(1), 5, None, False),
-        StoredQuestion(ask(2), 5, encode(reply), False),
-        StoredQuestion(ask(3), 5, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0)), True),
+        StoredQuestion(ask(1), 5, 10**12, None, False),
+        StoredQuestion(ask(2), 5, 10**12, encode(reply), False),
+        StoredQuestion(
+            ask(3), 5, 10**12, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0)), True
+        ),
     )
     bench = make_bench(recovered=recovered)
     assert answers(bench) == [reply]
     (start,) = bench.up()
-    assert start.job.question.question_id == 1
+    assert start.order.job.question.question_id == 1
 
 
 def test_what_is_no_question_is_rejected_and_not_sent_again(bench) -> None:
@@ -189,7 +185,9 @@ def test_settled_questions_are_forgotten_by_number_also_when_asked_again(
 ) -> None:
     monkeypatch.setattr("node.machine.KEPT_SETTLED", 2)
     old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)) for i in range(4)]
-    bench = make_bench(recovered=tuple(StoredQuestion(ask(i), 5, old[i], True) for i in range(3)))
+    bench = make_bench(
+        recovered=tuple(StoredQuestion(ask(i), 5, 10**12, old[i], True) for i in range(3))
+    )
     bench.up()
     for _ in range(3):
         bench.ask(ask(2))
@@ -206,7 +204,9 @@ def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
     make_bench, ask
 ) -> None:
     recovered = tuple(
-        StoredQuestion(ask(i), 5, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)), False)
+        StoredQuestion(
+            ask(i), 5, 10**12, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)), False
+        )
         for i in range(100)
     )
     bench = make_bench(recovered=recovered)

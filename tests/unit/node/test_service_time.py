@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from node.service_time import PROFILES, Profile, ServiceTime, load_profile
+from node.scheduler import Job, Order
+from node.service_time import (
+    PROFILES,
+    EngineDone,
+    EngineFirstToken,
+    EngineStarted,
+    Profile,
+    VirtualEngine,
+    at_size,
+    load_profile,
+)
 from roundtrip.errors import BadConfig
+from roundtrip.message import Question
 
 PROFILE = Profile(
     model="m",
@@ -19,19 +31,77 @@ PROFILE = Profile(
 )
 
 
+def order(asked: Question, **changes) -> Order:
+    known = {"max_tokens": asked.max_tokens, "thinking": False, "think_tokens": 0}
+    job = Job(asked, 0, 10**12)
+    return Order(job, **(known | changes), alone=False, cut_ns=None)
+
+
+def run_out(engine: VirtualEngine) -> list:
+    found = []
+    while (due := engine.deadline) is not None:
+        found += engine.timeout(now_ns=due[0])
+    return found
+
+
 def test_times_follow_the_profile(ask) -> None:
-    inference = ServiceTime(PROFILE, random.Random(1)).infer(ask(text="x" * 320))
-    assert inference.result.prompt_tokens == 100
-    assert inference.prefill_ns == 1_000_000_000
-    assert inference.result.output_tokens == 16
-    assert inference.decode_ns == 1_600_000_000
-    assert inference.result.finish_reason == "length"
+    engine = VirtualEngine(PROFILE, random.Random(1))
+    engine.infer(order(ask(text="x" * 320)), now_ns=0)
+    started, first, done = run_out(engine)
+    assert started == EngineStarted(1, 500_000)
+    assert first == EngineFirstToken(1, 1_000_500_000)
+    assert abs(done.at_ns - 2_600_500_000) < 10
+    assert done.result.prompt_tokens == 100
+    assert (done.result.output_tokens, done.result.finish_reason) == (16, "length")
+
+
+def test_answers_are_written_together_as_fast_as_the_profile_says(ask) -> None:
+    together = PROFILE.model_copy(update={"batch_tok_s": {2: 16.0}, "start_ms": 0})
+    for profile, seconds in ((PROFILE, 3.2), (together, 2.0)):
+        engine = VirtualEngine(profile, random.Random(1))
+        for number in (1, 2):
+            engine.infer(order(ask(number, text="")), now_ns=0)
+        *_, first, last = run_out(engine)
+        assert first.at_ns / 1e9 == pytest.approx(0.4 + seconds, abs=0.2)
+        assert last.at_ns / 1e9 == pytest.approx(0.4 + seconds, abs=0.2)
+
+
+def test_a_system_prompt_is_read_once(ask) -> None:
+    engine = VirtualEngine(PROFILE, random.Random(1))
+    asked = replace(ask(), system="x" * 400)
+    took = []
+    for _ in range(2):
+        begin_ns = round(engine._now_ns)
+        engine.infer(order(asked), now_ns=begin_ns)
+        first = next(one for one in run_out(engine) if isinstance(one, EngineFirstToken))
+        took.append(first.at_ns - begin_ns)
+    assert took[0] - took[1] == pytest.approx(1e9)
+
+
+def test_a_cut_gives_what_there_is_by_then(ask) -> None:
+    engine = VirtualEngine(PROFILE, random.Random(1))
+    engine.infer(order(ask(text="")), now_ns=0)
+    assert engine.cut(9, now_ns=1) == []
+    (*_, done) = engine.cut(1, now_ns=1_000_000_000)
+    assert (done.result.finish_reason, done.result.output_tokens) == ("deadline", 7)
+    assert engine.deadline is None
+    engine.infer(order(ask(2, text="")), now_ns=2_000_000_000)
+    (*_, done) = engine.cut(2, now_ns=2_000_000_001)
+    assert (done.result.text, done.result.output_tokens) == ("", 0)
+
+
+def test_figures_may_depend_on_a_size() -> None:
+    table = {100: 10.0, 200: 20.0}
+    assert [at_size(table, n) for n in (1, 100, 150, 200, 999)] == [10, 10, 15, 20, 20]
+    assert at_size(7.0, 3) == 7.0
 
 
 def test_answer_lengths_have_the_profiles_mean(ask) -> None:
     profile = PROFILE.model_copy(update={"answer_tokens_mean": 5.0})
-    service = ServiceTime(profile, random.Random(1))
-    lengths = [service.infer(ask()).result.output_tokens for _ in range(4000)]
+    engine = VirtualEngine(profile, random.Random(1))
+    for number in range(4000):
+        engine.infer(order(ask(number)), now_ns=0)
+    lengths = [one.result.output_tokens for one in run_out(engine) if isinstance(one, EngineDone)]
     assert max(lengths) == 16
     assert 4.5 < sum(lengths) / len(lengths) < 5.5
 

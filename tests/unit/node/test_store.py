@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dtn.bundle import BundleId
-from node.machine import StoreAnswer, StoreQuestion, StoreSettled
+from node.outputs import StoreAnswer, StoreQuestion, StoreSettled
 from node.store import KEPT_S, PRUNED_EVERY, NodeStore
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import encode, question_id
@@ -27,7 +27,7 @@ class Wall:
 def taken(ask, index: int, *, run: int = RUN, left_ms: int = 600_000) -> StoreQuestion:
     number = question_id(run, index)
     bundle_id = BundleId("ipn:1.1", run, index)
-    return StoreQuestion(number, encode(ask(number)), 1000 - index, left_ms, bundle_id)
+    return StoreQuestion(number, encode(ask(number)), 1000 - index, 5000, left_ms, bundle_id)
 
 
 def recovered(path: Path, wall: Wall, run: int = RUN) -> dict[int, tuple[bytes | None, bool]]:

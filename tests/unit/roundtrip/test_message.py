@@ -21,8 +21,8 @@ from roundtrip.message import (
 )
 
 MESSAGES = [
-    Question(7, "Is it well?", "Be short.", 64, Sampling(seed=3), False, 119_000),
-    Question((1 << 64) - 1, "é中🙂", "", 1, GREEDY, True, 0),
+    Question(7, "Is it well?", "Be short.", 64, Sampling(seed=3), "off", 119_000),
+    Question((1 << 64) - 1, "é中🙂", "", 1, GREEDY, "auto", 0, 99, 2, "{}"),
     Answer(7, "Yes.", "stop", 12, 3, 10, 20, 30, 80_000_000),
     Refusal(7, "queue_full", "", 15),
     Health("tiny", "Q8_0", 2048, 2, 0),
@@ -62,7 +62,7 @@ def test_a_changed_byte_raises_only_bad_message(message: Message, data: st.DataO
         ({5: [0.5]}, "key 5"),
         ({5: [11.0, 0.5, 1, 0, 0]}, "temperature"),
         ({5: [0.5, float("nan"), 1, 0, 0]}, "top_p"),
-        ({6: 1}, "key 6"),
+        ({6: 3}, "key 6"),
         ({99: 0}, "keys"),
     ],
 )

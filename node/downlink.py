@@ -1,0 +1,73 @@
+"""When an answer must be ready to be on the ground in time, from the contact plan. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan
+from roundtrip.modem import Carrier
+from roundtrip.units import NS_PER_MS, NS_PER_S
+
+BUNDLE_BYTES = 320
+"""What an answer's bundle is larger than its text: message, blocks, security, segment heads."""
+MARGIN_NS = 50 * NS_PER_MS
+"""For disks and processes on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """The last moment at which a reply can start on the air and be there in time."""
+
+    start_ns: int
+    """Some of it may be for repair: it is a light time there and back before the very last."""
+    contact_end_ns: int
+
+
+class Downlink:
+    """The way to the ground, as the node knows it.
+
+    Args:
+        plan: contacts less planned outages; None where there is none: then the link is always
+            open, as the modem's cue has it.
+    """
+
+    def __init__(self, plan: ContactPlan | None) -> None:
+        self._contacts: tuple[Contact, ...] = ()
+        self._always = plan is None
+        if plan is not None:
+            self._contacts = tuple(c for c in plan.contacts if c.source == "node")
+        self.backlog_bytes = 0
+        """Of replies that are on their way and go first."""
+
+    def carrier(self, cue: Carrier) -> None:
+        """The modem's cue: rate and light time where there is no plan."""
+        if self._always:
+            self._contacts = (
+                Contact("node", "ground", 0, FOREVER_NS, cue.tx_rate_bps, cue.one_way_ns),
+            )
+
+    def last_chance(self, text_bytes: float, deadline_ns: int, now_ns: int) -> Chance | None:
+        """The last chance for a reply of so many bytes of text, if it starts now or later; None
+        where there is none before the deadline."""
+        for contact in reversed(self._contacts):
+            if contact.start_time >= deadline_ns or contact.end_time <= now_ns:
+                continue
+            ahead = self.backlog_bytes if contact.start_time <= now_ns else 0
+            air_bits = (text_bytes + BUNDLE_BYTES + ahead) * 8
+            air_ns = round(air_bits * NS_PER_S / contact.rate_bits_per_sec)
+            light_ns = contact.owlt
+            end_ns = min(contact.end_time, deadline_ns - light_ns)
+            spare_ns = MARGIN_NS + 2 * light_ns
+            first_ns = max(contact.start_time, now_ns)
+            start_ns = end_ns - air_ns
+            if start_ns < first_ns:
+                continue
+            return Chance(max(first_ns, start_ns - spare_ns), contact.end_time)
+        return None
+
+    def contact_end_ns(self, now_ns: int) -> int | None:
+        """When the contact of this moment ends; None outside contacts."""
+        for contact in self._contacts:
+            if contact.start_time <= now_ns < contact.end_time:
+                return contact.end_time
+        return None

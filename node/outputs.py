@@ -1,0 +1,95 @@
+"""What the node machine is told and what it puts out. Plain data; nothing here decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dtn.agent import Transmit
+from dtn.bundle import BundleId
+from node.scheduler import Order
+from roundtrip.message import Question
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceResult:
+    """What the engine made of a job."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    output_tokens: int
+    rss_peak_bytes: int
+    prefill_ns: float = 0.0
+    """What a token of a prompt takes now; 0: as before."""
+    step_ns: Mapping[int, float] = field(default_factory=dict)
+    """What a token of each of so many sequences takes now."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredQuestion:
+    """A question found in the store after a restart."""
+
+    question: Question
+    delivered_ns: int
+    deadline_ns: int
+    reply: bytes | None
+    """The answer or refusal, encoded; None where there is none yet."""
+    settled: bool
+    """The ground has the reply, or it has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartInference:
+    """Run the engine on this job; say so with `inference_started` and `first_token`, end with
+    `inference_done`."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class CutInference:
+    """Have the engine end this answer now: `inference_done` follows with what there is of it."""
+
+    question_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreQuestion:
+    """Put a question on disk, then call `question_stored`."""
+
+    question_id: int
+    payload: bytes
+    delivered_ns: int
+    deadline_ns: int
+    left_ms: int
+    """Until nobody waits for the answer any more."""
+    bundle_id: BundleId
+    """The bundle that brought it, to be recognised after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """Put an answer or refusal on disk, then call `answer_stored`."""
+
+    question_id: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettled:
+    """Note on disk that the reply need not be sent again; nothing waits for it."""
+
+    question_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something came in that was not taken."""
+
+    reason: str
+
+
+NodeOutput = (
+    Transmit | StartInference | CutInference | StoreQuestion | StoreAnswer | StoreSettled | Rejected
+)

@@ -1,0 +1,112 @@
+"""Prompt heads that are kept: read once, put into a sequence in milliseconds, saved to disk and
+there again after a restart.
+
+A state on disk is named by what it depends on (`engine.state_key`) and begins with its tokens and a
+CRC-32C over everything; a file that does not fit is deleted.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import cbor2
+import crc32c
+
+MIN_TOKENS = 16
+"""A shorter head is not worth keeping."""
+MAX_HEADS = 8
+MAX_BYTES = 256_000_000
+"""Of all states together, in memory and on disk each."""
+SUFFIX = ".state"
+_CRC_BYTES = 4
+
+Head = tuple[int, ...]
+
+
+class Prefixes:
+    """The kept heads of one engine, and their states.
+
+    Args:
+        folder: where states are saved; None for nowhere.
+        key: what they depend on, see `engine.state_key`.
+    """
+
+    def __init__(self, folder: Path | None, key: str) -> None:
+        self._folder = folder
+        self._key = key
+        self._kept: OrderedDict[Head, bytes] = OrderedDict()
+        self._bytes = 0
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._load_all(folder)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _load_all(self, folder: Path) -> None:
+        files = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
+        for path in files:
+            found = self._load(path) if path.name.startswith(f"{self._key}-") else None
+            if found is None:
+                path.unlink(missing_ok=True)
+            else:
+                self._put(*found)
+
+    def _load(self, path: Path) -> tuple[Head, bytes] | None:
+        if path.stat().st_size > MAX_BYTES:
+            return None
+        data = path.read_bytes()
+        body, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
+        if crc32c.crc32c(body).to_bytes(_CRC_BYTES, "big") != crc:
+            return None
+        tokens, state = cbor2.loads(body)
+        return tuple(tokens), state
+
+    def longest(self, prompt: Sequence[int]) -> tuple[Head, bytes] | None:
+        """The longest head that the prompt begins with and goes on after, and its state."""
+        found: Head = ()
+        for head in self._kept:
+            if len(found) < len(head) < len(prompt) and tuple(prompt[: len(head)]) == head:
+                found = head
+        if not found:
+            return None
+        self._kept.move_to_end(found)
+        return found, self._kept[found]
+
+    def wants(self, tokens: Sequence[int]) -> bool:
+        """Whether `keep` would keep this head."""
+        return len(tokens) >= MIN_TOKENS and tuple(tokens) not in self._kept
+
+    def keep(self, tokens: Sequence[int], state: bytes) -> None:
+        """Keep a head, and save it."""
+        head = tuple(tokens)
+        if len(state) > MAX_BYTES:
+            return
+        self._put(head, state)
+        if self._folder is not None:
+            path = self._path(head, self._folder)
+            scratch = path.with_suffix(".part")
+            body = cbor2.dumps([list(head), state])
+            try:
+                scratch.write_bytes(body + crc32c.crc32c(body).to_bytes(_CRC_BYTES, "big"))
+                scratch.rename(path)
+            except OSError:  # a full disk costs time at the next start, no answer
+                scratch.unlink(missing_ok=True)
+
+    def drop(self, head: Head) -> None:
+        """Forget a head: llama.cpp did not take its state, or others need the room."""
+        self._bytes -= len(self._kept.pop(head))
+        if self._folder is not None:
+            self._path(head, self._folder).unlink(missing_ok=True)
+
+    def _put(self, head: Head, state: bytes) -> None:
+        self._kept[head] = state
+        self._bytes += len(state)
+        while len(self._kept) > MAX_HEADS or self._bytes > MAX_BYTES:
+            self.drop(next(iter(self._kept)))
+
+    def _path(self, head: Head, folder: Path) -> Path:
+        named = crc32c.crc32c(cbor2.dumps(list(head)))
+        return folder / f"{self._key}-{len(head)}-{named:08x}{SUFFIX}"

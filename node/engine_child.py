@@ -104,7 +104,7 @@ class Server:
         folder = Path(load.states) if load.states else None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        threads = [load.threads] if load.threads else _thread_counts()
+        threads = [load.threads] if load.threads else thread_counts()
         file = folder / f"{key}.json" if folder is not None else None
         choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)
         batcher = Batcher(
@@ -184,7 +184,7 @@ def _speed(batcher: Batcher) -> dict[str, Any]:
     return {"prefill_ns": batcher.prefill_ns, "step_ns": dict(batcher.step_ns)}
 
 
-def _thread_counts() -> list[int]:
+def thread_counts() -> list[int]:
     """1, 2, 4 ... and all physical cores that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = min(psutil.cpu_count(logical=False) or 1, usable or 1)

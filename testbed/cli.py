@@ -29,6 +29,7 @@ from testbed.evaluation import eval_command, questions_command
 from testbed.folder import load_run
 from testbed.keys_command import keys
 from testbed.live import run_live
+from testbed.node_bench import bench
 from testbed.passes_command import passes_command
 from testbed.world import World
 
@@ -113,6 +114,7 @@ cli.add_command(models)
 cli.add_command(keys)
 cli.add_command(passes_command)
 cli.add_command(coverage_command)
+cli.add_command(bench)
 cli.add_command(campaign_command)
 cli.add_command(compare_command)
 models.add_command(eval_command)

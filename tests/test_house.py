@@ -31,6 +31,7 @@ MAY_TOUCH = {
     "ground/station.py": {"asyncio"},
     "ground/__main__.py": {"asyncio"},
     "testbed/cli.py": {"asyncio"},
+    "testbed/node_bench.py": {"asyncio"},
     "testbed/live.py": {"asyncio"},
     # Dates of orbits: given in files and options, never read from the clock.
     "roundtrip/config.py": {"datetime"},

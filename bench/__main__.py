@@ -23,6 +23,7 @@ from bench import (
     engine_speed,
     loop_overhead,
     loss_repair,
+    policies,
     udp_link,
     virtual_time,
 )
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "udp": udp_link.rows,
     "virtual": virtual_time.rows,
     "dtn": dtn_speed.rows,
+    "policies": policies.rows,
     "repair": loss_repair.rows,
     "scale": at_scale.rows,
 }

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.outputs import StartInference, StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
+from node.outputs import (
+    CutInference,
+    StartInference,
+    StoreAnswer,
+    StoredQuestion,
+    StoreQuestion,
+    StoreSettled,
+)
+from roundtrip.contacts import Contact, ContactPlan
 from roundtrip.message import Answer, Health, Refusal, decode, encode
 
 
@@ -216,3 +224,95 @@ def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
 def test_the_store_is_told_how_long_somebody_waits(bench, ask) -> None:
     (stored,) = bench.ask(ask())
     assert 0 < stored.left_ms <= 10**6
+
+
+def start_of(outputs: list[Any]) -> list[int]:
+    return [o.order.job.question.question_id for o in outputs if isinstance(o, StartInference)]
+
+
+def put_in(bench: Any, ask: Any, *numbers: int) -> list[Any]:
+    outputs = []
+    for number in numbers:
+        bench.ask(ask(number))
+        outputs += bench.call(bench.node.question_stored, number)
+    return outputs
+
+
+def test_as_many_run_at_once_as_the_engine_takes(make_bench, ask) -> None:
+    bench = make_bench(slots=2)
+    bench.up()
+    assert start_of(put_in(bench, ask, 1, 2, 3)) == [1, 2]
+    assert start_of(bench.finish(2)) == [3]
+
+
+def test_after_a_crash_each_runs_alone_and_only_the_culprit_is_refused(make_bench, ask) -> None:
+    bench = make_bench(slots=3)
+    bench.up()
+    put_in(bench, ask, 1, 2, 3)
+    bench.call(bench.node.engine_down, "SIGSEGV", final=False)
+    assert start_of(bench.up()) == [1], "alone"
+    assert start_of(bench.finish(1)) == [2]
+    bench.call(bench.node.engine_down, "SIGSEGV", final=False)
+    assert start_of(bench.up()) == [3]
+    bench.finish(3)
+    for number in (1, 2, 3):
+        bench.call(bench.node.answer_stored, number)
+    found = {answer.question_id: type(answer) for answer in answers(bench)}
+    assert found == {1: Answer, 2: Refusal, 3: Answer}
+
+
+def test_a_prompt_that_killed_the_engine_twice_is_not_tried_a_third_time(bench, ask) -> None:
+    bench.up()
+    put_in(bench, ask, 1)
+    for _ in range(2):
+        bench.call(bench.node.engine_down, "SIGSEGV", final=False)
+        bench.up()
+    assert start_of(put_in(bench, ask, 2)) == [], "the same text"
+    bench.call(bench.node.answer_stored, 2)
+    assert answers(bench)[-1].reason == "quarantined"
+    bench.ask(ask(3, "Something else?"))
+    assert start_of(bench.call(bench.node.question_stored, 3)) == [3]
+
+
+def test_an_answer_is_cut_when_its_time_comes_and_is_partial(bench, ask) -> None:
+    bench.up()
+    put_in(bench, ask, 1)
+    due_ns, reason = bench.node.deadline
+    assert reason == "cut"
+    bench.now_ns = due_ns
+    assert kinds(bench.call(bench.node.timeout)) == [CutInference]
+    assert bench.call(bench.node.timeout) == [], "once"
+    bench.finish(1, text="So f", reason="deadline")
+    bench.call(bench.node.answer_stored, 1)
+    assert answers(bench)[0].finish_reason == "deadline"
+
+
+def test_an_answer_cut_before_its_first_token_is_a_refusal(bench, ask) -> None:
+    bench.up()
+    put_in(bench, ask, 1)
+    bench.now_ns = bench.node.deadline[0]
+    bench.call(bench.node.timeout)
+    bench.finish(1, text="", reason="deadline")
+    bench.call(bench.node.answer_stored, 1)
+    assert answers(bench)[0].reason == "no_time"
+
+
+def test_a_question_for_which_there_is_no_contact_is_refused_at_once(make_bench, ask) -> None:
+    bench = make_bench(plan=ContactPlan([Contact("node", "ground", 0, 10_000_000, 10**9, 0)]))
+    bench.up()
+    bench.now_ns = 20_000_000
+    put_in(bench, ask, 1)
+    bench.call(bench.node.answer_stored, 1)
+    assert answers(bench)[0].reason == "no_contact_before_deadline"
+
+
+def test_a_waiting_question_is_refused_when_its_time_is_over(bench, ask) -> None:
+    bench.up()
+    put_in(bench, ask, 1, 2)
+    put_out: list[type] = []
+    while StoreAnswer not in put_out:
+        bench.now_ns = bench.node.deadline[0]
+        put_out += kinds(bench.call(bench.node.timeout))
+    assert put_out == [StoreAnswer]
+    bench.call(bench.node.answer_stored, 2)
+    assert answers(bench)[0].reason == "no_time"

@@ -17,6 +17,7 @@ from typing import Any
 
 import cbor2
 
+from node.cgroup import Enforcer
 from node.engine_wire import LENGTH_BYTES, MAX_BYTES, infer, pack
 from roundtrip.drive.realtime import background
 from roundtrip.errors import BadModel, EnvironmentFault
@@ -68,11 +69,18 @@ class Supervisor:
     Args:
         config: what to load.
         on_event: told of everything the engine does.
+        enforcer: keeps the process within its limits; None for no limits.
     """
 
-    def __init__(self, config: EngineConfig, on_event: Callable[[EngineEvent], None]) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        on_event: Callable[[EngineEvent], None],
+        enforcer: Enforcer | None = None,
+    ) -> None:
         self._config = config
         self._on_event = on_event
+        self._enforcer = enforcer
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._extra_bufts = True
@@ -119,8 +127,10 @@ class Supervisor:
 
     async def _spawn(self) -> EngineUp:
         await self._kill()
+        prefix = self._enforcer.prefix if self._enforcer is not None else ()
         try:
             self._process = await asyncio.create_subprocess_exec(
+                *prefix,
                 *self._config.command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -129,6 +139,8 @@ class Supervisor:
         except OSError as error:
             raise _Died(None, f"cannot be started: {error.strerror}") from None
         assert self._process.stdin is not None
+        if self._enforcer is not None:
+            self._enforcer.apply(self._process.pid)
         load = {
             "path": self._config.path,
             "context": self._config.context,
@@ -144,6 +156,8 @@ class Supervisor:
         if event["event"] == "bad_model":
             await self._kill()
             raise BadModel(self._config.path, event["key"], event["expected"], event["found"])
+        if self._enforcer is not None:
+            self._enforcer.check(self._process.pid)
         return EngineUp(event["context"], self._restarts, self._note)
 
     async def _next_event(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from node.energy import PowerSection
+from node.limits import LimitsSection
 from node.machine import InferenceResult
 from roundtrip.errors import BadConfig
 from roundtrip.message import Question
@@ -21,7 +23,8 @@ PROFILES = Path(__file__).parent / "profiles"
 
 
 class Profile(BaseModel):
-    """Service times of one model on one machine."""
+    """Service times of one model on one machine, the limits that stand for this machine where
+    another plays its part, and what it draws."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,6 +48,9 @@ class Profile(BaseModel):
     jitter: float = Field(default=0.02, ge=0, lt=1)
     """Relative standard deviation of prefill and decode time."""
     rss_peak_mb: float = Field(default=0, ge=0)
+    limits: LimitsSection = LimitsSection()
+    power: PowerSection | None = None
+    """None: not known, and the energy model cannot be used with this profile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ground.split import split_by_log
 from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
 from node import machine as node
+from node.beacon import Beacon, MeasureVitals, los_of
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.scheduler import Job
 from node.service_time import Profile, ServiceTime
@@ -28,12 +29,12 @@ from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
 from roundtrip.keys import link_security, new_keys
-from roundtrip.message import Health
+from roundtrip.message import Health, Vitals
 from roundtrip.modem import Side
 from roundtrip.rng import substream
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
-from roundtrip.units import ns_to_s
+from roundtrip.units import ns_to_s, s_to_ns
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
@@ -114,6 +115,7 @@ class World:
                 ),
                 queue=scenario.node.queue,
                 lifetime_ms=REPLY_LIFETIME_S * 1000,
+                beacon=Beacon(s_to_ns(scenario.node.beacon_s), los_of(scenario)),
             ),
             self._from_node,
             trace,
@@ -121,12 +123,8 @@ class World:
 
     def run(self) -> Run:
         """Run until every question has its outcome."""
-        profile = self._service.profile
-        health = Health(
-            profile.model, profile.quantization, self._scenario.node.context, profile.threads, 0
-        )
         self._link.call(self._link.machine.start)
-        self._node.call(self._node.machine.engine_up, health)
+        self._node.call(self._node.machine.engine_up, self._health())
         limit_ns = self._scenario.budget.budget().expire_ns + self._last_intended_ns + 1
         self._clock.run(lambda: self._ground.machine.finished, limit_ns=limit_ns)
         if not self._ground.machine.finished:
@@ -144,6 +142,10 @@ class World:
             False,
             dict(sorted(self._out.rejected.items())),
         )
+
+    def _health(self, vitals: Vitals | None = None) -> Health:
+        profile, node = self._service.profile, self._scenario.node
+        return Health(profile.model, profile.quantization, node.context, profile.threads, 0, vitals)
 
     def _from_link(self, output: Any) -> None:
         match output:
@@ -198,6 +200,10 @@ class World:
                 )
             case node.StartInference(job=job):
                 self._infer(job)
+            case MeasureVitals():
+                profile = self._service.profile
+                vitals = Vitals(round(profile.rss_peak_mb * 1e6), threads=profile.threads)
+                self._node.call(machine.beacon, self._health(vitals))
             case _:
                 pass
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dtn.agent import BundleAgent, BundleReceived, Transmit
+from node.beacon import Beacon
 from node.machine import InferenceResult, NodeMachine, StoredQuestion
 from roundtrip.message import Health, Message, Question, Sampling, decode, encode
 from roundtrip.modem import Carrier, Side
@@ -24,7 +25,12 @@ def question(question_id: int = 1, text: str = "Well?") -> Question:
 class Bench:
     """Drives the node by hand; `done` holds all outputs but frames."""
 
-    def __init__(self, queue: int = 4, recovered: tuple[StoredQuestion, ...] = ()) -> None:
+    def __init__(
+        self,
+        queue: int = 4,
+        recovered: tuple[StoredQuestion, ...] = (),
+        beacon: Beacon | None = None,
+    ) -> None:
         self.now_ns = 1_000_000
         self.done: list[Any] = []
         self.answers: list[Message] = []
@@ -41,6 +47,7 @@ class Bench:
             queue=queue,
             lifetime_ms=10**6,
             recovered=recovered,
+            beacon=beacon,
         )
         self._from_ground(
             self.ground.carrier(

@@ -91,9 +91,9 @@ def read_host(
     proc: Path = PROC, *, systemd: Path = SYSTEMD, environ: Mapping[str, str] = os.environ
 ) -> Host:
     """What this machine offers to enforce limits with."""
+    cpus = usable_cpus()
     if sys.platform != "linux":
-        return Host(tuple(range(os.cpu_count() or 1)), process_limits=False)
-    cpus = tuple(sorted(os.sched_getaffinity(0)))
+        return Host(cpus, process_limits=False)
     mounts = parse_mounts(_text(proc / "self/mountinfo"))
     groups = parse_groups(_text(proc / "self/cgroup"))
     why_not: list[tuple[Means, str]] = []
@@ -119,6 +119,13 @@ def read_host(
         mounted = any(controller in mounts for controller in CONTROLLERS)
         why_not.append((Means.V1, "not writable" if mounted else "not mounted"))
     return Host(cpus, scope, v2, v1, why_not=tuple(why_not))
+
+
+def usable_cpus() -> tuple[int, ...]:
+    """Processors that this process may use."""
+    if sys.platform != "linux":
+        return tuple(range(os.cpu_count() or 1))
+    return tuple(sorted(os.sched_getaffinity(0)))
 
 
 def _read_v2(folder: Path, *, owned: bool) -> tuple[GroupV2 | None, str]:

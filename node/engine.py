@@ -92,6 +92,11 @@ class Engine:
         )
         self._batch = llama.llama_batch_init(PREFILL_BATCH, 0, 1)
 
+    def set_threads(self, threads: int) -> None:
+        """Use so many threads from now on."""
+        llama.llama_set_n_threads(self._context, threads, threads)
+        self.threads = threads
+
     def _special_token(self, path: str, name: str) -> int:
         tokens = self._tokens(name, special=True)
         if len(tokens) != 1:

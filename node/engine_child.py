@@ -50,6 +50,9 @@ def serve(requests: BinaryIO, events: BinaryIO) -> int:
         return EXIT_BAD_INPUT
     tell(event="ready", context=engine.context, rss_peak_bytes=_rss_peak_bytes())
     while (request := read(requests)) is not None:
+        if request["op"] == "threads":
+            engine.set_threads(request["threads"])
+            continue
         job = request["id"]
         tell(event="started", id=job, at_ns=monotonic_ns())
         try:

@@ -1,8 +1,9 @@
 """What the supervisor and the engine's process say to each other: CBOR maps behind a four-byte
 length.
 
-To the engine: `load`, then any number of `infer`. From the engine: `ready` or `bad_model`, then for
-each `infer`: `started`, `first_token`, `done` or `refused`. Times are CLOCK_MONOTONIC ns.
+To the engine: `load`, then any number of `infer`, and `threads` in between. From the engine:
+`ready` or `bad_model`, then for each `infer`: `started`, `first_token`, `done` or `refused`. Times
+are CLOCK_MONOTONIC ns.
 """
 
 from __future__ import annotations

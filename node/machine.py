@@ -15,13 +15,15 @@ from dataclasses import dataclass, replace
 
 from dtn import agent as bundles
 from dtn.bundle import Bundle, BundleId
+from node import beacon as beacons
 from node.scheduler import FifoScheduler, Job
 from roundtrip import message
 from roundtrip.errors import BadMessage
-from roundtrip.machine import Deadline
+from roundtrip.machine import Deadline, earliest
 from roundtrip.message import MAX_TEXT_BYTES, Answer, Health, Question, Refusal
 from roundtrip.modem import Carrier
 from roundtrip.transport import reason_of
+from roundtrip.units import NS_PER_MS
 
 REPLY_LIFETIME_S = 86_400
 """How long an answer waits for the ground."""
@@ -100,7 +102,13 @@ class Rejected:
 
 
 NodeOutput = (
-    bundles.Transmit | StartInference | StoreQuestion | StoreAnswer | StoreSettled | Rejected
+    bundles.Transmit
+    | StartInference
+    | StoreQuestion
+    | StoreAnswer
+    | StoreSettled
+    | Rejected
+    | beacons.MeasureVitals
 )
 
 
@@ -134,6 +142,7 @@ class NodeMachine:
         queue: questions that may wait on board.
         lifetime_ms: of answer bundles.
         recovered: what the store still holds of this run, oldest first.
+        beacon: when to say how the node does; None: never.
     """
 
     def __init__(
@@ -143,14 +152,17 @@ class NodeMachine:
         queue: int,
         lifetime_ms: int,
         recovered: Iterable[StoredQuestion] = (),
+        beacon: beacons.Beacon | None = None,
     ) -> None:
         self._agent = agent
+        self._beacon = beacon or beacons.Beacon()
         self._lifetime_ms = lifetime_ms
         self._scheduler = FifoScheduler(queue)
         self._entries: dict[int, _Entry] = {}
         self._replies: dict[BundleId, int] = {}
         self._running: Job | None = None
         self._engine_up = False
+        self._paused = False
         self._engine_gone: str | None = None
         self._unsent: deque[int] = deque()
         self._settled: OrderedDict[int, None] = OrderedDict()
@@ -180,6 +192,7 @@ class NodeMachine:
 
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[NodeOutput]:
         """The modem says what can be sent and heard."""
+        self._beacon.carrier(cue.tx_up, now_ns)
         outputs: list[NodeOutput] = []
         unsent, self._unsent = self._unsent, deque()
         for question_id in unsent:
@@ -197,13 +210,24 @@ class NodeMachine:
         )
 
     def timeout(self, *, now_ns: int) -> Sequence[NodeOutput]:
-        """A timer of the transport is due."""
-        return self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
+        """A timer of the transport, or a beacon, is due."""
+        due: list[NodeOutput] = [*self._beacon.take(now_ns)]
+        return due + self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
 
     @property
     def deadline(self) -> Deadline | None:
-        """The transport's next timer."""
-        return self._agent.deadline
+        """The next timer of the transport, or the next beacon."""
+        return earliest(self._agent.deadline, self._beacon.deadline)
+
+    def beacon(self, health: Health, *, now_ns: int) -> Sequence[NodeOutput]:
+        """What was measured: tell the ground, behind all answers, while it is worth something."""
+        _, outputs = self._agent.send(
+            message.encode(health),
+            lifetime_ms=beacons.LIFETIME_NS // NS_PER_MS,
+            priority=beacons.PRIORITY,
+            now_ns=now_ns,
+        )
+        return self._from_agent(outputs, now_ns)
 
     def _from_agent(self, outputs: Sequence[bundles.AgentOutput], now_ns: int) -> list[NodeOutput]:
         mine: list[NodeOutput] = []
@@ -326,8 +350,13 @@ class NodeMachine:
             outputs += self._refuse(job.question.question_id, "engine_failed", reason, now_ns)
         return outputs
 
+    def pause(self, paused: bool, *, now_ns: int) -> Sequence[NodeOutput]:
+        """Start no further job, for the engine is too hot; or go on."""
+        self._paused = paused
+        return self._start_next(now_ns)
+
     def _start_next(self, now_ns: int) -> list[NodeOutput]:
-        if not self._engine_up or self._running is not None:
+        if not self._engine_up or self._paused or self._running is not None:
             return []
         job = self._scheduler.next_job()
         if job is None:

@@ -7,6 +7,7 @@ A cue of another run gives the node a new machine; engine and store stay.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -21,6 +22,11 @@ from dtn.security import Security
 from models.fit import Fit, fit
 from models.inspect import ModelInfo, inspect, require_qwen3
 from models.resolve import resolve
+from node.beacon import Beacon, MeasureVitals
+from node.cgroup import Enforcer, read_host, usable_cpus
+from node.guard import Guard
+from node.health import HealthReader
+from node.limits import Limits, limits_of, threads_of, with_profile
 from node.machine import (
     MAX_REPLIES,
     REPLY_LIFETIME_S,
@@ -32,15 +38,19 @@ from node.machine import (
     StoreQuestion,
     StoreSettled,
 )
+from node.service_time import load_profile
 from node.store import NodeStore
 from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
+from node.thermal import Level, ThermalPolicy
 from roundtrip.config import NodeConfig
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
+from roundtrip.drive.notify import Notifier
 from roundtrip.drive.realtime import (
     ModemPort,
     RealtimeClock,
     Worker,
+    background,
     on_lifeline_cut,
     origin_of,
     stop_signals,
@@ -48,10 +58,11 @@ from roundtrip.drive.realtime import (
 )
 from roundtrip.drive.udp import SCHEME, UdpLink, UdpPort
 from roundtrip.errors import BadModel, EnvironmentFault
-from roundtrip.message import Health
+from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.transport import agent_config
+from roundtrip.units import s_to_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,8 @@ class NodeRunConfig:
     """How long to wait for the modem's first cue; None: for ever."""
     security: Security | None
     """Secures and opens bundles; None for plain ones."""
+    los_ns: tuple[int, ...] = ()
+    """When contacts end on the plan's clock, where the plan is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,7 @@ class AcceptedModel:
     info: ModelInfo
     threads: int
     path: Path
+    limits: Limits
 
 
 class NodeService:
@@ -96,6 +110,13 @@ class NodeService:
         self._worker: Worker | None = None
         self._modem: ModemPort | UdpPort | None = None
         self._supervisor: Supervisor | None = None
+        self._enforcer: Enforcer | None = None
+        self._notifier = Notifier(os.environ)
+        self._policy = ThermalPolicy(config.node.thermal)
+        self._guard: Guard | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._reader: HealthReader | None = None
+        self._measuring: Worker | None = None
         self._up: EngineUp | None = None
         self._model: AcceptedModel | None = None
 
@@ -129,14 +150,19 @@ class NodeService:
         assert model is not None
         self._store = NodeStore(config.store_path, unix_s=clock.unix_s)
         self._worker = Worker(self._store_failed)
+        if model.limits != Limits():
+            self._enforcer = Enforcer(model.limits, read_host(), self._say)
         self._supervisor = Supervisor(
-            EngineConfig(str(model.path), config.node.context, model.threads), self._engine_event
+            EngineConfig(str(model.path), config.node.context, model.threads),
+            self._engine_event,
+            self._enforcer,
         )
         self._report(f"node: loading {model.path.name} ({model.info.quantization})")
         self._up = await self._supervisor.start()
         if self._up.note:
             self._report(f"node: {self._up.note}")
         self._report(f"node: engine ready, {model.threads} threads, waiting for the link")
+        self._look_after(self._supervisor)
         hooks = self._frame, self._carrier, lambda: Hello(self._run_id, None)
 
         def on_busy() -> None:
@@ -147,6 +173,20 @@ class NodeService:
         else:
             self._modem = ModemPort(config.endpoint, *hooks, on_busy)
         await self._modem.wait_for_carrier(config.link_limit_s)
+
+    def _look_after(self, supervisor: Supervisor) -> None:
+        """From now on: heartbeat, temperature, vitals, and the word to systemd that we are up."""
+        groups = self._enforcer.plan.folders if self._enforcer is not None else ()
+        self._reader = HealthReader([folder / "cpu.stat" for folder in groups])
+        self._measuring = Worker(self._store_failed)
+        self._guard = Guard(
+            supervisor, self._policy, self._notifier, self._temperature_level, self._report
+        )
+        self._watch = background(self._guard.run())
+        self._notifier.tell("READY=1", "STATUS=the engine is ready")
+
+    def _say(self, line: str) -> None:
+        self._report(f"node: {line}")
 
     def _store_failed(self, error: BaseException) -> None:
         self._failure = error
@@ -185,14 +225,17 @@ class NodeService:
             queue=self._config.node.queue,
             lifetime_ms=REPLY_LIFETIME_S * 1000,
             recovered=self._store.recover(cue.run_id or None),
+            beacon=Beacon(s_to_ns(self._config.node.beacon_s), self._config.los_ns),
         )
         self._actor = Actor(RealtimeClock(origin_ns), "node", machine, self._perform)
         if self._up is not None:
             self._actor.call(machine.engine_up, self._health(self._up))
         elif self._gone is not None:
             self._actor.call(machine.engine_down, self._gone.reason, final=True)
+        if self._policy.level is Level.PAUSED:
+            self._actor.call(machine.pause, True)
 
-    def _health(self, up: EngineUp) -> Health:
+    def _health(self, up: EngineUp, vitals: Vitals | None = None) -> Health:
         assert self._model is not None
         return Health(
             model=self._model.info.name or self._model.path.stem,
@@ -200,7 +243,32 @@ class NodeService:
             context=up.context,
             threads=self._model.threads,
             engine_restarts=up.restarts,
+            vitals=vitals,
         )
+
+    def _beacon(self, actor: Actor[NodeMachine]) -> None:
+        """Measure on a thread, then let the machine say it."""
+        reader, worker, supervisor, up = self._reader, self._measuring, self._supervisor, self._up
+        if reader is None or worker is None or supervisor is None or up is None:
+            return
+        assert self._model is not None
+        pid, threads = supervisor.pid, self._policy.threads(self._model.threads)
+        found: list[Vitals] = []
+
+        def tell() -> None:
+            actor.call(actor.machine.beacon, self._health(up, found[0]))
+
+        worker.submit(lambda: found.append(reader.read(pid, threads)), tell)
+
+    def _temperature_level(self, level: Level) -> None:
+        assert self._supervisor is not None
+        assert self._model is not None
+        threads = self._policy.threads(self._model.threads)
+        self._say(f"the processor is {'too hot' if level else 'cool again'}: {level.name.lower()}")
+        if threads:
+            self._supervisor.set_threads(threads)
+        if self._actor is not None:
+            self._actor.call(self._actor.machine.pause, level is Level.PAUSED)
 
     # -- what the machine puts out -----------------------------------------------------------------
 
@@ -220,6 +288,8 @@ class NodeService:
                 self._store_then(output, lambda: actor.call(machine.answer_stored, question_id))
             case StoreSettled():
                 self._store_then(output, lambda: None)
+            case MeasureVitals():
+                self._beacon(actor)
             case Rejected(reason=reason) if reason not in self._rejected:
                 self._rejected.add(reason)
                 self._report(f"node: not taken: {reason}{_remedy(reason)}")
@@ -237,6 +307,8 @@ class NodeService:
     # -- what the engine says ----------------------------------------------------------------------
 
     def _engine_event(self, event: EngineEvent) -> None:
+        if self._guard is not None and not isinstance(event, EngineDown):
+            self._guard.beat()
         match event:
             case EngineUp():
                 self._up = event
@@ -273,12 +345,19 @@ class NodeService:
                 actor.call(machine.inference_done, job, result, at_ns)
 
     async def _close(self) -> None:
+        self._notifier.tell("STOPPING=1")
+        if self._watch is not None:
+            self._watch.cancel()
         if self._actor is not None:
             self._actor.stop()
         if self._modem is not None:
             self._modem.close()
         if self._supervisor is not None:
             await self._supervisor.close()
+        if self._enforcer is not None:
+            self._enforcer.close()
+        if self._measuring is not None:
+            self._measuring.close()
         if self._worker is not None:
             self._worker.close()
         if self._store is not None:
@@ -290,14 +369,16 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
 
     Raises:
         BadModel: it is missing, damaged, not a Qwen3, or does not fit the memory.
+        BadConfig: there is no such profile.
     """
+    config = with_profile(config, load_profile(config.profile).limits)
     path = resolve(config.model)
     info = inspect(path)
     require_qwen3(info)
     if config.memory_mb:
         _must_fit(fit(info, config.context), path, config.memory_mb)
-    threads = config.threads or psutil.cpu_count(logical=False) or 1
-    return AcceptedModel(info, threads, path)
+    threads = threads_of(config, psutil.cpu_count(logical=False) or 1, len(usable_cpus()))
+    return AcceptedModel(info, threads, path, limits_of(config))
 
 
 def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:

@@ -83,6 +83,9 @@ class Supervisor:
         self._enforcer = enforcer
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._threads = config.threads
+        self._jobs: set[int] = set()
+        self._loading = False
         self._extra_bufts = True
         self._restarts = 0
         self._note = ""
@@ -91,6 +94,22 @@ class Supervisor:
     def pid(self) -> int | None:
         """Of the engine's process, while there is one."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def busy(self) -> bool:
+        """The engine loads, or has a question."""
+        return self._loading or bool(self._jobs)
+
+    def set_threads(self, threads: int) -> None:
+        """Have the engine use so many threads, from its next question on."""
+        self._threads = threads
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(pack({"op": "threads", "threads": threads}))
+
+    def kill_hung(self) -> None:
+        """End an engine that does not move any more; it is started again as if it had died."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
     async def start(self) -> EngineUp:
         """Start the engine for the first time.
@@ -123,10 +142,13 @@ class Supervisor:
     def infer(self, question: Question) -> None:
         """Have the engine answer; it must be up and free."""
         if self._process is not None and self._process.stdin is not None:
+            self._jobs.add(question.question_id)
             self._process.stdin.write(pack(infer(question)))
 
     async def _spawn(self) -> EngineUp:
         await self._kill()
+        self._jobs.clear()
+        self._loading = True
         prefix = self._enforcer.prefix if self._enforcer is not None else ()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -144,7 +166,7 @@ class Supervisor:
         load = {
             "path": self._config.path,
             "context": self._config.context,
-            "threads": self._config.threads,
+            "threads": self._threads,
             "use_extra_bufts": self._extra_bufts,
         }
         self._process.stdin.write(pack(load))
@@ -153,6 +175,7 @@ class Supervisor:
         except TimeoutError:
             await self._kill()
             raise _Died(None, f"silent for {START_LIMIT_S:g} s at start") from None
+        self._loading = False
         if event["event"] == "bad_model":
             await self._kill()
             raise BadModel(self._config.path, event["key"], event["expected"], event["found"])
@@ -185,6 +208,8 @@ class Supervisor:
                 while True:
                     event = await self._next_event()
                     useful = True
+                    if event["event"] in ("done", "refused"):
+                        self._jobs.discard(event["id"])
                     self._on_event(event)
             except _Died as death:
                 reason = death.reason

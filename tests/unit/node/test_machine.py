@@ -216,3 +216,11 @@ def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
 def test_the_store_is_told_how_long_somebody_waits(bench, ask) -> None:
     (stored,) = bench.ask(ask())
     assert 0 < stored.left_ms <= 10**6
+
+
+def test_a_node_that_pauses_starts_no_job_and_goes_on_later(bench, ask) -> None:
+    bench.up()
+    bench.call(bench.node.pause, True)
+    bench.ask(ask())
+    assert bench.call(bench.node.question_stored, 1) == []
+    assert kinds(bench.call(bench.node.pause, False)) == [StartInference]

@@ -1,7 +1,7 @@
 """Answers on time by scheduling policy, on a node that is too slow for what is asked of it.
 
-In virtual time, with the speed of a Raspberry Pi 5 running Qwen3-0.6B: `storm` and `leo-pass`, asked
-at one, two and four times their rate. Partial answers count as on time, late ones do not.
+In virtual time, with the speed of a Raspberry Pi 5 running Qwen3-0.6B: `storm` and `leo-pass`,
+asked at one, two and four times their rate. Partial answers count as on time, late ones do not.
 """
 
 from __future__ import annotations

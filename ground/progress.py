@@ -94,7 +94,7 @@ class Progress:
                 self._counts[record.outcome] = self._counts.get(record.outcome, 0) + 1
                 self._rows[record.planned.index] = (record.planned, "", record)
                 self._print_settled(record)
-            case NodeHealth(health=health) if self._live is None:
+            case NodeHealth(health=health) if self._live is None and health.vitals is None:
                 text = (
                     f"node: {_one_line(health.model, 60)} {_one_line(health.quantization, 20)}, "
                     f"{health.threads} threads, context {health.context}"

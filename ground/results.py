@@ -9,7 +9,7 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,7 @@ def _node(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any]:
         "prefill_tok_s": prompt_tokens / prefill_s if prefill_s > 0 else None,
         "decode_tok_s": steps / decode_s if decode_s > 0 else None,
         "rss_peak_mb": rss / 1e6 if rss else None,
+        "vitals": asdict(health.vitals) if health and health.vitals else None,
     }
 
 

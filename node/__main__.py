@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from node.beacon import los_of
 from node.service import NodeRunConfig, NodeService
 from roundtrip.command import LISTEN, PLAIN, SCENARIO, UNTRUSTED_CLOCK, run_command, security_of
 from roundtrip.config import NodeConfig
@@ -19,6 +20,9 @@ from roundtrip.scenario_file import load_scenario
 @click.command("node")
 @click.option("--scenario", type=SCENARIO, help="Take [node] and [link] from it.")
 @click.option("--model", help="GGUF file or model name; overrides the scenario.")
+@click.option(
+    "--profile", help="Platform: rpi5-8gb, rpi4-4gb, cubesat-1gb, laptop, or a .toml file."
+)
 @click.option(
     "--link",
     "endpoint",
@@ -47,6 +51,7 @@ from roundtrip.scenario_file import load_scenario
 def node_command(
     scenario: Path | None,
     model: str | None,
+    profile: str | None,
     endpoint: str,
     listen: str,
     store: Path,
@@ -63,6 +68,8 @@ def node_command(
     changes: dict[str, object] = {}
     if model is not None:
         changes["model"] = model
+    if profile is not None:
+        changes["profile"] = profile
     if threads is not None:
         changes["threads"] = threads
     if not store.parent.is_dir():
@@ -70,7 +77,8 @@ def node_command(
     node = node.model_copy(update=changes)
     security = security_of(Side.NODE, plain=plain, trusted_clock=not untrusted_clock)
     plan = loaded.plan() if loaded and not endpoint.startswith(SCHEME) else None
-    config = NodeRunConfig(node, endpoint, udp, store, link_limit_s or None, security, plan)
+    los_ns = los_of(loaded) if loaded else ()
+    config = NodeRunConfig(node, endpoint, udp, store, link_limit_s or None, security, plan, los_ns)
 
     async def serve() -> None:
         await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)

@@ -178,6 +178,10 @@ class Batcher:
         """Let a request wait for a slot."""
         self._waiting.append(request)
 
+    def set_threads(self, threads: int) -> None:
+        """Threads of the engine from the next step on."""
+        self._engine.set_threads(threads)
+
     def cut(self, request_id: int) -> list[Event]:
         """End a request now, with what it has written."""
         for slot in self._slots:

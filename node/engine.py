@@ -129,6 +129,11 @@ class Engine:
 
     # -- text --------------------------------------------------------------------------------------
 
+    def set_threads(self, threads: int) -> None:
+        """Use so many threads from now on."""
+        llama.llama_set_n_threads(self._context, threads, threads)
+        self.threads = threads
+
     def _special_token(self, path: str, name: str) -> int:
         tokens = self._tokenised(name, special=True)
         if len(tokens) != 1:
@@ -263,10 +268,6 @@ class Engine:
         pointer = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
         read = llama.llama_state_seq_set_data(self._context, pointer, len(state), sequence)
         return bool(read == len(state))
-
-    def set_threads(self, decode: int, prefill: int) -> None:
-        """Threads from the next decode on."""
-        llama.llama_set_n_threads(self._context, decode, prefill)
 
     def self_test(self) -> None:
         """Decode several tokens at once, then one, as real work does; a bad build dies here.

@@ -104,7 +104,7 @@ class Server:
         folder = Path(load.states) if load.states else None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        threads = [load.threads] if load.threads else thread_counts()
+        threads = [load.threads] if load.threads else thread_counts(load.max_threads)
         file = folder / f"{key}.json" if folder is not None else None
         choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)
         batcher = Batcher(
@@ -145,6 +145,8 @@ class Server:
                         request["schema"],
                     )
                 )
+            case "threads":
+                batcher.set_threads(request["threads"])
             case "cut":
                 self._tell_all(batcher, batcher.cut(job))
             case "progress":
@@ -184,10 +186,11 @@ def _speed(batcher: Batcher) -> dict[str, Any]:
     return {"prefill_ns": batcher.prefill_ns, "step_ns": dict(batcher.step_ns)}
 
 
-def thread_counts() -> list[int]:
-    """1, 2, 4 ... and all physical cores that this process may use."""
+def thread_counts(most: int = 0) -> list[int]:
+    """1, 2, 4 ... and all physical cores that this process may use, `most` at most."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = min(psutil.cpu_count(logical=False) or 1, usable or 1)
+    cores = min(cores, most or cores)
     return sorted({*(1 << power for power in range(8) if 1 << power < cores), cores})
 
 

@@ -1,9 +1,10 @@
 """What the supervisor and the engine's process say to each other: CBOR maps behind a four-byte
 length.
 
-To the engine: `load`, then any number of `infer`, `cut` and `progress`. From the engine: `ready` or
-`bad_model`; for each `infer`: `started`, `first_token`, and `done` or `refused`; for each
-`progress` of a job that runs: `progress`; and `alive` once a second. Times are CLOCK_MONOTONIC ns.
+To the engine: `load`, then any number of `infer`, `cut`, `progress` and `threads`. From the
+engine: `ready` or `bad_model`; for each `infer`: `started`, `first_token`, and `done` or `refused`;
+for each `progress` of a job that runs: `progress`; and `alive` once a second. Times are
+CLOCK_MONOTONIC ns.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Load:
     """Folder where kept heads and measurements are; empty for none."""
     document: str
     """Text that every system prompt ends with; empty for none."""
+    max_threads: int = 0
+    """Of those that are tried; 0: as many as there are cores."""
     use_extra_bufts: bool = True
 
 

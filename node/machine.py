@@ -16,6 +16,7 @@ from hashlib import sha256
 
 from dtn import agent as bundles
 from dtn.bundle import BundleId
+from node import beacon as beacons
 from node.downlink import BUNDLE_BYTES, Downlink
 from node.outputs import (
     CutInference,
@@ -86,6 +87,7 @@ class NodeMachine:
         plan: when the ground can be reached; None: as the modem's cues say.
         policy: of the scheduler.
         recovered: what the store still holds of this run, oldest first.
+        beacon: when to say how the node does; None: never.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class NodeMachine:
         plan: ContactPlan | None = None,
         policy: Policy = "deadline",
         recovered: Iterable[StoredQuestion] = (),
+        beacon: beacons.Beacon | None = None,
     ) -> None:
         self._agent = agent
+        self._beacon = beacon or beacons.Beacon()
         self._lifetime_ms = lifetime_ms
         self._downlink = Downlink(plan)
         self._scheduler = Scheduler(queue, self._downlink, policy)
@@ -108,6 +112,7 @@ class NodeMachine:
         self._replies: dict[BundleId, int] = {}
         self._running: dict[int, Order] = {}
         self._cut: set[int] = set()
+        self._paused = False
         self._slots = 0
         """Questions that the engine takes at once; 0 while it is down."""
         self._speed: Speed | None = None
@@ -142,6 +147,7 @@ class NodeMachine:
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[NodeOutput]:
         """The modem says what can be sent and heard."""
         self._downlink.carrier(cue)
+        self._beacon.carrier(cue.tx_up, now_ns)
         outputs: list[NodeOutput] = []
         unsent, self._unsent = self._unsent, deque()
         for question_id in unsent:
@@ -159,8 +165,8 @@ class NodeMachine:
         )
 
     def timeout(self, *, now_ns: int) -> Sequence[NodeOutput]:
-        """A timer of the transport is due, or the time of an answer is over."""
-        outputs: list[NodeOutput] = []
+        """A timer of the transport, or a beacon, is due, or the time of a question is over."""
+        outputs: list[NodeOutput] = [*self._beacon.take(now_ns)]
         for question_id, order in self._running.items():
             if order.cut_ns is not None and order.cut_ns <= now_ns and question_id not in self._cut:
                 self._cut.add(question_id)
@@ -170,7 +176,7 @@ class NodeMachine:
 
     @property
     def deadline(self) -> Deadline | None:
-        """The next timer of the transport, or when the time of a question is over."""
+        """The next timer of the transport, the next beacon, or the end of a question's time."""
         cuts = (
             order.cut_ns
             for question_id, order in self._running.items()
@@ -182,7 +188,18 @@ class NodeMachine:
             (cut_ns, "cut") if cut_ns is not None else None,
             (check_ns, "no time") if check_ns is not None else None,
             self._agent.deadline,
+            self._beacon.deadline,
         )
+
+    def beacon(self, health: Health, *, now_ns: int) -> Sequence[NodeOutput]:
+        """What was measured: tell the ground, behind all answers, while it is worth something."""
+        _, outputs = self._agent.send(
+            message.encode(health),
+            lifetime_ms=beacons.LIFETIME_NS // NS_PER_MS,
+            priority=beacons.PRIORITY,
+            now_ns=now_ns,
+        )
+        return self._from_agent(outputs, now_ns)
 
     def _from_agent(self, outputs: Sequence[bundles.AgentOutput], now_ns: int) -> list[NodeOutput]:
         mine: list[NodeOutput] = []
@@ -354,7 +371,9 @@ class NodeMachine:
                 outputs += self._let_wait(question_id, order.job.attempt + 1, now_ns)
                 continue
             if not final:
-                self._quarantine(order.job.question)
+                self._quarantined[_fingerprint(order.job.question)] = None
+                if len(self._quarantined) > MAX_QUARANTINED:
+                    self._quarantined.popitem(last=False)
             outputs += self._refuse(question_id, "engine_failed", reason, now_ns)
         if final:
             waiting = [job.question.question_id for job in self._scheduler.drain()]
@@ -363,13 +382,15 @@ class NodeMachine:
             self._early.clear()
         return outputs
 
-    def _quarantine(self, question: Question) -> None:
-        self._quarantined[_fingerprint(question)] = None
-        if len(self._quarantined) > MAX_QUARANTINED:
-            self._quarantined.popitem(last=False)
+    def pause(self, paused: bool, *, now_ns: int) -> Sequence[NodeOutput]:
+        """Start no further job, for the engine is too hot; or go on."""
+        self._paused = paused
+        return self._start_next(now_ns)
 
     def _start_next(self, now_ns: int) -> list[NodeOutput]:
         outputs = self._refuse_hopeless(now_ns)
+        if self._paused:
+            return outputs
         while self._speed is not None and len(self._running) < self._slots:
             alone = any(order.alone for order in self._running.values())
             order = self._scheduler.next_order(

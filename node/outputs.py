@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dtn.agent import Transmit
 from dtn.bundle import BundleId
+from node.beacon import MeasureVitals
 from node.scheduler import Order
 from roundtrip.message import Question
 
@@ -91,5 +92,12 @@ class Rejected:
 
 
 NodeOutput = (
-    Transmit | StartInference | CutInference | StoreQuestion | StoreAnswer | StoreSettled | Rejected
+    Transmit
+    | StartInference
+    | CutInference
+    | StoreQuestion
+    | StoreAnswer
+    | StoreSettled
+    | Rejected
+    | MeasureVitals
 )

@@ -7,6 +7,7 @@ A cue of another run gives the node a new machine; engine and store stay.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -14,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from dtn.agent import BundleAgent, Transmit
 from dtn.security import Security
-from models.cache import cache_dir
-from models.fit import Fit, fit
-from models.inspect import ModelInfo, inspect, require_qwen3
-from models.resolve import resolve
-from node.engine_wire import Load
+from node.accept import AcceptedModel, accept_model, load_of
+from node.beacon import Beacon, MeasureVitals
+from node.cgroup import Enforcer, read_host
+from node.guard import Guard
+from node.health import HealthReader
+from node.limits import Limits
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.outputs import (
     CutInference,
@@ -35,28 +35,29 @@ from node.outputs import (
 )
 from node.store import NodeStore
 from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
+from node.thermal import Level, ThermalPolicy
 from roundtrip.config import NodeConfig
 from roundtrip.contacts import ContactPlan
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
+from roundtrip.drive.notify import Notifier
 from roundtrip.drive.realtime import (
     ModemPort,
     RealtimeClock,
     Worker,
+    background,
     on_lifeline_cut,
     origin_of,
     stop_signals,
     unless,
 )
 from roundtrip.drive.udp import SCHEME, UdpLink, UdpPort
-from roundtrip.errors import BadConfig, BadModel, EnvironmentFault
-from roundtrip.message import MAX_TEXT_BYTES, Health
+from roundtrip.errors import EnvironmentFault
+from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.transport import agent_config
-
-MAX_SEQUENCES = 8
-"""Questions at once where the scenario does not say how many."""
+from roundtrip.units import s_to_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +76,8 @@ class NodeRunConfig:
     """Secures and opens bundles; None for plain ones."""
     plan: ContactPlan | None
     """What is known of the contacts; None: nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedModel:
-    """A model that the node can run, before the engine has it."""
-
-    info: ModelInfo
-    path: Path
-    sequences: int
-    """Questions at once."""
-    document: str
+    los_ns: tuple[int, ...] = ()
+    """When contacts end on the plan's clock, where the plan is known."""
 
 
 class NodeService:
@@ -105,6 +97,15 @@ class NodeService:
         self._worker: Worker | None = None
         self._modem: ModemPort | UdpPort | None = None
         self._supervisor: Supervisor | None = None
+        self._enforcer: Enforcer | None = None
+        self._notifier = Notifier(os.environ)
+        self._policy = ThermalPolicy(config.node.thermal)
+        self._guard: Guard | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._threads = 1
+        """Of the engine, while it is cool."""
+        self._reader: HealthReader | None = None
+        self._measuring: Worker | None = None
         self._up: EngineUp | None = None
         self._model: AcceptedModel | None = None
 
@@ -138,15 +139,21 @@ class NodeService:
         assert model is not None
         self._store = NodeStore(config.store_path, unix_s=clock.unix_s)
         self._worker = Worker(self._store_failed)
-        self._supervisor = Supervisor(EngineConfig(_load(config.node, model)), self._engine_event)
+        if model.limits != Limits():
+            self._enforcer = Enforcer(model.limits, read_host(), self._say)
+        self._supervisor = Supervisor(
+            EngineConfig(load_of(config.node, model)), self._engine_event, self._enforcer
+        )
         self._report(f"node: loading {model.path.name} ({model.info.quantization})")
         self._up = await self._supervisor.start()
         if self._up.note:
             self._report(f"node: {self._up.note}")
+        self._threads = self._up.threads
         self._report(
             f"node: engine ready, {_count(self._up.threads, 'thread')}, "
             f"{_count(self._up.sequences, 'question')} at once, waiting for the link"
         )
+        self._look_after(self._supervisor)
         hooks = self._frame, self._carrier, lambda: Hello(self._run_id, None)
 
         def on_busy() -> None:
@@ -157,6 +164,18 @@ class NodeService:
         else:
             self._modem = ModemPort(config.endpoint, *hooks, on_busy)
         await self._modem.wait_for_carrier(config.link_limit_s)
+
+    def _look_after(self, supervisor: Supervisor) -> None:
+        """From now on: heartbeat, temperature, vitals, and the word to systemd that we are up."""
+        groups = self._enforcer.plan.folders if self._enforcer is not None else ()
+        self._reader = HealthReader([folder / "cpu.stat" for folder in groups])
+        self._measuring = Worker(self._store_failed)
+        self._guard = Guard(supervisor, self._policy, self._notifier, self._temperature_level)
+        self._watch = background(self._guard.run())
+        self._notifier.tell("READY=1", "STATUS=the engine is ready")
+
+    def _say(self, line: str) -> None:
+        self._report(f"node: {line}")
 
     def _store_failed(self, error: BaseException) -> None:
         self._failure = error
@@ -197,6 +216,7 @@ class NodeService:
             plan=self._config.plan,
             policy=self._config.node.policy,
             recovered=self._store.recover(cue.run_id or None),
+            beacon=Beacon(s_to_ns(self._config.node.beacon_s), self._config.los_ns),
         )
         self._actor = Actor(RealtimeClock(origin_ns), "node", machine, self._perform)
         if self._up is not None:
@@ -204,8 +224,10 @@ class NodeService:
             self._actor.call(machine.engine_up, self._health(up), up.sequences, up.speed)
         elif self._gone is not None:
             self._actor.call(machine.engine_down, self._gone.reason, final=True)
+        if self._policy.level is Level.PAUSED:
+            self._actor.call(machine.pause, True)
 
-    def _health(self, up: EngineUp) -> Health:
+    def _health(self, up: EngineUp, vitals: Vitals | None = None) -> Health:
         assert self._model is not None
         return Health(
             model=self._model.info.name or self._model.path.stem,
@@ -213,7 +235,31 @@ class NodeService:
             context=up.context,
             threads=up.threads,
             engine_restarts=up.restarts,
+            vitals=vitals,
         )
+
+    def _beacon(self, actor: Actor[NodeMachine]) -> None:
+        """Measure on a thread, then let the machine say it."""
+        reader, worker, supervisor, up = self._reader, self._measuring, self._supervisor, self._up
+        if reader is None or worker is None or supervisor is None or up is None:
+            return
+        assert self._model is not None
+        pid, threads = supervisor.pid, self._policy.threads(up.threads)
+        found: list[Vitals] = []
+
+        def tell() -> None:
+            actor.call(actor.machine.beacon, self._health(up, found[0]))
+
+        worker.submit(lambda: found.append(reader.read(pid, threads)), tell)
+
+    def _temperature_level(self, level: Level) -> None:
+        assert self._supervisor is not None
+        threads = self._policy.threads(self._threads)
+        self._say(f"the processor is {'too hot' if level else 'cool again'}: {level.name.lower()}")
+        if threads:
+            self._supervisor.set_threads(threads)
+        if self._actor is not None:
+            self._actor.call(self._actor.machine.pause, level is Level.PAUSED)
 
     # -- what the machine puts out -----------------------------------------------------------------
 
@@ -236,6 +282,8 @@ class NodeService:
                 self._store_then(output, lambda: actor.call(machine.answer_stored, question_id))
             case StoreSettled():
                 self._store_then(output, lambda: None)
+            case MeasureVitals():
+                self._beacon(actor)
             case Rejected(reason=reason) if reason not in self._rejected:
                 self._rejected.add(reason)
                 self._report(f"node: not taken: {reason}{_remedy(reason)}")
@@ -293,85 +341,27 @@ class NodeService:
                 actor.call(machine.inference_done, job, result, at_ns)
 
     async def _close(self) -> None:
+        self._notifier.tell("STOPPING=1")
+        if self._watch is not None:
+            self._watch.cancel()
         if self._actor is not None:
             self._actor.stop()
         if self._modem is not None:
             self._modem.close()
         if self._supervisor is not None:
             await self._supervisor.close()
+        if self._enforcer is not None:
+            self._enforcer.close()
+        if self._measuring is not None:
+            self._measuring.close()
         if self._worker is not None:
             self._worker.close()
         if self._store is not None:
             self._store.close()
 
 
-def accept_model(config: NodeConfig) -> AcceptedModel:
-    """Check the model of a node before anything is started for it.
-
-    Raises:
-        BadModel: it is missing, damaged, not a Qwen3, or does not fit the memory.
-    """
-    path = resolve(config.model)
-    info = inspect(path)
-    require_qwen3(info)
-    if config.memory_mb:
-        _must_fit(fit(info, config.context, kv_type=config.kv), path, config.memory_mb)
-    return AcceptedModel(info, path, _sequences(config, info), _document(config.document))
-
-
-def _sequences(config: NodeConfig, info: ModelInfo) -> int:
-    """How many questions at once the memory allows, unless the scenario says how many."""
-    if config.sequences:
-        return config.sequences
-    limit_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().available // 2
-    for sequences in range(MAX_SEQUENCES, 1, -1):
-        needed = fit(info, config.context * sequences, kv_type=config.kv)
-        if needed.total_bytes <= limit_bytes:
-            return sequences
-    return 1
-
-
-def _document(name: str) -> str:
-    if not name:
-        return ""
-    try:
-        text = Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(name, "node.document", "a readable text file", str(error)) from None
-    if len(text.encode()) > MAX_TEXT_BYTES:
-        raise BadConfig(name, "node.document", f"at most {MAX_TEXT_BYTES} bytes", "more")
-    return text
-
-
-def _load(config: NodeConfig, model: AcceptedModel) -> Load:
-    return Load(
-        str(model.path),
-        config.context,
-        model.sequences,
-        config.threads,
-        config.kv,
-        config.lock,
-        config.speculate,
-        str(cache_dir() / "engine"),
-        model.document,
-    )
-
-
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:
-    if needed.total_bytes > memory_mb * 1_000_000:
-        raise BadModel(
-            str(path),
-            "node.memory_mb",
-            f"at least {needed.total_bytes / 1e6:.0f} MB "
-            f"(weights {needed.weights_bytes / 1e6:.0f}, "
-            f"KV cache {needed.kv_bytes / 1e6:.0f}, compute {needed.compute_bytes / 1e6:.0f}, "
-            f"process {needed.process_bytes / 1e6:.0f})",
-            f"{memory_mb} MB; take a smaller model, quantization or context",
-        )
 
 
 def _remedy(reason: str) -> str:

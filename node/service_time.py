@@ -17,6 +17,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from node.energy import PowerSection
+from node.limits import LimitsSection
 from node.outputs import InferenceResult
 from node.scheduler import Order
 from node.speed import Speed
@@ -33,7 +35,8 @@ TYPICAL_TOKENS = 256
 
 
 class Profile(BaseModel):
-    """Service times of one model on one machine."""
+    """Service times of one model on one machine, the limits that stand for this machine where
+    another plays its part, and what it draws."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,6 +66,9 @@ class Profile(BaseModel):
     jitter: float = Field(default=0.02, ge=0, lt=1)
     """Relative standard deviation of prefill and decode time."""
     rss_peak_mb: float = Field(default=0, ge=0)
+    limits: LimitsSection = LimitsSection()
+    power: PowerSection | None = None
+    """None: not known, and the energy model cannot be used with this profile."""
 
     def speed(self) -> Speed:
         """As the node would know it."""

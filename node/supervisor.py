@@ -17,9 +17,11 @@ from typing import Any
 
 import cbor2
 
+from node.cgroup import Enforcer
 from node.engine_wire import LENGTH_BYTES, MAX_BYTES, Load, infer, load, pack
 from node.scheduler import Order
 from node.speed import Speed
+from roundtrip.drive.clock import monotonic_ns
 from roundtrip.drive.realtime import background
 from roundtrip.errors import BadModel, EnvironmentFault
 
@@ -75,13 +77,22 @@ class Supervisor:
     Args:
         config: what to load.
         on_event: told of everything the engine does.
+        enforcer: keeps the process within its limits; None for no limits.
     """
 
-    def __init__(self, config: EngineConfig, on_event: Callable[[EngineEvent], None]) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        on_event: Callable[[EngineEvent], None],
+        enforcer: Enforcer | None = None,
+    ) -> None:
         self._config = config
         self._on_event = on_event
+        self._enforcer = enforcer
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._loading = False
+        self._heard_ns = 0
         self._extra_bufts = True
         self._restarts = 0
         self._note = ""
@@ -90,6 +101,17 @@ class Supervisor:
     def pid(self) -> int | None:
         """Of the engine's process, while there is one."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def alive(self) -> bool:
+        """The engine loads, or has said something not long ago."""
+        limit_ns = self._config.silence_limit_s * 1e9
+        return self._loading or monotonic_ns() - self._heard_ns < limit_ns
+
+    def set_threads(self, threads: int) -> None:
+        """Have the engine use so many threads, from its next question on."""
+        self._config = replace(self._config, load=replace(self._config.load, threads=threads))
+        self._tell({"op": "threads", "id": 0, "threads": threads})
 
     async def start(self) -> EngineUp:
         """Start the engine for the first time.
@@ -137,8 +159,11 @@ class Supervisor:
 
     async def _spawn(self) -> EngineUp:
         await self._kill()
+        self._loading = True
+        prefix = self._enforcer.prefix if self._enforcer is not None else ()
         try:
             self._process = await asyncio.create_subprocess_exec(
+                *prefix,
                 *self._config.command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -147,6 +172,8 @@ class Supervisor:
         except OSError as error:
             raise _Died(None, f"cannot be started: {error.strerror}") from None
         assert self._process.stdin is not None
+        if self._enforcer is not None:
+            self._enforcer.apply(self._process.pid)
         what = replace(self._config.load, use_extra_bufts=self._extra_bufts)
         self._process.stdin.write(pack(load(what)))
         try:
@@ -154,9 +181,13 @@ class Supervisor:
         except TimeoutError:
             await self._kill()
             raise _Died(None, f"silent for {START_LIMIT_S:g} s at start") from None
+        self._loading = False
+        self._heard_ns = monotonic_ns()
         if event["event"] == "bad_model":
             await self._kill()
             raise BadModel(self._config.load.path, event["key"], event["expected"], event["found"])
+        if self._enforcer is not None:
+            self._enforcer.check(self._process.pid)
         return EngineUp(
             event["context"],
             event["sequences"],
@@ -198,6 +229,7 @@ class Supervisor:
             try:
                 while True:
                     event = await self._next_event_in_time()
+                    self._heard_ns = monotonic_ns()
                     useful = True
                     if event["event"] != "alive":
                         self._on_event(event)

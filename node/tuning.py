@@ -72,7 +72,7 @@ def tuned(
 
 
 def _measured(engine: Engine, threads: int, flash: bool, clock_ns: Callable[[], int]) -> Tuned:
-    engine.set_threads(threads, threads)
+    engine.set_threads(threads)
     tokens = [index % engine.vocab_size for index in range(1000, 1000 + PROMPT_TOKENS)]
     count = min(PROMPT_TOKENS, engine.context - DECODED - 1)
     prefill_ns = step_ns = float("inf")

@@ -250,6 +250,49 @@ class BudgetConfig(_Section):
         return Budget(s_to_ns(self.loop_s), s_to_ns(self.expire_s), self.objective)
 
 
+class EnergyConfig(_Section):
+    """`[node.energy]`: the battery and what fills it; the watts are the profile's `[power]`."""
+
+    battery_wh: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+    floor: Probability = 0.3
+    """Share of the battery below which only urgent questions are answered."""
+    start: Probability = 1.0
+    """Share at the beginning."""
+    solar_w: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+    """From the panels in sunlight, all losses taken off."""
+    bus_w: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
+    """What the rest of the satellite draws all the time."""
+    orbit_min: Annotated[float, Field(gt=0, le=1e6)] = 95.0
+    """Without `[orbit]`: length of one orbit; 95 min at 550 km."""
+    eclipse_min: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Without `[orbit]`: darkness at the end of each."""
+
+    @model_validator(mode="after")
+    def _some_sun(self) -> EnergyConfig:
+        if self.eclipse_min > self.orbit_min:
+            raise ValueError("eclipse_min must not be more than orbit_min")
+        return self
+
+
+class ThermalConfig(_Section):
+    """`[node.thermal]`: what heat does to the engine. The limits are a choice: a Raspberry Pi's
+    firmware slows its processor from 80 degrees on, and hard from 85 (Raspberry Pi documentation,
+    "Frequency management and thermal control")."""
+
+    reduce_c: Annotated[float, Field(ge=-100, le=200)] = 76.0
+    """Half the threads from here on."""
+    pause_c: Annotated[float, Field(ge=-100, le=200)] = 84.0
+    """No further question from here on."""
+    margin_c: Annotated[float, Field(gt=0, le=100)] = 5.0
+    """So much cooler, and it is taken back."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ThermalConfig:
+        if self.pause_c <= self.reduce_c:
+            raise ValueError("pause_c must be more than reduce_c")
+        return self
+
+
 class NodeConfig(_Section):
     """`[node]`."""
 
@@ -258,7 +301,9 @@ class NodeConfig(_Section):
     threads: int = Field(default=0, ge=0, le=1024)
     """0: one per physical core."""
     memory_mb: int = Field(default=0, ge=0)
-    """0: no limit of ours."""
+    """What the engine may have, in MB of 10^6 bytes; 0: no limit of ours."""
+    cpu_cores: float = Field(default=0, ge=0, le=4096, allow_inf_nan=False)
+    """What the engine may use; 0: no limit of ours."""
     context: int = Field(default=2048, ge=64, le=1_048_576)
     queue: int = Field(default=256, gt=0, le=100_000)
     """Questions waiting on board; more are refused with `queue_full`."""
@@ -275,7 +320,13 @@ class NodeConfig(_Section):
     document: str = ""
     """A text file on board that every system prompt ends with."""
     profile: str = "builtin"
-    """Service times in virtual time: a name in node/profiles, or a file."""
+    """A name in node/profiles, or a file: service times in virtual time; limits where the settings
+    above have none; watts."""
+    beacon_s: Seconds = 60.0
+    """The node says how it does this often, as long as the link is up; 0: never."""
+    energy: EnergyConfig | None = None
+    """None: as much as is wanted."""
+    thermal: ThermalConfig = ThermalConfig()
 
 
 class Scenario(_Section):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cbor2
@@ -22,6 +22,8 @@ MAX_TEXT_BYTES = 64 * 1024
 """Longest question, system prompt or answer, in UTF-8 bytes; checked on the ground and again on the
 node."""
 MAX_MESSAGE_BYTES = 4 * MAX_TEXT_BYTES
+
+MAX_VITALS = 64
 
 _QUESTION, _ANSWER, _REFUSAL, _HEALTH = 1, 2, 3, 4
 
@@ -99,15 +101,43 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Vitals:
+    """How the node does; None where its machine does not say."""
+
+    rss_bytes: int | None = None
+    """Resident memory of node and engine together, now."""
+    major_faults: int | None = None
+    """Pages that the engine had to fetch from the disk, since it started."""
+    throttled_ms: int | None = None
+    """Time that its CPU quota kept the engine waiting, since it started."""
+    temperature_mc: int | None = None
+    """Of the processor, in thousandths of a degree Celsius; may be below zero."""
+    firmware_flags: int | None = None
+    """`vcgencmd get_throttled` of a Raspberry Pi: bits 0 to 3 now, 16 to 19 since it was started:
+    under-voltage, frequency capped, throttled, soft temperature limit."""
+    power_mw: int | None = None
+    """What the board draws."""
+    charge_permille: int | None = None
+    """Of the battery."""
+    threads: int | None = None
+    """Threads that heat leaves the engine; 0 while it pauses."""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """What the node is and how it does, sent when its engine comes up."""
+    """What the node is, sent when its engine comes up; with vitals also how it does, sent as a
+    beacon."""
 
     model: str
     quantization: str
     context: int
     threads: int
     engine_restarts: int
+    vitals: Vitals | None = None
 
+
+_VITALS = tuple(field.name for field in fields(Vitals))
+"""Their order is their number on the wire: new ones go to the end."""
 
 Message = Question | Answer | Refusal | Health
 
@@ -172,6 +202,8 @@ def encode(message: Message) -> bytes:
                 2: message.quantization,
                 3: [message.context, message.threads, message.engine_restarts],
             }
+            if message.vitals is not None:
+                body[4] = _packed(message.vitals)
     return cbor2.dumps(body, canonical=True)
 
 
@@ -249,8 +281,29 @@ def _refusal(body: dict[Any, Any]) -> Refusal:
     )
 
 
+def _packed(vitals: Vitals) -> dict[int, int]:
+    """The vitals that are known, by their place in the class."""
+    values = (getattr(vitals, name) for name in _VITALS)
+    return {key: value for key, value in enumerate(values) if value is not None}
+
+
+def _vitals(value: Any) -> Vitals:
+    """Vitals that this version does not know are left out, so that a node may say more than its
+    ground understands."""
+    if type(value) is not dict or len(value) > MAX_VITALS:
+        raise BadMessage("message", "key 4", f"a map of at most {MAX_VITALS}", _shown(value))
+    known: dict[str, int] = {}
+    for key, number in value.items():
+        least = -(1 << 31) if key == _VITALS.index("temperature_mc") else 0
+        if type(key) is not int or type(number) is not int or not least <= number < 1 << 64:
+            raise BadMessage("message", "vitals", "integers by integers", _shown(number))
+        if 0 <= key < len(_VITALS):
+            known[_VITALS[key]] = number
+    return Vitals(**known)
+
+
 def _health(body: dict[Any, Any]) -> Health:
-    _exactly(body, 4)
+    _exactly(body, 5 if 4 in body else 4)
     context, threads, engine_restarts = _uints(body, 3, 3)
     return Health(
         model=_text(body, 1, most=256),
@@ -258,6 +311,7 @@ def _health(body: dict[Any, Any]) -> Health:
         context=context,
         threads=threads,
         engine_restarts=engine_restarts,
+        vitals=_vitals(body[4]) if 4 in body else None,
     )
 
 

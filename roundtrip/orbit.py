@@ -273,6 +273,24 @@ def sunlit(satellite: Satrec, start_jd: float, times_s: Floats) -> NDArray[np.bo
     return lit
 
 
+def sunlit_spans(
+    satellite: Satrec, start_jd: float, length_s: float
+) -> tuple[tuple[float, float], ...]:
+    """When a satellite is in sunlight, s since the start."""
+
+    def lit(times_s: Floats) -> Floats:
+        found: Floats = np.where(sunlit(satellite, start_jd, times_s), 1.0, -1.0)
+        return found
+
+    grid = np.linspace(0.0, length_s, max(3, math.ceil(length_s / COARSE_S) + 1))
+    edges = [0.0, *_crossings(lit, grid, lit(grid)), length_s]
+    return tuple(
+        (a, b)
+        for a, b in itertools.pairwise(edges)
+        if b > a and sunlit(satellite, start_jd, np.array([(a + b) / 2]))[0]
+    )
+
+
 def _sun_direction(jd: Floats) -> Floats:
     """Unit vector to the Sun, mean equator of date (Vallado, algorithm 29)."""
     t = (jd - J2000) / 36_525.0

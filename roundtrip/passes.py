@@ -8,6 +8,7 @@ import numpy as np
 from sgp4.api import Satrec
 
 from roundtrip.config import ContactConfig, SatelliteConfig, Scenario
+from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import (
     UNIX_EPOCH_JD,
@@ -18,7 +19,9 @@ from roundtrip.orbit import (
     julian,
     passes,
     sun_synchronous_deg,
+    sunlit_spans,
 )
+from roundtrip.units import s_to_ns
 
 TRUSTED_DAYS = 14
 """Beyond it a two-line element set is off by more than a few km along its track."""
@@ -93,6 +96,21 @@ def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
         hours = scenario.orbit.hours if scenario.orbit else 0.0
         raise BadConfig(source, "orbit", f"a pass within {hours:g} h", "none")
     return tuple(contacts)
+
+
+def sunlight_of(scenario: Scenario, source: str) -> Windows:
+    """When the first satellite, the node's, is in sunlight; dark after the end of the orbit's
+    hours.
+
+    Raises:
+        BadConfig: the scenario has no orbit, or one that SGP4 does not know.
+    """
+    if scenario.orbit is None:
+        raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
+    start_jd = julian(scenario.orbit.start)
+    satellite = satrec_of(scenario.satellite[0], start_jd, source)
+    spans = sunlit_spans(satellite, start_jd, scenario.orbit.hours * 3600)
+    return Windows((s_to_ns(start), s_to_ns(end)) for start, end in spans)
 
 
 def warnings_of(scenario: Scenario, source: str) -> list[str]:

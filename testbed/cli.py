@@ -16,7 +16,7 @@ from link_sim.__main__ import link_command
 from models.commands import models
 from models.resolve import resolve
 from node.__main__ import node_command
-from node.service import accept_model
+from node.accept import accept_model
 from node.service_time import load_profile
 from roundtrip.command import SCENARIO, SEED, SHIPPED
 from roundtrip.config import Scenario

@@ -20,6 +20,7 @@ from ground.split import split_by_log
 from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
 from node import outputs as node
+from node.beacon import Beacon, MeasureVitals, los_of
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.service_time import (
     EngineDone,
@@ -33,12 +34,12 @@ from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
 from roundtrip.keys import link_security, new_keys
-from roundtrip.message import Health
+from roundtrip.message import Health, Vitals
 from roundtrip.modem import Side
 from roundtrip.rng import substream
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
-from roundtrip.units import ns_to_s
+from roundtrip.units import ns_to_s, s_to_ns
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
@@ -122,6 +123,7 @@ class World:
                 lifetime_ms=REPLY_LIFETIME_S * 1000,
                 plan=scenario.plan(),
                 policy=scenario.node.policy,
+                beacon=Beacon(s_to_ns(scenario.node.beacon_s), los_of(scenario)),
             ),
             self._from_node,
             trace,
@@ -130,12 +132,9 @@ class World:
     def run(self) -> Run:
         """Run until every question has its outcome."""
         profile = self._engine.machine.profile
-        health = Health(
-            profile.model, profile.quantization, self._scenario.node.context, profile.threads, 0
-        )
         self._link.call(self._link.machine.start)
         sequences = self._scenario.node.sequences or profile.sequences
-        self._node.call(self._node.machine.engine_up, health, sequences, profile.speed())
+        self._node.call(self._node.machine.engine_up, self._health(), sequences, profile.speed())
         limit_ns = self._scenario.budget.budget().expire_ns + self._last_intended_ns + 1
         self._clock.run(lambda: self._ground.machine.finished, limit_ns=limit_ns)
         if not self._ground.machine.finished:
@@ -153,6 +152,10 @@ class World:
             False,
             dict(sorted(self._out.rejected.items())),
         )
+
+    def _health(self, vitals: Vitals | None = None) -> Health:
+        profile, node = self._engine.machine.profile, self._scenario.node
+        return Health(profile.model, profile.quantization, node.context, profile.threads, 0, vitals)
 
     def _from_link(self, output: Any) -> None:
         match output:
@@ -209,6 +212,10 @@ class World:
                 self._engine.call(self._engine.machine.infer, order)
             case node.CutInference(question_id=question_id):
                 self._engine.call(self._engine.machine.cut, question_id)
+            case MeasureVitals():
+                profile = self._engine.machine.profile
+                vitals = Vitals(round(profile.rss_peak_mb * 1e6), threads=profile.threads)
+                self._node.call(machine.beacon, self._health(vitals))
             case _:
                 pass
 

@@ -27,6 +27,7 @@ MAY_TOUCH = {
     "link_sim/__main__.py": {"asyncio"},
     "node/service.py": {"asyncio"},
     "node/supervisor.py": {"asyncio"},
+    "node/guard.py": {"asyncio"},
     "node/__main__.py": {"asyncio"},
     "ground/station.py": {"asyncio"},
     "ground/__main__.py": {"asyncio"},

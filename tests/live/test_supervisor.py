@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -181,9 +183,6 @@ def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
         first = await watch.until("done")
         watch.events.clear()
         assert supervisor.pid is not None
-        import os
-        import signal
-
         os.kill(supervisor.pid, signal.SIGKILL)
         again = await watch.until(EngineUp)
         assert isinstance(again, EngineUp)
@@ -222,5 +221,50 @@ def test_a_file_that_llama_cpp_refuses_is_a_bad_model(tmp_path) -> None:
     async def scene() -> None:
         with pytest.raises(BadModel, match=r"x\.gguf"):
             await Supervisor(config(str(path)), lambda event: None).start()
+
+    asyncio.run(scene())
+
+
+def test_an_engine_that_hangs_is_killed_and_started_again(tmp_path) -> None:
+    once = tmp_path / "once"
+    body = f"""
+import time
+{READY}
+if not os.path.exists({str(once)!r}):
+    open({str(once)!r}, 'w').close()
+    time.sleep(100)
+while True:
+    tell(event='alive'); time.sleep(0.05)
+"""
+
+    async def scene() -> None:
+        watch = Watch()
+        settings = config("m.gguf", stand_in(tmp_path, body), silence_limit_s=0.5)
+        supervisor = Supervisor(settings, watch.events.append)
+        await supervisor.start()
+        await watch.until(EngineDown("silent for 0.5 s", final=False))
+        await watch.until(EngineUp)
+        await asyncio.sleep(1.0)
+        assert supervisor.alive
+        assert sum(isinstance(event, EngineDown) for event in watch.events) == 1
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+def test_the_real_engine_says_that_it_is_alive_and_hangs_when_stopped() -> None:
+    async def scene() -> None:
+        watch = Watch()
+        settings = config(str(resolve("tiny")), silence_limit_s=3.0)
+        supervisor = Supervisor(settings, watch.events.append)
+        await supervisor.start()
+        await asyncio.sleep(4.0)
+        assert watch.events == [], "idle, and alive"
+        assert supervisor.pid is not None
+        supervisor.infer(order())
+        os.kill(supervisor.pid, signal.SIGSTOP)
+        await watch.until(EngineDown("silent for 3 s", final=False))
+        await watch.until(EngineUp)
+        await supervisor.close()
 
     asyncio.run(scene())

@@ -240,7 +240,9 @@ def test_corrupted_repeated_and_overtaking_frames_do_no_harm(
     rejected: Counter[str] = Counter()
     for seed in range(30):
         run = simulate(demo.model_copy(update={"link": link}), seed)
-        assert all(record.answered for record in run.records), f"seed {seed}"
+        lost = sum(not record.answered for record in run.records)
+        dropped = sum(n for reason, n in run.rejected.items() if reason.startswith("security"))
+        assert lost <= dropped, f"seed {seed}: LTP has no checksum, what security drops is gone"
         rejected.update(run.rejected)
     assert rejected["bad bundle"] + rejected["bad segment"] > 10, "they really were wrong"
 
@@ -256,3 +258,16 @@ def test_one_question_at_a_time_waits_for_no_lost_report(
     one = geo.model_copy(update={"link": link, "workload": workload})
     for seed in (1, 2):
         assert all(record.answered for record in simulate(one, seed).records)
+
+
+def test_the_node_says_how_it_does_every_so_often_and_before_loss_of_signal(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+) -> None:
+    """The only contact of leo-pass ends at 462 s."""
+    one = shipped["leo-pass"]
+    workload = one.workload.model_copy(update={"start_s": 455.0, "count": 1})
+    for period_s, expected in ((0.0, False), (60.0, True), (1e6, True)):
+        node = one.node.model_copy(update={"beacon_s": period_s})
+        run = simulate(one.model_copy(update={"node": node, "workload": workload}), 1)
+        assert run.health is not None
+        assert (run.health.vitals is not None) is expected

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dtn.agent import BundleAgent, BundleReceived, Transmit
+from node.beacon import Beacon
 from node.machine import NodeMachine
 from node.outputs import InferenceResult, StoredQuestion
 from node.speed import Speed
@@ -38,6 +39,7 @@ class Bench:
         recovered: tuple[StoredQuestion, ...] = (),
         slots: int = 1,
         plan: ContactPlan | None = None,
+        beacon: Beacon | None = None,
     ) -> None:
         self.slots = slots
         self.now_ns = 1_000_000
@@ -57,6 +59,7 @@ class Bench:
             lifetime_ms=10**6,
             plan=plan,
             recovered=recovered,
+            beacon=beacon,
         )
         self._from_ground(
             self.ground.carrier(

@@ -316,3 +316,11 @@ def test_a_waiting_question_is_refused_when_its_time_is_over(bench, ask) -> None
     assert put_out == [StoreAnswer]
     bench.call(bench.node.answer_stored, 2)
     assert answers(bench)[0].reason == "no_time"
+
+
+def test_a_node_that_pauses_starts_no_job_and_goes_on_later(bench, ask) -> None:
+    bench.up()
+    bench.call(bench.node.pause, True)
+    bench.ask(ask())
+    assert bench.call(bench.node.question_stored, 1) == []
+    assert kinds(bench.call(bench.node.pause, False)) == [StartInference]

@@ -112,9 +112,27 @@ def test_every_shipped_profile_loads_and_says_where_it_was_measured() -> None:
     assert all(load_profile(name).measured_on for name in names)
 
 
+@pytest.mark.parametrize("name", ["rpi5-8gb", "rpi4-4gb", "cubesat-1gb", "laptop"])
+def test_every_number_of_a_platform_has_its_source_or_is_marked_a_choice(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.power is not None
+    assert profile.limits.memory_mb
+    lines = (PROFILES / f"{name}.toml").read_text().splitlines()
+    in_section = lines[lines.index("[limits]") :]
+    numbers = [line for line in in_section if "=" in line]
+    assert len(numbers) >= 7
+    assert [line for line in numbers if "#" not in line] == []
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("threads = ", "TOML"), ("model = 1", "model"), ("colour = 2", "model")],
+    [
+        ("threads = ", "TOML"),
+        ("model = 1", "model"),
+        ("colour = 2", "model"),
+        ("[power]\nidle_w = 1\nprefill_w = 1\ndecode_w = -1", "decode_w"),
+        ("[limits]\nmemory_mb = -1", "memory_mb"),
+    ],
 )
 def test_a_bad_profile_is_refused(tmp_path: Path, text: str, match: str) -> None:
     (tmp_path / "p.toml").write_text(text)

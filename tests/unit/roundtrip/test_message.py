@@ -16,6 +16,7 @@ from roundtrip.message import (
     Question,
     Refusal,
     Sampling,
+    Vitals,
     decode,
     encode,
 )
@@ -26,6 +27,8 @@ MESSAGES = [
     Answer(7, "Yes.", "stop", 12, 3, 10, 20, 30, 80_000_000),
     Refusal(7, "queue_full", "", 15),
     Health("tiny", "Q8_0", 2048, 2, 0),
+    Health("tiny", "Q8_0", 2048, 2, 0, Vitals()),
+    Health("tiny", "Q8_0", 2048, 2, 0, Vitals(80_000_000, 0, 15, -40_250, 0x50005, 4210, 613, 2)),
 ]
 
 
@@ -71,6 +74,26 @@ def test_each_bad_field_is_named(change: dict[int, object], key: str) -> None:
     with pytest.raises(BadMessage) as caught:
         decode(cbor2.dumps(body))
     assert caught.value.key == key
+
+
+def test_a_health_without_vitals_is_what_it_was_before_there_were_any() -> None:
+    expected = "a40004016474696e7902645138 5f3003831908000200".replace(" ", "")
+    assert encode(Health("tiny", "Q8_0", 2048, 2, 0)).hex() == expected
+
+
+def test_vitals_of_a_later_version_are_left_out() -> None:
+    body = cbor2.loads(encode(MESSAGES[-1]))
+    body[4][30] = 7
+    assert decode(cbor2.dumps(body)) == MESSAGES[-1]
+
+
+@pytest.mark.parametrize(
+    "vitals", [[1], 5, {0: -1}, {"a": 1}, {0: 1.5}, {0: True}, {3: -(1 << 40)}]
+)
+def test_bad_vitals_are_refused(vitals: object) -> None:
+    body = cbor2.loads(encode(MESSAGES[4])) | {4: vitals}
+    with pytest.raises(BadMessage):
+        decode(cbor2.dumps(body))
 
 
 def test_trailing_bytes_are_refused() -> None:

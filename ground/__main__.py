@@ -204,6 +204,7 @@ def finish(scenario: Scenario, seed: int, asked: Asked, folder: Path, console: C
         asked.length_s,
         asked.interrupted,
         dict(sorted(asked.rejected.items())),
+        asked.charge,
     )
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")

@@ -381,6 +381,7 @@ class GroundMachine:
                 prompt_tokens=reply.prompt_tokens,
                 output_tokens=reply.output_tokens,
                 node_rss_peak_bytes=reply.rss_peak_bytes,
+                spent_mj=reply.spent_mj,
                 **common,  # type: ignore[arg-type]
             )
         else:

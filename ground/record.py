@@ -60,6 +60,8 @@ class LoopRecord:
     """How far the estimate of `delivered` may be off; 0 by the frame log."""
     answer: str | None = None
     finish_reason: str = ""
+    spent_mj: int = 0
+    """Energy for the answer on board above idling, mJ; 0 where it is not counted."""
     prompt_tokens: int = 0
     output_tokens: int = 0
     node_times: NodeTimes | None = None
@@ -121,6 +123,7 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
             "answer": record.answer,
             "correct": record.correct,
             "node_rss_peak_bytes": record.node_rss_peak_bytes,
+            "node_spent_mj": record.spent_mj,
             "gen_ai.request.model": model,
             "gen_ai.usage.input_tokens": record.prompt_tokens,
             "gen_ai.usage.output_tokens": record.output_tokens,
@@ -163,6 +166,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             output_tokens=line.get("gen_ai.usage.output_tokens", 0),
             node_times=NodeTimes(*times) if times else None,
             node_rss_peak_bytes=line.get("node_rss_peak_bytes", 0),
+            spent_mj=line.get("node_spent_mj", 0),
             uplink_sessions=tuple(SessionId(*numbers) for numbers in line["uplink_sessions"]),
             downlink_session=SessionId(*session) if session else None,
         )

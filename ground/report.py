@@ -67,6 +67,7 @@ def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
         histogram=_histogram(run),
         waterfall=_waterfall(run),
         timeline=_timeline(run),
+        charge=_charge(run),
         width=WIDTH,
         left=LEFT,
         right=RIGHT,
@@ -212,6 +213,29 @@ def _linear_ticks(span: float) -> list[float]:
 
 
 # -- timeline --------------------------------------------------------------------------------------
+
+
+def _charge(run: Run) -> dict[str, Any] | None:
+    """The battery over time; None where there is none."""
+    if len(run.charge) < 2:
+        return None
+    height, end_ns = 120, max(run.charge[-1][0], 1)
+    scale = (WIDTH - LEFT - RIGHT) / end_ns
+
+    def y(permille: float) -> float:
+        return height * (1 - permille / 1000)
+
+    energy = run.scenario.node.energy
+    points = (f"{LEFT + at * scale:.1f},{y(permille):.1f}" for at, permille in run.charge)
+    return {
+        "points": " ".join(points),
+        "floor_y": y(energy.floor * 1000) if energy is not None else None,
+        "marks": [(y(share * 10), f"{share} %") for share in (0, 50, 100)],
+        "ticks": [
+            Tick(LEFT + s * NS_PER_S * scale, _seconds(s)) for s in _linear_ticks(end_ns / NS_PER_S)
+        ],
+        "height": height,
+    }
 
 
 def _timeline(run: Run) -> dict[str, Any]:

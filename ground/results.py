@@ -44,6 +44,8 @@ class Run:
     interrupted: bool
     rejected: dict[str, int]
     """What the ground turned away, by reason."""
+    charge: Sequence[tuple[int, int]] = ()
+    """Of the node's battery over time: ns on the plan's clock, thousandths of its capacity."""
 
 
 def summarise(run: Run) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "budget_s": budget.loop_s,
         "objective": budget.objective,
         "objective_met": goodput >= budget.objective,
+        "energy": _energy(run, answered),
         "node": _node(run, answered),
         "link": _link(run.fates),
         "rejected": run.rejected,
@@ -128,6 +131,19 @@ def _node(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any]:
         "decode_tok_s": steps / decode_s if decode_s > 0 else None,
         "rss_peak_mb": rss / 1e6 if rss else None,
         "vitals": asdict(health.vitals) if health and health.vitals else None,
+    }
+
+
+def _energy(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any] | None:
+    """None where nobody counted it."""
+    spent_j = sum(record.spent_mj for record in answered) / 1000
+    if not run.charge and not spent_j:
+        return None
+    return {
+        "answers_j": spent_j,
+        "per_answer_j": spent_j / len(answered) if answered else None,
+        "lowest_charge": min((permille for _, permille in run.charge), default=0) / 1000,
+        "charge": [[at_ns / 1e9, permille / 1000] for at_ns, permille in run.charge],
     }
 
 

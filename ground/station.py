@@ -44,6 +44,8 @@ class Asked:
 
     records: list[LoopRecord] = field(default_factory=list)
     health: Health | None = None
+    charge: list[tuple[int, int]] = field(default_factory=list)
+    """Of the node's battery: ns on the plan's clock, thousandths."""
     rejected: Counter[str] = field(default_factory=Counter)
     started_unix_s: int = 0
     length_s: float = 0.0
@@ -219,6 +221,9 @@ class Station:
                 self._store_then(output, lambda: actor.call(machine.outcome_stored, question_id))
             case NodeHealth(health=health):
                 self._asked.health = health
+                if health.vitals is not None and health.vitals.charge_permille is not None:
+                    at_ns = actor.clock.now_ns()
+                    self._asked.charge.append((at_ns, health.vitals.charge_permille))
                 self._store_then(output, lambda: None)
             case Rejected(reason=reason):
                 self._asked.rejected[reason] += 1

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from node.beacon import los_of
+from node.energy import Battery, battery_of
 from node.service import NodeRunConfig, NodeService
+from node.service_time import load_profile
 from roundtrip.command import LISTEN, PLAIN, SCENARIO, UNTRUSTED_CLOCK, run_command, security_of
 from roundtrip.config import NodeConfig
 from roundtrip.drive.realtime import run_async
@@ -15,6 +17,10 @@ from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Side
 from roundtrip.scenario_file import load_scenario
+from roundtrip.units import s_to_ns
+
+LIVE_SUNLIGHT_S = 7 * 86_400
+"""How far ahead sunlight is known where there is no orbit."""
 
 
 @click.command("node")
@@ -78,7 +84,17 @@ def node_command(
     security = security_of(Side.NODE, plain=plain, trusted_clock=not untrusted_clock)
     plan = loaded.plan() if loaded and not endpoint.startswith(SCHEME) else None
     los_ns = los_of(loaded) if loaded else ()
-    config = NodeRunConfig(node, endpoint, udp, store, link_limit_s or None, security, plan, los_ns)
+
+    def battery() -> Battery | None:
+        if loaded is None or loaded.node.energy is None:
+            return None
+        power = load_profile(node.profile).power
+        return battery_of(loaded, power, s_to_ns(LIVE_SUNLIGHT_S))
+
+    battery()
+    config = NodeRunConfig(
+        node, endpoint, udp, store, link_limit_s or None, security, plan, battery, los_ns
+    )
 
     async def serve() -> None:
         await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 
 from dtn import agent as bundles
 from dtn.bundle import BundleId
 from node import beacon as beacons
 from node.downlink import BUNDLE_BYTES, Downlink
+from node.energy import Battery
+from node.energy_book import EnergyBook
 from node.outputs import (
     CutInference,
     InferenceResult,
@@ -29,13 +30,14 @@ from node.outputs import (
     StoreQuestion,
     StoreSettled,
 )
+from node.quarantine import Quarantine
 from node.scheduler import Hopeless, Job, Order, Policy, Scheduler
 from node.speed import Speed
 from roundtrip import message
 from roundtrip.contacts import ContactPlan
 from roundtrip.errors import BadMessage
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import MAX_TEXT_BYTES, Answer, Health, Question, Refusal
+from roundtrip.message import Answer, Health, Question, Refusal
 from roundtrip.modem import Carrier
 from roundtrip.transport import reason_of
 from roundtrip.units import NS_PER_MS
@@ -48,8 +50,6 @@ MAX_ATTEMPTS = 2
 """A question over which the engine died this often is refused."""
 KEPT_SETTLED = 4096
 """Settled questions kept in memory, so that one asked again gets the same answer."""
-MAX_QUARANTINED = 1024
-"""Prompts over which the engine died twice that are remembered."""
 TRANSPORT_PRIORITY = (2, 1, 0)
 """Of bulk, normal and expedited questions; a lower number leaves first."""
 
@@ -88,6 +88,7 @@ class NodeMachine:
         policy: of the scheduler.
         recovered: what the store still holds of this run, oldest first.
         beacon: when to say how the node does; None: never.
+        battery: what it runs on; None: energy does not matter.
     """
 
     def __init__(
@@ -100,12 +101,14 @@ class NodeMachine:
         policy: Policy = "deadline",
         recovered: Iterable[StoredQuestion] = (),
         beacon: beacons.Beacon | None = None,
+        battery: Battery | None = None,
     ) -> None:
         self._agent = agent
         self._beacon = beacon or beacons.Beacon()
         self._lifetime_ms = lifetime_ms
         self._downlink = Downlink(plan)
-        self._scheduler = Scheduler(queue, self._downlink, policy)
+        self._energy = EnergyBook(battery)
+        self._scheduler = Scheduler(queue, self._downlink, policy, self._energy.may_run)
         self._early: deque[int] = deque()
         """Questions that came before the engine was up the first time, whose speed is unknown."""
         self._entries: dict[int, _Entry] = {}
@@ -113,10 +116,12 @@ class NodeMachine:
         self._running: dict[int, Order] = {}
         self._cut: set[int] = set()
         self._paused = False
+        self._sun_ns: int | None = None
+        """When the battery is full enough for what is deferred."""
         self._slots = 0
         """Questions that the engine takes at once; 0 while it is down."""
         self._speed: Speed | None = None
-        self._quarantined: OrderedDict[bytes, None] = OrderedDict()
+        self._quarantine = Quarantine()
         self._engine_gone: str | None = None
         self._unsent: deque[int] = deque()
         self._settled: OrderedDict[int, None] = OrderedDict()
@@ -147,6 +152,7 @@ class NodeMachine:
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[NodeOutput]:
         """The modem says what can be sent and heard."""
         self._downlink.carrier(cue)
+        self._energy.carrier(cue.rx_up, now_ns=now_ns)
         self._beacon.carrier(cue.tx_up, now_ns)
         outputs: list[NodeOutput] = []
         unsent, self._unsent = self._unsent, deque()
@@ -171,7 +177,7 @@ class NodeMachine:
             if order.cut_ns is not None and order.cut_ns <= now_ns and question_id not in self._cut:
                 self._cut.add(question_id)
                 outputs.append(CutInference(question_id))
-        outputs += self._refuse_hopeless(now_ns)
+        outputs += self._start_next(now_ns)
         return outputs + self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
 
     @property
@@ -187,14 +193,17 @@ class NodeMachine:
         return earliest(
             (cut_ns, "cut") if cut_ns is not None else None,
             (check_ns, "no time") if check_ns is not None else None,
+            (self._sun_ns, "energy") if self._sun_ns is not None else None,
             self._agent.deadline,
             self._beacon.deadline,
         )
 
     def beacon(self, health: Health, *, now_ns: int) -> Sequence[NodeOutput]:
         """What was measured: tell the ground, behind all answers, while it is worth something."""
+        vitals = health.vitals or message.Vitals()
+        charged = replace(vitals, charge_permille=self._energy.charge_permille)
         _, outputs = self._agent.send(
-            message.encode(health),
+            message.encode(replace(health, vitals=charged)),
             lifetime_ms=beacons.LIFETIME_NS // NS_PER_MS,
             priority=beacons.PRIORITY,
             now_ns=now_ns,
@@ -270,7 +279,7 @@ class NodeMachine:
             entry.bundle_id = None
         if self._engine_gone is not None:
             return outputs + self._refuse(question_id, "engine_failed", self._engine_gone, now_ns)
-        if _fingerprint(entry.question) in self._quarantined:
+        if entry.question in self._quarantine:
             detail = "the engine died over this prompt twice"
             return outputs + self._refuse(question_id, "quarantined", detail, now_ns)
         if len(self._early) + len(self._scheduler) >= self._scheduler.limit:
@@ -315,6 +324,7 @@ class NodeMachine:
             self._unsent.append(question_id)
         else:
             self._replies[bundle_id] = question_id
+            self._energy.sent(question_id, now_ns=now_ns)
             self._downlink.backlog_bytes += len(entry.reply) + BUNDLE_BYTES
         return self._from_agent(outputs, now_ns)
 
@@ -324,6 +334,7 @@ class NodeMachine:
             return []
         entry = self._entries[question_id]
         entry.state = _State.SETTLED
+        self._energy.arrived(question_id, now_ns=now_ns)
         self._downlink.backlog_bytes -= len(entry.reply or b"") + BUNDLE_BYTES
         self._remember_settled(question_id)
         again = self._send_reply(self._unsent.popleft(), now_ns) if self._unsent else []
@@ -339,14 +350,8 @@ class NodeMachine:
     def engine_up(
         self, health: Health, slots: int, speed: Speed, *, now_ns: int
     ) -> Sequence[NodeOutput]:
-        """The engine is ready: tell the ground what runs here, and start on what waits.
-
-        Args:
-            health: what runs.
-            slots: questions that it takes at once.
-            speed: how fast it is.
-            now_ns: the time.
-        """
+        """The engine is ready, for `slots` questions at once: tell the ground what runs here, and
+        start on what waits."""
         self._slots = slots
         if self._speed is None:
             self._speed = speed
@@ -363,17 +368,16 @@ class NodeMachine:
         self._slots = 0
         self._engine_gone = reason if final else None
         outputs: list[NodeOutput] = []
-        orders, self._running = list(self._running.values()), {}
-        self._cut.clear()
+        orders = list(self._running.values())
+        for question_id in list(self._running):
+            self._ended(question_id, now_ns)
         for order in orders:
             question_id = order.job.question.question_id
             if order.job.attempt + 1 < MAX_ATTEMPTS and not final:
                 outputs += self._let_wait(question_id, order.job.attempt + 1, now_ns)
                 continue
             if not final:
-                self._quarantined[_fingerprint(order.job.question)] = None
-                if len(self._quarantined) > MAX_QUARANTINED:
-                    self._quarantined.popitem(last=False)
+                self._quarantine.add(order.job.question)
             outputs += self._refuse(question_id, "engine_failed", reason, now_ns)
         if final:
             waiting = [job.question.question_id for job in self._scheduler.drain()]
@@ -388,7 +392,9 @@ class NodeMachine:
         return self._start_next(now_ns)
 
     def _start_next(self, now_ns: int) -> list[NodeOutput]:
+        self._energy.advance(now_ns)
         outputs = self._refuse_hopeless(now_ns)
+        self._sun_ns = None
         if self._paused:
             return outputs
         while self._speed is not None and len(self._running) < self._slots:
@@ -397,12 +403,15 @@ class NodeMachine:
                 self._speed, len(self._running), alone=alone, now_ns=now_ns
             )
             if order is None:
+                if self._scheduler.deferred:
+                    self._sun_ns = self._energy.ready_ns
                 break
             question_id = order.job.question.question_id
             self._running[question_id] = order
             entry = self._entries[question_id]
             entry.state = _State.RUNNING
             entry.started_ns = entry.first_token_ns = now_ns
+            self._energy.started(question_id, now_ns=now_ns)
             outputs.append(StartInference(order))
         return outputs
 
@@ -410,32 +419,33 @@ class NodeMachine:
         self, question_id: int, at_ns: int, *, now_ns: int
     ) -> Sequence[NodeOutput]:
         """The engine began on the job at `at_ns`."""
-        if self._is_running(question_id):
+        if question_id in self._running:
             entry = self._entries[question_id]
             entry.started_ns = entry.first_token_ns = min(at_ns, now_ns)
         return []
 
     def first_token(self, question_id: int, at_ns: int, *, now_ns: int) -> Sequence[NodeOutput]:
         """The engine had its first token at `at_ns`."""
-        if self._is_running(question_id):
+        if question_id in self._running:
             entry = self._entries[question_id]
             entry.first_token_ns = min(max(at_ns, entry.started_ns), now_ns)
+            self._energy.first_token(question_id, now_ns=now_ns)
         return []
 
     def inference_done(
         self, question_id: int, result: InferenceResult, at_ns: int, *, now_ns: int
     ) -> Sequence[NodeOutput]:
         """The engine has the whole answer since `at_ns`."""
-        if not self._is_running(question_id):
+        if question_id not in self._running:
             return [Rejected("result of a job that is not running")]
-        self._ended(question_id)
+        spent_mj = self._ended(question_id, now_ns)
         entry = self._entries[question_id]
         if result.finish_reason == "deadline" and not result.text:
             refused = self._refuse(question_id, "no_time", "no part of the answer yet", now_ns)
             return refused + self._start_next(now_ns)
         assert self._speed is not None
         self._speed.follow(result.prefill_ns, result.step_ns)
-        text, cut = _clipped(result.text)
+        text, cut = message.clipped(result.text)
         if result.finish_reason == "stop":
             self._speed.answered(result.output_tokens, len(text.encode()))
         answer = Answer(
@@ -448,6 +458,7 @@ class NodeMachine:
             first_token_us=_us(entry.first_token_ns - entry.delivered_ns),
             finished_us=_us(max(at_ns, entry.first_token_ns) - entry.delivered_ns),
             rss_peak_bytes=result.rss_peak_bytes,
+            spent_mj=spent_mj,
         )
         return self._reply(question_id, message.encode(answer)) + self._start_next(now_ns)
 
@@ -455,17 +466,16 @@ class NodeMachine:
         self, question_id: int, reason: str, detail: str, *, now_ns: int
     ) -> Sequence[NodeOutput]:
         """The engine cannot do this job (the prompt does not fit), and is free again."""
-        if not self._is_running(question_id):
+        if question_id not in self._running:
             return [Rejected("refusal of a job that is not running")]
-        self._ended(question_id)
+        self._ended(question_id, now_ns)
         return self._refuse(question_id, reason, detail, now_ns) + self._start_next(now_ns)
 
-    def _is_running(self, question_id: int) -> bool:
-        return question_id in self._running
-
-    def _ended(self, question_id: int) -> None:
+    def _ended(self, question_id: int, now_ns: int) -> int:
+        """What it cost, mJ."""
         del self._running[question_id]
         self._cut.discard(question_id)
+        return self._energy.ended(question_id, now_ns=now_ns)
 
     def _refuse(self, question_id: int, reason: str, detail: str, now_ns: int) -> list[NodeOutput]:
         refused_us = _us(now_ns - self._entries[question_id].delivered_ns)
@@ -484,16 +494,5 @@ class NodeMachine:
         return all(entry.state is _State.SETTLED for entry in self._entries.values())
 
 
-def _fingerprint(question: Question) -> bytes:
-    return sha256(f"{question.system}\0{question.text}".encode()).digest()
-
-
 def _us(duration_ns: int) -> int:
     return max(0, duration_ns) // 1000
-
-
-def _clipped(text: str) -> tuple[str, bool]:
-    encoded = text.encode()
-    if len(encoded) <= MAX_TEXT_BYTES:
-        return text, False
-    return encoded[:MAX_TEXT_BYTES].decode(errors="ignore"), True

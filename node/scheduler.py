@@ -9,6 +9,7 @@ when its time comes. `edf` (earliest deadline first) and `fifo` refuse and cut n
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -81,11 +82,15 @@ class Scheduler:
         limit: jobs that may wait; one that is retried is let in all the same.
         downlink: the way to the ground.
         policy: see above.
+        may_run: whether there is energy for a job; one without is deferred, others go before it.
     """
 
     limit: int
     downlink: Downlink
     policy: Policy = "deadline"
+    may_run: Callable[[Job], bool] = lambda job: True
+    deferred: set[int] = field(default_factory=set)
+    """Questions that wait for energy."""
     _waiting: list[_Waiting] = field(default_factory=list)
     _work_ns: float = 0.0
     """Of all that wait."""
@@ -121,7 +126,12 @@ class Scheduler:
         found: list[Hopeless] = []
         for waiting in list(self._waiting):
             if waiting.last_start_ns < now_ns:
+                deferred = waiting.job.question.question_id in self.deferred
                 self._take(waiting)
+                if deferred:
+                    detail = "the battery was under its floor until it was too late"
+                    found.append(Hopeless(waiting.job, "no_energy", detail))
+                    continue
                 hopeless = self._judge(waiting.job, speed, now_ns)
                 late = Hopeless(waiting.job, "no_time", "waited until it was too late")
                 found.append(hopeless or late)
@@ -140,7 +150,10 @@ class Scheduler:
         """
         if not self._waiting or alone:
             return None
-        waiting = self._waiting[0]
+        waiting = next((one for one in self._waiting if self.may_run(one.job)), None)
+        if waiting is None:
+            self.deferred.update(one.job.question.question_id for one in self._waiting)
+            return None
         if waiting.job.attempt and running:
             return None
         self._take(waiting)
@@ -150,10 +163,12 @@ class Scheduler:
         """Take out all jobs."""
         jobs = [waiting.job for waiting in self._waiting]
         self._waiting, self._work_ns, self.next_check_ns = [], 0.0, FOREVER_NS
+        self.deferred.clear()
         return jobs
 
     def _take(self, waiting: _Waiting) -> None:
         self._waiting.remove(waiting)
+        self.deferred.discard(waiting.job.question.question_id)
         self._work_ns -= waiting.service_ns
 
     # -- what it goes by ---------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from dtn.security import Security
 from node.accept import AcceptedModel, accept_model, load_of
 from node.beacon import Beacon, MeasureVitals
 from node.cgroup import Enforcer, read_host
+from node.energy import Battery
 from node.guard import Guard
 from node.health import HealthReader
 from node.limits import Limits
@@ -76,6 +77,8 @@ class NodeRunConfig:
     """Secures and opens bundles; None for plain ones."""
     plan: ContactPlan | None
     """What is known of the contacts; None: nothing."""
+    battery: Callable[[], Battery | None]
+    """A full one for each run."""
     los_ns: tuple[int, ...] = ()
     """When contacts end on the plan's clock, where the plan is known."""
 
@@ -217,6 +220,7 @@ class NodeService:
             policy=self._config.node.policy,
             recovered=self._store.recover(cue.run_id or None),
             beacon=Beacon(s_to_ns(self._config.node.beacon_s), self._config.los_ns),
+            battery=self._config.battery(),
         )
         self._actor = Actor(RealtimeClock(origin_ns), "node", machine, self._perform)
         if self._up is not None:

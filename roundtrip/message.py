@@ -85,6 +85,8 @@ class Answer:
     """Since delivered."""
     rss_peak_bytes: int
     """Peak resident memory of node and engine together; 0 where it was not measured."""
+    spent_mj: int = 0
+    """Energy that the engine took for it above idling, mJ; 0 without a battery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,14 @@ Message = Question | Answer | Refusal | Health
 RUN_BITS, INDEX_BITS = 40, 24
 
 
+def clipped(text: str) -> tuple[str, bool]:
+    """A text cut to what a message may carry, and whether it was cut."""
+    encoded = text.encode()
+    if len(encoded) <= MAX_TEXT_BYTES:
+        return text, False
+    return encoded[:MAX_TEXT_BYTES].decode(errors="ignore"), True
+
+
 def question_id(run_id: int, index: int) -> int:
     """The id of a run's question.
 
@@ -186,6 +196,7 @@ def encode(message: Message) -> bytes:
                 4: [message.prompt_tokens, message.output_tokens],
                 5: [message.started_us, message.first_token_us, message.finished_us],
                 6: message.rss_peak_bytes,
+                7: message.spent_mj,
             }
         case Refusal():
             body = {
@@ -255,7 +266,7 @@ def _question(body: dict[Any, Any]) -> Question:
 
 
 def _answer(body: dict[Any, Any]) -> Answer:
-    _exactly(body, 7)
+    _exactly(body, 8)
     prompt_tokens, output_tokens = _uints(body, 4, 2)
     started_us, first_token_us, finished_us = _uints(body, 5, 3)
     return Answer(
@@ -268,6 +279,7 @@ def _answer(body: dict[Any, Any]) -> Answer:
         first_token_us=first_token_us,
         finished_us=finished_us,
         rss_peak_bytes=_uint(body, 6),
+        spent_mj=_uint(body, 7),
     )
 
 

@@ -43,6 +43,10 @@ def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
         known["length_s"],
         known["interrupted"],
         known["rejected"],
+        [
+            (round(at_s * 1e9), round(share * 1000))
+            for at_s, share in (known.get("energy") or {}).get("charge", [])
+        ],
     )
     missing = sorted(summarise(run).keys() - summary.keys())
     if missing:

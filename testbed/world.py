@@ -21,6 +21,7 @@ from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
 from node import outputs as node
 from node.beacon import Beacon, MeasureVitals, los_of
+from node.energy import Battery, battery_of
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.service_time import (
     EngineDone,
@@ -39,10 +40,13 @@ from roundtrip.modem import Side
 from roundtrip.rng import substream
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
-from roundtrip.units import ns_to_s, s_to_ns
+from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
+
+CHARGE_SAMPLES = 400
+"""Of the battery, in a run of full length."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class _Collected:
     fates: list[FrameFate] = field(default_factory=list)
     health: Health | None = None
     rejected: Counter[str] = field(default_factory=Counter)
+    charge: list[tuple[int, int]] = field(default_factory=list)
 
 
 class World:
@@ -108,6 +113,8 @@ class World:
             self._from_ground,
             trace,
         )
+        self._length_ns = scenario.budget.budget().expire_ns + self._last_intended_ns + 1
+        self._battery = battery_of(scenario, profile.power, self._length_ns)
         self._node = Actor(
             self._clock,
             "node",
@@ -124,6 +131,7 @@ class World:
                 plan=scenario.plan(),
                 policy=scenario.node.policy,
                 beacon=Beacon(s_to_ns(scenario.node.beacon_s), los_of(scenario)),
+                battery=self._battery,
             ),
             self._from_node,
             trace,
@@ -135,8 +143,9 @@ class World:
         self._link.call(self._link.machine.start)
         sequences = self._scenario.node.sequences or profile.sequences
         self._node.call(self._node.machine.engine_up, self._health(), sequences, profile.speed())
-        limit_ns = self._scenario.budget.budget().expire_ns + self._last_intended_ns + 1
-        self._clock.run(lambda: self._ground.machine.finished, limit_ns=limit_ns)
+        if self._battery is not None:
+            self._sample(self._battery)
+        self._clock.run(lambda: self._ground.machine.finished, limit_ns=self._length_ns)
         if not self._ground.machine.finished:
             self._ground.call(self._ground.machine.stop, "unfinished")
         records = sorted(self._out.records, key=lambda record: record.planned.index)
@@ -151,7 +160,16 @@ class World:
             ns_to_s(self._clock.now_ns()),
             False,
             dict(sorted(self._out.rejected.items())),
+            self._out.charge,
         )
+
+    def _sample(self, battery: Battery) -> None:
+        """Note the charge, a few hundred times in a run."""
+        now_ns = self._clock.now_ns()
+        battery.advance(now_ns)
+        self._out.charge.append((now_ns, round(battery.charge_share * 1000)))
+        every_ns = max(self._length_ns // CHARGE_SAMPLES, NS_PER_S)
+        self._clock.call_at(now_ns + every_ns, lambda: self._sample(battery))
 
     def _health(self, vitals: Vitals | None = None) -> Health:
         profile, node = self._engine.machine.profile, self._scenario.node

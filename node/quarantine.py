@@ -1,0 +1,30 @@
+"""Prompts over which the engine died twice: not tried a third time. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import sha256
+
+from roundtrip.message import Question
+
+MAX_KEPT = 1024
+
+
+class Quarantine:
+    """Remembers the last `MAX_KEPT` such prompts."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, question: Question) -> None:
+        """Its prompt is not to be tried again, in whatever question it comes."""
+        self._kept[_fingerprint(question)] = None
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+
+    def __contains__(self, question: Question) -> bool:
+        return _fingerprint(question) in self._kept
+
+
+def _fingerprint(question: Question) -> bytes:
+    return sha256(f"{question.system}\0{question.text}".encode()).digest()

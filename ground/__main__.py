@@ -26,6 +26,7 @@ from roundtrip.command import (
     UNTRUSTED_CLOCK,
     run_command,
     security_of,
+    warn,
 )
 from roundtrip.config import Scenario
 from roundtrip.drive.clock import unix_s
@@ -74,8 +75,7 @@ def ground_command(
     """Run the ground station: ask the workload of SCENARIO and measure every loop."""
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
-    if loaded.out_of_reach:
-        click.echo(f"warning: {loaded.out_of_reach}", err=True)
+    warn(loaded, str(scenario))
     security = security_of(Side.GROUND, plain=plain, trusted_clock=not untrusted_clock)
     folder = run_folder(out, loaded, seed)
     console = Console()

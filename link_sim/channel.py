@@ -13,7 +13,7 @@ import heapq
 from collections import deque
 
 from link_sim.impairments import Effect, Impairments, flipped
-from roundtrip.contacts import LightTime, Windows
+from roundtrip.contacts import LightTime, Rate, Windows
 from roundtrip.framelog import HEAD_BYTES, Fate, FrameFate
 from roundtrip.machine import Deadline
 from roundtrip.units import serialisation_ns
@@ -26,7 +26,8 @@ class Channel:
 
     Args:
         direction: its name in the log.
-        rate_bps, queue_bytes, mtu_bytes: as in the scenario.
+        rate: as it changes with the range; a frame has that of its first bit.
+        queue_bytes, mtu_bytes: as in the scenario.
         light_time: one-way, as it changes with the range.
         contact: when the link is open, planned outages taken out.
         cued, silent, stuck: outages.
@@ -38,7 +39,7 @@ class Channel:
         self,
         direction: str,
         *,
-        rate_bps: int,
+        rate: Rate,
         light_time: LightTime,
         queue_bytes: int,
         mtu_bytes: int,
@@ -50,7 +51,7 @@ class Channel:
         frame_check: bool = False,
     ) -> None:
         self.direction = direction
-        self.rate_bps = rate_bps
+        self.rate = rate
         self.light_time = light_time
         self.queue_bytes = queue_bytes
         self.mtu_bytes = mtu_bytes
@@ -78,7 +79,7 @@ class Channel:
         fate = self._refused(size, now_ns)
         if fate is None:
             tx_start_ns = start_ns
-            end_ns = start_ns + serialisation_ns(size, self.rate_bps)
+            end_ns = start_ns + serialisation_ns(size, self.rate.at(start_ns))
             window = self.carrier.at(now_ns)
             if window is None or end_ns > window[1]:
                 fate = Fate.CUT_OFF

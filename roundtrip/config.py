@@ -10,11 +10,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from roundtrip.budget import Budget
-from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Windows
+from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Rate, Windows
+from roundtrip.link_budget import Ladder, LinkBudget, Step
 from roundtrip.message import MAX_TEXT_BYTES, Sampling
 from roundtrip.modem import Side
 from roundtrip.units import NS_PER_S, ms_to_ns, s_to_ns
@@ -28,6 +34,7 @@ def _short_enough(text: str) -> str:
     return text
 
 
+_NOT_GIVEN: Any = None
 MAX_S = 1e9
 """About 31 years: what fits into 64 bits of ns, with room to add a few."""
 Seconds = Annotated[float, Field(ge=0, le=MAX_S, allow_inf_nan=False)]
@@ -39,6 +46,12 @@ Text = Annotated[str, AfterValidator(_short_enough)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def _wrong(key: str, expected: str, found: str) -> PydanticCustomError:
+    """A mistake that concerns several keys, to be shown at one of them."""
+    fields = {"key": key, "expected": expected, "found": found}
+    return PydanticCustomError("wrong", "{key}: {expected}", fields)
 
 
 class BurstLoss(_Section):
@@ -73,7 +86,10 @@ class Handover(_Section):
 class Direction(_Section):
     """`[link.uplink]` and `[link.downlink]`."""
 
-    rate_bps: int = Field(gt=0, le=10**12)
+    budget: LinkBudget | None = None
+    """The rate follows from the range; without it `rate_bps` holds all the time."""
+    rate_bps: int = Field(default=_NOT_GIVEN, gt=0, le=10**12, validate_default=True)
+    """With a budget the most that the modem does; by default its fastest modcod's rate."""
     one_way_delay_ms: NotNegative = Field(le=3_600_000)
     loss: Probability = 0.0
     """Probability that a frame vanishes, each frame on its own."""
@@ -90,6 +106,32 @@ class Direction(_Section):
     handover: Handover | None = None
     queue_bytes: int = Field(default=65_536, gt=0)
     mtu_bytes: int = Field(default=1_400, ge=64, le=65_000)
+
+    @field_validator("rate_bps", mode="before")
+    @classmethod
+    def _by_the_budget(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not _NOT_GIVEN:
+            return value
+        budget: LinkBudget | None = info.data.get("budget")
+        if budget is None:
+            raise PydanticCustomError("missing", "a rate, or a [budget] from which it follows")
+        return budget.fastest_bps
+
+    @model_serializer(mode="wrap")
+    def _without_what_follows(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that a budget that is changed afterwards is not held to the rate of the old one."""
+        table: dict[str, Any] = handler(self)
+        if self.budget is not None and self.rate_bps == self.budget.fastest_bps:
+            del table["rate_bps"]
+        return table
+
+    @model_validator(mode="after")
+    def _has_a_modcod(self) -> Direction:
+        if self.budget and all(
+            self.budget.rate_bps(m) > self.rate_bps for m in self.budget.modcods
+        ):
+            raise ValueError("rate_bps, the modem's highest, must not be below all modcods'")
+        return self
 
     @property
     def one_way_ns(self) -> int:
@@ -247,6 +289,8 @@ class BudgetConfig(_Section):
 class NodeConfig(_Section):
     """`[node]`."""
 
+    satellite: str = ""
+    """Which `[[satellite]]` it is on, by name; the first where none is given."""
     model: str = "builtin"
     """A GGUF file (relative to the scenario file), or a name that `groundloop models` knows."""
     threads: int = Field(default=0, ge=0, le=1024)
@@ -269,7 +313,7 @@ class Scenario(_Section):
     link: LinkConfig
     orbit: OrbitConfig | None = None
     satellite: tuple[SatelliteConfig, ...] = ()
-    """The node is on the first."""
+    """The node is on `node.satellite`, or the first."""
     station: tuple[StationConfig, ...] = ()
     contact: tuple[ContactConfig, ...] = ()
     """None: the link is always open, or as `orbit` says."""
@@ -286,22 +330,79 @@ class Scenario(_Section):
         return self
 
     @model_validator(mode="after")
+    def _names_are_clear(self) -> Scenario:
+        for kind, sections in (("satellite", self.satellite), ("station", self.station)):
+            names = [section.name for section in sections]
+            for index, name in enumerate(names):
+                if name in names[:index]:
+                    raise _wrong(f"{kind}.{index}.name", "a name of its own", f"{name!r} again")
+        on = self.node.satellite
+        if on and on not in [satellite.name for satellite in self.satellite]:
+            known = ", ".join(satellite.name for satellite in self.satellite) or "none"
+            raise _wrong("node.satellite", f"the name of a [[satellite]] ({known})", repr(on))
+        return self
+
+    @model_validator(mode="after")
+    def _budgets_have_ranges(self) -> Scenario:
+        ranged = all(contact.ranges_km for contact in self.contact)
+        if ranged if self.contact else self.orbit:
+            return self
+        for name in ("uplink", "downlink"):
+            if getattr(self.link, name).budget is not None:
+                raise _wrong(
+                    f"link.{name}.budget",
+                    "an [orbit] with [[satellite]] and [[station]], or ranges_km in every "
+                    "[[contact]], from which the range follows",
+                    "neither",
+                )
+        return self
+
+    @model_validator(mode="after")
     def _contacts_are_apart(self) -> Scenario:
         previous: ContactConfig | None = None
         for index, contact in enumerate(self.contact):
             if previous is not None and contact.start_s < previous.end_s:
-                raise ValueError(
-                    f"contact.{index}: starts at {contact.start_s} s, before contact.{index - 1} "
-                    f"ends at {previous.end_s} s; contacts must be in order and not overlap"
+                raise _wrong(
+                    f"contact.{index}.start_s",
+                    f"{previous.end_s:g} or more, when contact.{index - 1} ends: contacts are in "
+                    "order and do not overlap",
+                    f"{contact.start_s:g}",
                 )
             previous = contact
         return self
 
-    def contact_windows(self) -> Windows:
-        """The contacts, planned outages not taken out."""
+    @property
+    def node_satellite(self) -> SatelliteConfig | None:
+        """The satellite that the node is on; None without an orbit."""
+        named = [one for one in self.satellite if one.name == self.node.satellite]
+        return next(iter(named or self.satellite), None)
+
+    def contact_windows(self, name: str) -> Windows:
+        """When one direction ("uplink" or "downlink") is open, planned outages not taken out."""
         if not self.contact:
             return Windows([(0, FOREVER_NS)])
-        return Windows((s_to_ns(c.start_s), s_to_ns(c.end_s)) for c in self.contact)
+        return Windows((s.start_ns, s.end_ns) for s in self.rate_steps(name) if s.rate_bps)
+
+    def rate_steps(self, name: str) -> list[Step]:
+        """How the rate of one direction changes over the contacts."""
+        direction: Direction = getattr(self.link, name)
+        spans = [(s_to_ns(c.start_s), s_to_ns(c.end_s)) for c in self.contact]
+        if direction.budget is None:
+            return [Step(start, end, direction.rate_bps, "") for start, end in spans]
+        ladder = Ladder(direction.budget, direction.rate_bps)
+        return [
+            step
+            for contact, (start, end) in zip(self.contact, spans, strict=True)
+            for step in ladder.steps(contact.ranges_km, start, end)
+        ]
+
+    def rate(self, name: str) -> Rate:
+        """Of one direction, as it changes with the range."""
+        direction: Direction = getattr(self.link, name)
+        if direction.budget is None:
+            return Rate([(0, direction.rate_bps)])
+        found = [(s.start_ns, s.rate_bps) for s in self.rate_steps(name) if s.rate_bps]
+        return Rate(found or [(0, direction.rate_bps)])
 
     def outages(self, direction: str, *kinds: str) -> Windows:
         """The outages of one direction ("uplink" or "downlink"), of the given kinds."""
@@ -317,24 +418,22 @@ class Scenario(_Section):
         ends = {"uplink": (Side.GROUND, Side.NODE), "downlink": (Side.NODE, Side.GROUND)}
         for name, (source, dest) in ends.items():
             direction: Direction = getattr(self.link, name)
-            windows = self.contact_windows().minus(self.outages(name, "planned"))
+            windows = self.contact_windows(name).minus(self.outages(name, "planned"))
+            farthest = max((contact.owlt for contact in self._ranged(direction)), default=0)
+            owlt, rate = farthest or direction.one_way_ns, self.rate(name)
             contacts.extend(
-                Contact(
-                    source.value,
-                    dest.value,
-                    start,
-                    end,
-                    direction.rate_bps,
-                    max((contact.owlt for contact in self._ranged(direction)), default=0)
-                    or direction.one_way_ns,
-                )
-                for start, end in windows.spans
+                Contact(source.value, dest.value, start, end, rate_bps, owlt)
+                for span in windows.spans
+                for start, end, rate_bps in rate.pieces(*span)
             )
         return ContactPlan(contacts)
 
     @property
     def out_of_reach(self) -> str:
         """Why no answer can be on time, whatever happens; empty where one can."""
+        for name in ("uplink", "downlink"):
+            if not self.contact_windows(name).spans:
+                return f"link.{name}.budget closes at no moment: no question can be answered"
         light_s = (
             sum(
                 min(

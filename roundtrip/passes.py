@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from sgp4.api import Satrec
 
-from roundtrip.config import ContactConfig, SatelliteConfig, Scenario
+from roundtrip.config import ContactConfig, Direction, SatelliteConfig, Scenario
 from roundtrip.errors import BadConfig
+from roundtrip.link_budget import Ladder, Step
 from roundtrip.orbit import (
     UNIX_EPOCH_JD,
     Pass,
@@ -19,6 +21,7 @@ from roundtrip.orbit import (
     passes,
     sun_synchronous_deg,
 )
+from roundtrip.units import s_to_ns
 
 TRUSTED_DAYS = 14
 """Beyond it a two-line element set is off by more than a few km along its track."""
@@ -52,12 +55,18 @@ def all_passes(scenario: Scenario, source: str) -> list[Pass]:
     Raises:
         BadConfig: the scenario has no orbit, or a satellite none that SGP4 knows.
     """
+    return _passes_of(scenario, scenario.satellite, source)
+
+
+def _passes_of(
+    scenario: Scenario, satellites: Sequence[SatelliteConfig], source: str
+) -> list[Pass]:
     if scenario.orbit is None:
         raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
     start_jd = julian(scenario.orbit.start)
     length_s = scenario.orbit.hours * 3600
     found: list[Pass] = []
-    for number, config in enumerate(scenario.satellite, 1):
+    for number, config in enumerate(satellites, 1):
         satellite = satrec_of(config, start_jd, source, number)
         for place in scenario.station:
             station = Station(**place.model_dump())
@@ -66,16 +75,16 @@ def all_passes(scenario: Scenario, source: str) -> list[Pass]:
 
 
 def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
-    """The contacts of the first satellite: a station keeps it until LOS, then the next has it.
+    """The contacts of the node's satellite: a station keeps it until LOS, then the next has it.
 
     Raises:
         BadConfig: as `all_passes`, or there is no pass at all.
     """
-    first = scenario.satellite[0].name if scenario.satellite else ""
+    mine = scenario.node_satellite
     contacts: list[ContactConfig] = []
     free_s = 0.0
-    for one in all_passes(scenario, source):
-        if one.satellite != first or one.los_s <= free_s + 1:
+    for one in _passes_of(scenario, [mine] if mine else [], source):
+        if one.los_s <= free_s + 1:
             continue
         start_s = max(one.aos_s, free_s)
         contacts.append(
@@ -91,8 +100,18 @@ def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
         free_s = contacts[-1].end_s
     if not contacts:
         hours = scenario.orbit.hours if scenario.orbit else 0.0
-        raise BadConfig(source, "orbit", f"a pass within {hours:g} h", "none")
+        name = mine.name if mine else ""
+        raise BadConfig(source, "orbit", f"a pass of {name} within {hours:g} h", "none")
     return tuple(contacts)
+
+
+def rate_steps(one: Pass, direction: Direction) -> list[Step]:
+    """How the rate of a direction changes over a pass."""
+    start_ns, end_ns = s_to_ns(one.aos_s), s_to_ns(one.los_s)
+    if direction.budget is None:
+        return [Step(start_ns, end_ns, direction.rate_bps, "")]
+    ladder = Ladder(direction.budget, direction.rate_bps)
+    return ladder.steps(one.ranges_km, start_ns, end_ns)
 
 
 def warnings_of(scenario: Scenario, source: str) -> list[str]:

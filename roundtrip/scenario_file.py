@@ -59,8 +59,11 @@ def _bad_config(error: ValidationError, source: str) -> BadConfig:
     """The first thing that pydantic found, in our words."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    expected = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "wrong":
+        context = first["ctx"]
+        key, expected, found = context["key"], context["expected"], context["found"]
+    elif first["type"] == "extra_forbidden":
         expected, found = "a known key", "an unknown one"
     elif first["type"] == "missing":
         found = "nothing"

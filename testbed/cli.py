@@ -18,7 +18,7 @@ from models.resolve import resolve
 from node.__main__ import node_command
 from node.service import accept_model
 from node.service_time import load_profile
-from roundtrip.command import SCENARIO, SEED, SHIPPED
+from roundtrip.command import SCENARIO, SEED, SHIPPED, warn
 from roundtrip.config import Scenario
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK
@@ -71,8 +71,7 @@ def run_scenario(
         raise click.UsageError("--virtual runs no model: its speeds come from node.profile")
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
-    if loaded.out_of_reach:
-        click.echo(f"warning: {loaded.out_of_reach}", err=True)
+    warn(loaded, str(scenario))
     if virtual:
         return _virtual(loaded, seed, out, Console(), plain=plain)
     return _live(loaded, seed, model or loaded.node.model, out, Console(), plain=plain)

@@ -32,6 +32,7 @@ NAMES = (
     "storm",
     "two-stations",
     "uhf",
+    "xband-day",
     "xband-pass",
 )
 

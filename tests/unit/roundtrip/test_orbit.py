@@ -164,9 +164,10 @@ def _written(folder: Path, text: str) -> Path:
         ("altitude_km = 550", "altitude_km = 50", "satellite.0.altitude_km"),
         ("altitude_km = 550", "", "either tle or altitude_km"),
         ("altitude_km = 550", f"tle = ['{TLE[0][:68]}0', '{TLE[1]}']", "checksum"),
+        ("altitude_km = 550", f"tle = ['{TLE[0][:20]}²{TLE[0][21:]}', '{TLE[1]}']", "checksum"),
         ("altitude_km = 550", f"tle = ['{TLE[0]}']", "two lines"),
         ("altitude_km = 550", f"tle = ['{TLE[1]}', '{TLE[0]}']", "line 1"),
-        ("hours = 24", "hours = 0.1", "a pass within 0.1 h"),
+        ("hours = 24", "hours = 0.1", "a pass of one within 0.1 h"),
         ("[[station]]\nname", "[[contact]]\nx", "orbit, satellite and station|contact"),
     ],
 )
@@ -191,3 +192,42 @@ def test_passes_of_all_satellites_come_by_time(tmp_path: Path) -> None:
     assert [one.aos_s for one in found] == sorted(one.aos_s for one in found)
     assert {one.satellite for one in found} == {"one", "two"}
     assert all(isinstance(one, Pass) and one.aos_s < one.tca_s < one.los_s for one in found)
+
+
+SECOND = '[[satellite]]\nname = "two"\naltitude_km = 550\nphase_deg = 180\n'
+
+
+def test_a_run_uses_the_satellite_that_the_node_is_on_or_the_first(tmp_path: Path) -> None:
+    for text, expected in (
+        (SCENARIO + SECOND, "one"),
+        (SCENARIO + SECOND + "[node]\nsatellite = 'two'\n", "two"),
+    ):
+        scenario = load_scenario(_written(tmp_path, text))
+        assert {contact.satellite for contact in scenario.contact} == {expected}
+        mine = [one for one in all_passes(scenario, "x") if one.satellite == expected]
+        assert len(scenario.contact) == len(mine)
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (
+            "[node]\nsatellite = 'three'\n",
+            r"node\.satellite: expected the name of .*\(one, two\), found 'three'",
+        ),
+        (SECOND, r"satellite\.2\.name: expected a name of its own, found 'two' again"),
+        (
+            SCENARIO[SCENARIO.index("[[station]]") :],
+            r"station\.1\.name: expected a name of its own",
+        ),
+    ],
+)
+def test_names_that_are_not_clear_are_refused(tmp_path: Path, more: str, match: str) -> None:
+    with pytest.raises(BadConfig, match=match):
+        load_scenario(_written(tmp_path, SCENARIO + SECOND + more))
+
+
+def test_a_node_on_a_satellite_needs_one(tmp_path: Path) -> None:
+    text = SCENARIO[: SCENARIO.index("[orbit]")] + "[node]\nsatellite = 'one'\n"
+    with pytest.raises(BadConfig, match=r"node\.satellite: expected the name .* \(none\)"):
+        load_scenario(_written(tmp_path, text))

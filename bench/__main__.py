@@ -16,7 +16,15 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import at_scale, dtn_speed, engine_speed, loop_overhead, loss_repair, virtual_time
+from bench import (
+    at_scale,
+    dtn_speed,
+    engine_speed,
+    loop_overhead,
+    loss_repair,
+    relay_speed,
+    virtual_time,
+)
 from bench.row import Row
 from ground.results import source_commit
 
@@ -26,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "virtual": virtual_time.rows,
     "dtn": dtn_speed.rows,
     "repair": loss_repair.rows,
+    "relay": relay_speed.rows,
     "scale": at_scale.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"

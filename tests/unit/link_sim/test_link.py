@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import cbor2
 import pytest
 
 from link_sim.link import Cue, Deliver, Link
 from roundtrip.config import Scenario
 from roundtrip.errors import BadInput, BadMessage
-from roundtrip.framelog import FrameFate, read_log, to_line
+from roundtrip.framelog import Fate, FrameFate, read_log, to_line
 from roundtrip.modem import Carrier, Side, decode_carrier, encode_carrier
 from roundtrip.scenario_file import check_scenario
 from roundtrip.units import NS_PER_S, ms_to_ns
@@ -139,6 +141,18 @@ def test_the_log_reads_back_what_was_written(tmp_path) -> None:
     path.write_text("something else\n" * 10)
     with pytest.raises(BadInput, match="10 lines of something else"):
         list(read_log(path))
+
+
+def test_a_line_of_the_log_is_what_json_makes_of_it() -> None:
+    for end_ns, fate in ((None, Fate.NO_CONTACT), (-(10**18), Fate.DELIVERED)):
+        line = to_line(FrameFate("uplink", 7, 1400, 10**18, 0, end_ns, None, fate, b'\0\xff"'))
+        fields = json.loads(line)
+        assert line == json.dumps(fields)
+        assert (fields["tx_end_ns"], fields["fate"], fields["head"]) == (
+            end_ns,
+            fate.value,
+            "00ff22",
+        )
 
 
 def test_a_cue_survives_its_wire_format() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roundtrip.command import warn
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import (
     Pass,
@@ -161,6 +162,12 @@ def _written(folder: Path, text: str) -> Path:
     ("old", "new", "match"),
     [
         ("lat_deg = 52.5", "lat_deg = 152.5", "station.0.lat_deg"),
+        (
+            "lon_deg = 13.4",
+            "lon_deg = 1e9",
+            "station.0.lon_deg: expected less than or equal to 360",
+        ),
+        ("lon_deg = 13.4", "lon_deg = 13.4\nalt_m = -6e6", "station.0.alt_m: .* -500, found -6"),
         ("altitude_km = 550", "altitude_km = 50", "satellite.0.altitude_km"),
         ("altitude_km = 550", "", "either tle or altitude_km"),
         ("altitude_km = 550", f"tle = ['{TLE[0][:68]}0', '{TLE[1]}']", "checksum"),
@@ -177,13 +184,15 @@ def test_a_bad_orbit_names_what_is_wrong(tmp_path: Path, old: str, new: str, mat
         load_scenario(_written(tmp_path, SCENARIO.replace(old, new)))
 
 
-def test_old_elements_are_warned_of(tmp_path: Path) -> None:
+def test_old_elements_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = f"tle = ['{TLE[0]}', '{TLE[1]}']"
     old = SCENARIO.replace("altitude_km = 550", lines)
     assert warnings_of(load_scenario(_written(tmp_path, old)), "x") == []
     later = old.replace("2026-06-01", "2026-09-01")
     (warning,) = warnings_of(load_scenario(_written(tmp_path, later)), "x")
     assert "elements are 91 days" in warning or "elements are 92 days" in warning
+    warn(load_scenario(_written(tmp_path, later)), "x")
+    assert capsys.readouterr().err == f"warning: {warning}\n"
 
 
 def test_passes_of_all_satellites_come_by_time(tmp_path: Path) -> None:

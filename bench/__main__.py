@@ -24,6 +24,7 @@ from bench import (
     loop_overhead,
     loss_repair,
     policies,
+    relay_speed,
     udp_link,
     virtual_time,
 )
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "dtn": dtn_speed.rows,
     "policies": policies.rows,
     "repair": loss_repair.rows,
+    "relay": relay_speed.rows,
     "scale": at_scale.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"

@@ -10,7 +10,7 @@ from typing import Any
 from dtn.agent import Acknowledged, BundleAgent, BundleReceived, Transmit
 from dtn.bundle import BundleId
 from link_sim.link import Cue, Deliver, Link
-from roundtrip.config import ContactConfig, Direction, LinkConfig, OutageConfig, Scenario
+from roundtrip.config import ContactConfig, Direction, LinkConfig, OutageConfig
 from roundtrip.config import WorkloadConfig as Workload
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
@@ -18,6 +18,7 @@ from roundtrip.framelog import FrameFate
 from roundtrip.machine import Deadline
 from roundtrip.modem import Carrier, Side
 from roundtrip.rng import substream
+from roundtrip.scenario import Scenario
 from roundtrip.transport import agent_config
 
 LIFETIME_MS = 100_000_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.row import Row
 from node.service_time import Profile, load_profile
 from roundtrip.budget import Outcome
-from roundtrip.config import Scenario
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from testbed.world import World
 

@@ -62,6 +62,7 @@ from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
 from dtn.security import Security
 from dtn.seen import Gates, SeenBundles
 from dtn.status import decode_status_report
+from dtn.transmitter import Transmitter
 
 _NS_PER_MS = 1_000_000
 _SEQUENCE_START = 1 << 16
@@ -116,8 +117,7 @@ class BundleAgent:
         """Bundles that failed their checks since the last that passed."""
         self._sequence = rng.randrange(_SEQUENCE_START)
         self._tx_up = False
-        self._tx_rate_bps = 0
-        self._busy_until_ns = 0
+        self._transmitter = Transmitter()
 
     # Commands
 
@@ -205,9 +205,9 @@ class BundleAgent:
         if tx_up and tx_rate_bps <= 0:
             raise ValueError(f"tx_rate_bps {tx_rate_bps} with the transmitter up")
         if tx_up and not self._tx_up:
-            self._busy_until_ns = now_ns
+            self._transmitter.restart(now_ns=now_ns)
         self._tx_up = tx_up
-        self._tx_rate_bps = tx_rate_bps
+        self._transmitter.retime(tx_rate_bps, now_ns=now_ns)
         outputs = self._engine.carrier(
             tx_up=tx_up,
             rx_up=rx_up,
@@ -245,7 +245,7 @@ class BundleAgent:
         if expiry_ns is not None:
             candidates.append((expiry_ns, "lifetime"))
         if self._tx_up and self._engine.has_pending:
-            candidates.append((self._busy_until_ns - self._pace_ahead_ns, "transmitter"))
+            candidates.append((self._transmitter.free_ns - self._pace_ahead_ns, "transmitter"))
         return min(candidates) if candidates else None
 
     @property
@@ -291,8 +291,8 @@ class BundleAgent:
         if not self._tx_up:
             return outputs
         self._open_sessions(now_ns)
-        while self._busy_until_ns - self._pace_ahead_ns <= now_ns:
-            start_ns = max(now_ns, self._busy_until_ns)
+        while self._transmitter.free_ns - self._pace_ahead_ns <= now_ns:
+            start_ns = max(now_ns, self._transmitter.free_ns)
             leaving = self._engine.next_segment(now_ns=now_ns, start_ns=start_ns)
             if leaving is None:
                 break
@@ -301,7 +301,7 @@ class BundleAgent:
             if bundle is not None and started is not None:
                 outputs.append(TransmissionStarted(bundle.id, started, start_ns))
             outputs.append(Transmit(frame))
-            self._busy_until_ns = start_ns + serialisation_ns(len(frame), self._tx_rate_bps)
+            self._transmitter.take(len(frame), now_ns=now_ns)
         return outputs
 
     def _open_sessions(self, now_ns: int) -> None:
@@ -330,7 +330,7 @@ class BundleAgent:
     def _pace_ahead_ns(self) -> int:
         if self.config.pace_ahead_ns is not None:
             return self.config.pace_ahead_ns
-        return serialisation_ns(self.config.ltp.mtu_bytes, self._tx_rate_bps)
+        return serialisation_ns(self.config.ltp.mtu_bytes, self._transmitter.rate_bps)
 
     def _dtn_ms(self, now_ns: int) -> int:
         return self.config.dtn_epoch_ms + now_ns // _NS_PER_MS

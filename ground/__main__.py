@@ -26,13 +26,14 @@ from roundtrip.command import (
     UNTRUSTED_CLOCK,
     run_command,
     security_of,
+    warn,
 )
-from roundtrip.config import Scenario
 from roundtrip.drive.clock import unix_s
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, EnvironmentFault
 from roundtrip.framelog import read_log
 from roundtrip.modem import Side
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario, to_toml
 
 
@@ -74,8 +75,7 @@ def ground_command(
     """Run the ground station: ask the workload of SCENARIO and measure every loop."""
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
-    if loaded.out_of_reach:
-        click.echo(f"warning: {loaded.out_of_reach}", err=True)
+    warn(loaded, str(scenario))
     security = security_of(Side.GROUND, plain=plain, trusted_clock=not untrusted_clock)
     folder = run_folder(out, loaded, seed)
     console = Console()

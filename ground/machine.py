@@ -447,10 +447,10 @@ class GroundMachine:
         assert cue is not None
         answered_ns = stamps[Stage.ANSWERED]
         uplink_ns = stamps.get(Stage.UPLINK_STARTED, entry.planned.intended_ns)
-        earliest_ns = (
-            uplink_ns + serialisation_ns(entry.block_bytes, cue.tx_rate_bps) + cue.one_way_ns
-        )
-        down_ns = serialisation_ns(answer_bytes, cue.rx_rate_bps) + cue.one_way_ns
+        up_bps = self._plan.rate_bps("ground", uplink_ns) or cue.tx_rate_bps
+        down_bps = self._plan.rate_bps("node", answered_ns - cue.one_way_ns) or cue.rx_rate_bps
+        earliest_ns = uplink_ns + serialisation_ns(entry.block_bytes, up_bps) + cue.one_way_ns
+        down_ns = serialisation_ns(answer_bytes, down_bps) + cue.one_way_ns
         latest_ns = answered_ns - down_ns - times.finished_ns
         if entry.acknowledged_ns is not None:
             report_ns = serialisation_ns(REPORT_BYTES, cue.rx_rate_bps) + cue.one_way_ns

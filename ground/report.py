@@ -258,7 +258,7 @@ def _timeline(run: Run) -> dict[str, Any]:
 
     for row, name in enumerate(("uplink", "downlink")):
         y = row * 26
-        add(y, scenario.contact_windows().spans, "contact", 20)
+        add(y, scenario.contact_windows(name).spans, "contact", 20)
         for kind in ("planned", "cued", "silent"):
             add(y, scenario.outages(name, kind).spans, kind, 20)
     lanes = _lanes(run.records)

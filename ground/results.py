@@ -16,9 +16,9 @@ from typing import Any
 from ground.histogram import histograms, quantiles_ms, to_hgrm, to_hlog
 from ground.record import LoopRecord, to_json
 from roundtrip.budget import Outcome
-from roundtrip.config import Scenario
 from roundtrip.framelog import FrameFate
 from roundtrip.message import Health
+from roundtrip.scenario import Scenario
 from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
 
 SCHEMA_VERSION = 1

@@ -22,7 +22,6 @@ from ground.progress import Progress
 from ground.record import LoopRecord
 from ground.store import GroundStore, StartedRun
 from ground.workload import asking_of, planned_questions
-from roundtrip.config import Scenario
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.entropy import system_bytes
@@ -32,6 +31,7 @@ from roundtrip.errors import Stopped
 from roundtrip.message import RUN_BITS, Health
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
+from roundtrip.scenario import Scenario
 from roundtrip.transport import agent_config
 from roundtrip.units import NS_PER_MS
 

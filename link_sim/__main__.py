@@ -53,7 +53,7 @@ def link_command(
         node_endpoint,
         frames_path,
     )
-    run_async(run_relay(config, lifeline=lifeline))
+    run_async(run_relay(config, lifeline=lifeline), precise=True)
 
 
 if __name__ == "__main__":

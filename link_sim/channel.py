@@ -13,7 +13,7 @@ import heapq
 from collections import deque
 
 from link_sim.impairments import Effect, Impairments, flipped
-from roundtrip.contacts import LightTime, Windows
+from roundtrip.contacts import LightTime, Rate, Window, Windows
 from roundtrip.framelog import HEAD_BYTES, Fate, FrameFate
 from roundtrip.machine import Deadline
 from roundtrip.units import serialisation_ns
@@ -26,7 +26,8 @@ class Channel:
 
     Args:
         direction: its name in the log.
-        rate_bps, queue_bytes, mtu_bytes: as in the scenario.
+        rate: as it changes with the range; a frame has that of its first bit.
+        queue_bytes, mtu_bytes: as in the scenario.
         light_time: one-way, as it changes with the range.
         contact: when the link is open, planned outages taken out.
         cued, silent, stuck: outages.
@@ -38,7 +39,7 @@ class Channel:
         self,
         direction: str,
         *,
-        rate_bps: int,
+        rate: Rate,
         light_time: LightTime,
         queue_bytes: int,
         mtu_bytes: int,
@@ -50,7 +51,7 @@ class Channel:
         frame_check: bool = False,
     ) -> None:
         self.direction = direction
-        self.rate_bps = rate_bps
+        self.rate = rate
         self.light_time = light_time
         self.queue_bytes = queue_bytes
         self.mtu_bytes = mtu_bytes
@@ -75,15 +76,14 @@ class Channel:
         start_ns = self._free_ns(now_ns)
         effect = self._impairments.next(size, start_ns)
         tx_start_ns = end_ns = arrives_ns = None
-        fate = self._refused(size, now_ns)
-        if fate is None:
+        window = self.carrier.at(now_ns)
+        fate = self._refused(size, now_ns, window)
+        if fate is None and window is not None:
             tx_start_ns = start_ns
-            end_ns = start_ns + serialisation_ns(size, self.rate_bps)
-            window = self.carrier.at(now_ns)
-            if window is None or end_ns > window[1]:
+            end_ns = start_ns + serialisation_ns(size, self.rate.at(start_ns))
+            if end_ns > window[1]:  # it is on the air, or waits, until the end
                 fate = Fate.CUT_OFF
-                if window is not None:  # it is on the air, or waits, until the end
-                    self._busy_until_ns = max(self._busy_until_ns, window[1])
+                self._busy_until_ns = max(self._busy_until_ns, window[1])
             else:
                 self._busy_until_ns = end_ns
                 self._queued.append((end_ns, size))
@@ -91,6 +91,7 @@ class Channel:
                 fate = self._on_the_way(effect, start_ns, end_ns)
                 if fate in _ARRIVES and not (effect.flips and self._frame_check):
                     arrives_ns = self._arrival(effect, frame, index, end_ns)
+        assert fate is not None
         return FrameFate(
             self.direction,
             index,
@@ -106,12 +107,12 @@ class Channel:
     def _free_ns(self, now_ns: int) -> int:
         """When the transmitter can begin on a frame handed in now."""
         start_ns = max(now_ns, self._busy_until_ns)
-        while (stuck := self._stuck.at(start_ns)) is not None:
+        while self._stuck.spans and (stuck := self._stuck.at(start_ns)) is not None:
             start_ns = stuck[1]
         return start_ns
 
     def _on_the_way(self, effect: Effect, start_ns: int, end_ns: int) -> Fate:
-        if self._silent.first_overlap(start_ns, end_ns) is not None:
+        if self._silent.spans and self._silent.first_overlap(start_ns, end_ns) is not None:
             return Fate.SILENT_OUTAGE
         if effect.lost is not None:
             return effect.lost
@@ -125,12 +126,12 @@ class Channel:
             heapq.heappush(self._in_flight, (arrives_ns + effect.copy_ns, index, heard))
         return arrives_ns
 
-    def _refused(self, size: int, now_ns: int) -> Fate | None:
+    def _refused(self, size: int, now_ns: int, window: Window | None) -> Fate | None:
         while self._queued and self._queued[0][0] <= now_ns:
             self._queued_bytes -= self._queued.popleft()[1]
         if size > self.mtu_bytes:
             return Fate.TOO_LONG
-        if self.carrier.at(now_ns) is None:
+        if window is None:
             return Fate.NO_CARRIER if self._contact.at(now_ns) else Fate.NO_CONTACT
         if self._queued_bytes + size > self.queue_bytes:
             return Fate.QUEUE_FULL

@@ -1,7 +1,8 @@
 """What happens to frames on the way: pure random processes, each from a stream of its own.
 
-Each process draws the same number of times for each frame, whether it matters or not, so that
-changing one leaves the draws of the others as they were. Processes in time (fade, handover) depend
+Each process that can do anything draws the same number of times for each frame, whether it matters
+or not, and none draws from another's stream, so that changing one leaves the others' draws as they
+were. Processes in time (fade, handover) depend
 on the plan's clock and their seed alone.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from roundtrip.config import BurstLoss, Direction, Fade, Handover
 from roundtrip.framelog import Fate
@@ -116,8 +117,7 @@ class Handovers:
         return (at_ns - self._offset_ns) % self._every_ns < self._burst_ns and happens
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What happens to one frame."""
 
     lost: Fate | None
@@ -138,10 +138,12 @@ class Impairments:
     """
 
     def __init__(self, config: Direction, stream: Callable[[str], random.Random]) -> None:
-        self._loss = Bernoulli(config.loss, stream("loss"))
+        self._loss = Bernoulli(config.loss, stream("loss")) if config.loss else None
         self._burst = GilbertElliott(config.burst, stream("burst")) if config.burst else None
         self._errors = BitErrors(config.bit_error_rate, stream("bits"))
-        self._copies = Bernoulli(config.duplication, stream("copies"))
+        self._copies = (
+            Bernoulli(config.duplication, stream("copies")) if config.duplication else None
+        )
         self._jitter_ns = ms_to_ns(config.jitter_ms)
         self._jitter = stream("jitter")
         self._fade = RainFade(config.fade, stream("fade")) if config.fade else None
@@ -150,7 +152,7 @@ class Impairments:
     def next(self, size_bytes: int, at_ns: int) -> Effect:
         """What happens to the next frame, whose first bit leaves at a time."""
         lost: Fate | None = None
-        if self._loss.happens():
+        if self._loss is not None and self._loss.happens():
             lost = Fate.LOST
         if self._burst is not None and self._burst.lost():
             lost = Fate.BURST
@@ -159,7 +161,9 @@ class Impairments:
         if self._fade is not None and self._fade.lost(at_ns):
             lost = Fate.FADE
         flips = self._errors.flips(size_bytes * 8)
-        copied = self._copies.happens()
+        copied = self._copies is not None and self._copies.happens()
+        if not self._jitter_ns:
+            return Effect(lost, flips, 0, 0 if copied else None)
         extra = self._jitter.random(), self._jitter.random()
         return Effect(
             lost,

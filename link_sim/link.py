@@ -1,5 +1,5 @@
-"""The whole link as one pure machine: two channels, and the modems' cues when a direction opens or
-closes.
+"""The whole link as one pure machine: two channels, and the modems' cues when a direction opens,
+closes or changes its rate.
 
 The relay runs it live, the world in virtual time; neither adds behaviour of its own.
 """
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from link_sim.channel import Channel
 from link_sim.impairments import Impairments
-from roundtrip.config import Direction, Scenario
+from roundtrip.config import Direction
 from roundtrip.contacts import FOREVER_NS
 from roundtrip.framelog import FrameFate
 from roundtrip.machine import Deadline, earliest
 from roundtrip.modem import Carrier, Side
 from roundtrip.rng import substream
+from roundtrip.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,13 @@ class Link:
         """What a side's modem sees now: its transmitter at once, the other's signal one light time
         later."""
         out, back = (self._up, self._down) if side is Side.GROUND else (self._down, self._up)
+        heard_ns = back.light_time.sent_ns(now_ns)
         carrier = Carrier(
             run_id=self.run_id,
             tx_up=out.carrier.at(now_ns) is not None,
-            rx_up=back.carrier.at(now_ns - back.light_time.at(now_ns)) is not None,
-            tx_rate_bps=out.rate_bps,
-            rx_rate_bps=back.rate_bps,
+            rx_up=back.carrier.at(heard_ns) is not None,
+            tx_rate_bps=out.rate.at(now_ns),
+            rx_rate_bps=back.rate.at(heard_ns),
             one_way_ns=out.light_time.at(now_ns),
             mtu_bytes=out.mtu_bytes,
             elapsed_ns=now_ns,
@@ -109,12 +111,13 @@ class Link:
     def _schedule_cues(self) -> None:
         pairs = ((self._up, Side.GROUND, Side.NODE), (self._down, Side.NODE, Side.GROUND))
         for channel, sender, receiver in pairs:
-            for window in channel.carrier.spans:
-                for at_ns in window:
-                    if at_ns < FOREVER_NS:
-                        heapq.heappush(self._cues, (at_ns, len(self._cues), sender))
-                        at_receiver_ns = at_ns + channel.light_time.at(at_ns)
-                        heapq.heappush(self._cues, (at_receiver_ns, len(self._cues), receiver))
+            moments = [at_ns for window in channel.carrier.spans for at_ns in window]
+            moments += [at for at in channel.rate.changes if channel.carrier.at(at) is not None]
+            for at_ns in moments:
+                if at_ns < FOREVER_NS:
+                    heapq.heappush(self._cues, (at_ns, len(self._cues), sender))
+                    at_receiver_ns = at_ns + channel.light_time.at(at_ns)
+                    heapq.heappush(self._cues, (at_receiver_ns, len(self._cues), receiver))
 
     def _due_cues(self, now_ns: int) -> list[Side]:
         due: list[Side] = []
@@ -129,11 +132,11 @@ def _channel(scenario: Scenario, name: str, seed: int) -> Channel:
     direction: Direction = getattr(scenario.link, name)
     return Channel(
         name,
-        rate_bps=direction.rate_bps,
+        rate=scenario.rate(name),
         light_time=scenario.light_time(name),
         queue_bytes=direction.queue_bytes,
         mtu_bytes=direction.mtu_bytes,
-        contact=scenario.contact_windows().minus(scenario.outages(name, "planned")),
+        contact=scenario.contact_windows(name).minus(scenario.outages(name, "planned")),
         cued=scenario.outages(name, "cued"),
         silent=scenario.outages(name, "silent"),
         stuck=scenario.outages(name, "stuck"),

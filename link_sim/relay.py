@@ -19,13 +19,13 @@ import zmq
 
 from link_sim.link import Cue, Deliver, Link
 from link_sim.rendezvous import Answer, Rendezvous, Start
-from roundtrip.config import Scenario
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import RealtimeClock, Socket, on_lifeline_cut, stop_signals
 from roundtrip.errors import BadMessage, EnvironmentFault
 from roundtrip.framelog import FrameFate, to_line
 from roundtrip.modem import BUSY, CARRIER, FRAME, HELLO, Side, decode_hello, encode_carrier
+from roundtrip.scenario import Scenario
 
 FLUSH_INTERVAL_S = 1.0
 
@@ -57,7 +57,8 @@ class Relay:
         self._rendezvous = Rendezvous()
         self._actor: Actor[Link] | None = None
         self._sockets = {
-            side: Socket(zmq.ROUTER, self._receiver(side)) for side in (Side.GROUND, Side.NODE)
+            side: Socket(zmq.ROUTER, self._receiver(side), self._settle)
+            for side in (Side.GROUND, Side.NODE)
         }
         self.endpoints = {
             Side.GROUND: self._sockets[Side.GROUND].bind(config.ground_endpoint),
@@ -70,11 +71,15 @@ class Relay:
                 return
             peer, kind, body = parts
             if kind == FRAME and self._actor is not None and peer == self._rendezvous.peer(side):
-                self._actor.call(self._actor.machine.send, side, body)
+                self._actor.tell(self._actor.machine.send, side, body)
             elif kind == HELLO:
                 self._hello(side, peer, body)
 
         return receive
+
+    def _settle(self) -> None:
+        if self._actor is not None:
+            self._actor.settle()
 
     def _hello(self, side: Side, peer: bytes, body: bytes) -> None:
         try:

@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roundtrip.config import Scenario
 from roundtrip.contacts import FOREVER_NS
 from roundtrip.machine import Deadline
+from roundtrip.scenario import Scenario
 from roundtrip.units import s_to_ns
 
 BEFORE_LOS_NS = s_to_ns(10)

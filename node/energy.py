@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from roundtrip.config import EnergyConfig, Scenario
+from roundtrip.config import EnergyConfig
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
 from roundtrip.passes import sunlight_of
+from roundtrip.scenario import Scenario
 from roundtrip.units import s_to_ns
 
 PJ_PER_J = 10**12

@@ -17,6 +17,7 @@ from roundtrip.drive.entropy import system_bytes
 from roundtrip.errors import EXIT_FAILURE, BadConfig, GroundloopError
 from roundtrip.keys import keys_path, link_security, load_or_make_keys
 from roundtrip.modem import Side
+from roundtrip.scenario import Scenario
 
 SHIPPED = Path(__file__).parent.parent / "testbed" / "scenarios"
 
@@ -46,6 +47,18 @@ def security_of(side: Side, *, plain: bool, trusted_clock: bool = True) -> Secur
         return None
     keys = load_or_make_keys(keys_path(os.environ), system_bytes)
     return link_security(keys, side, random_bytes=system_bytes, trusted_clock=trusted_clock)
+
+
+def warn(scenario: Scenario, source: str) -> None:
+    """Say on stderr what an operator should know before a run: answers that cannot be on time, and
+    orbital elements that are too old."""
+    found = [scenario.out_of_reach] if scenario.out_of_reach else []
+    if any(satellite.tle for satellite in scenario.satellite):
+        from roundtrip.passes import warnings_of
+
+        found += warnings_of(scenario, source)
+    for warning in found:
+        click.echo(f"warning: {warning}", err=True)
 
 
 PLAIN = click.option(

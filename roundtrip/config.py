@@ -1,4 +1,4 @@
-"""What a scenario may say: its sections, their ranges, and what follows from them."""
+"""The sections of a scenario file, and their ranges."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from roundtrip.budget import Budget
-from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Windows
+from roundtrip.link_budget import LinkBudget
 from roundtrip.message import MAX_TEXT_BYTES, Sampling
-from roundtrip.modem import Side
-from roundtrip.units import NS_PER_S, ms_to_ns, s_to_ns
+from roundtrip.units import ms_to_ns, s_to_ns
 
 LIGHT_KM_S = 299_792.458
 
@@ -28,6 +32,7 @@ def _short_enough(text: str) -> str:
     return text
 
 
+_NOT_GIVEN: Any = None
 MAX_S = 1e9
 """About 31 years: what fits into 64 bits of ns, with room to add a few."""
 Seconds = Annotated[float, Field(ge=0, le=MAX_S, allow_inf_nan=False)]
@@ -37,11 +42,19 @@ Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Text = Annotated[str, AfterValidator(_short_enough)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Unknown keys are refused; nothing changes afterwards."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
-class BurstLoss(_Section):
+def wrong(key: str, expected: str, found: str) -> PydanticCustomError:
+    """A mistake that concerns several keys, to be shown at one of them."""
+    fields = {"key": key, "expected": expected, "found": found}
+    return PydanticCustomError("wrong", "{key}: {expected}", fields)
+
+
+class BurstLoss(Section):
     """`[link.*.burst]`: losses in bursts (Gilbert-Elliott), per frame."""
 
     p: Probability
@@ -52,7 +65,7 @@ class BurstLoss(_Section):
     loss_bad: Probability = 1.0
 
 
-class Fade(_Section):
+class Fade(Section):
     """`[link.*.fade]`: slow attenuation by rain; above the margin everything is lost, silently."""
 
     mean_db: NotNegative
@@ -61,7 +74,7 @@ class Fade(_Section):
     margin_db: NotNegative
 
 
-class Handover(_Section):
+class Handover(Section):
     """`[link.*.handover]`: every so often a moment with losses, silently."""
 
     every_s: Duration
@@ -70,10 +83,13 @@ class Handover(_Section):
     loss: Probability = 1.0
 
 
-class Direction(_Section):
+class Direction(Section):
     """`[link.uplink]` and `[link.downlink]`."""
 
-    rate_bps: int = Field(gt=0, le=10**12)
+    budget: LinkBudget | None = None
+    """The rate follows from the range; without it `rate_bps` holds all the time."""
+    rate_bps: int = Field(default=_NOT_GIVEN, gt=0, le=10**12, validate_default=True)
+    """With a budget the most that the modem does; by default its fastest modcod's rate."""
     one_way_delay_ms: NotNegative = Field(le=3_600_000)
     loss: Probability = 0.0
     """Probability that a frame vanishes, each frame on its own."""
@@ -91,13 +107,39 @@ class Direction(_Section):
     queue_bytes: int = Field(default=65_536, gt=0)
     mtu_bytes: int = Field(default=1_400, ge=64, le=65_000)
 
+    @field_validator("rate_bps", mode="before")
+    @classmethod
+    def _by_the_budget(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not _NOT_GIVEN:
+            return value
+        budget: LinkBudget | None = info.data.get("budget")
+        if budget is None:
+            raise PydanticCustomError("missing", "a rate, or a [budget] from which it follows")
+        return budget.fastest_bps
+
+    @model_serializer(mode="wrap")
+    def _without_what_follows(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that a budget that is changed afterwards is not held to the rate of the old one."""
+        table: dict[str, Any] = handler(self)
+        if self.budget is not None and self.rate_bps == self.budget.fastest_bps:
+            del table["rate_bps"]
+        return table
+
+    @model_validator(mode="after")
+    def _has_a_modcod(self) -> Direction:
+        if self.budget and all(
+            self.budget.rate_bps(m) > self.rate_bps for m in self.budget.modcods
+        ):
+            raise ValueError("rate_bps, the modem's highest, must not be below all modcods'")
+        return self
+
     @property
     def one_way_ns(self) -> int:
         """Propagation delay in ns."""
         return ms_to_ns(self.one_way_delay_ms)
 
 
-class LinkConfig(_Section):
+class LinkConfig(Section):
     """`[link]`."""
 
     uplink: Direction
@@ -114,7 +156,7 @@ class LinkConfig(_Section):
         return self
 
 
-class _Span(_Section):
+class _Span(Section):
     start_s: Seconds
     end_s: Duration
 
@@ -141,7 +183,7 @@ class ContactConfig(_Span):
         return self
 
 
-class OrbitConfig(_Section):
+class OrbitConfig(Section):
     """`[orbit]`: contacts come from satellites and stations."""
 
     start: datetime
@@ -149,7 +191,7 @@ class OrbitConfig(_Section):
     hours: Annotated[float, Field(gt=0, le=24 * 366)]
 
 
-class SatelliteConfig(_Section):
+class SatelliteConfig(Section):
     """`[[satellite]]`: a two-line element set, or a circular orbit at `orbit.start`."""
 
     name: str = Field(min_length=1)
@@ -166,7 +208,7 @@ class SatelliteConfig(_Section):
         return self
 
 
-class StationConfig(_Section):
+class StationConfig(Section):
     """`[[station]]`."""
 
     name: str = Field(min_length=1)
@@ -185,7 +227,7 @@ class OutageConfig(_Span):
     direction: Literal["uplink", "downlink", "both"] = "both"
 
 
-class QuestionConfig(_Section):
+class QuestionConfig(Section):
     """One entry of `workload.questions`; a bare text is one without `expected`."""
 
     text: Annotated[Text, Field(min_length=1)]
@@ -199,7 +241,7 @@ class QuestionConfig(_Section):
         return {"text": value} if isinstance(value, str) else value
 
 
-class WorkloadConfig(_Section):
+class WorkloadConfig(Section):
     """`[workload]`."""
 
     questions: tuple[QuestionConfig, ...] = ()
@@ -231,7 +273,7 @@ class WorkloadConfig(_Section):
         return Sampling(self.temperature, self.top_p, self.top_k)
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """`[budget]`."""
 
     loop_s: Duration = 120.0
@@ -250,7 +292,7 @@ class BudgetConfig(_Section):
         return Budget(s_to_ns(self.loop_s), s_to_ns(self.expire_s), self.objective)
 
 
-class EnergyConfig(_Section):
+class EnergyConfig(Section):
     """`[node.energy]`: the battery and what fills it; the watts are the profile's `[power]`."""
 
     battery_wh: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -274,7 +316,7 @@ class EnergyConfig(_Section):
         return self
 
 
-class ThermalConfig(_Section):
+class ThermalConfig(Section):
     """`[node.thermal]`: what heat does to the engine. The limits are a choice: a Raspberry Pi's
     firmware slows its processor from 80 degrees on, and hard from 85 (Raspberry Pi documentation,
     "Frequency management and thermal control")."""
@@ -293,9 +335,11 @@ class ThermalConfig(_Section):
         return self
 
 
-class NodeConfig(_Section):
+class NodeConfig(Section):
     """`[node]`."""
 
+    satellite: str = ""
+    """Which `[[satellite]]` it is on, by name; the first where none is given."""
     model: str = "builtin"
     """A GGUF file (relative to the scenario file), or a name that `groundloop models` knows."""
     threads: int = Field(default=0, ge=0, le=1024)
@@ -327,117 +371,3 @@ class NodeConfig(_Section):
     energy: EnergyConfig | None = None
     """None: as much as is wanted."""
     thermal: ThermalConfig = ThermalConfig()
-
-
-class Scenario(_Section):
-    """One scenario file."""
-
-    name: str = ""
-    description: str = ""
-    seed: int = Field(default=1, ge=0, lt=2**63)
-    link: LinkConfig
-    orbit: OrbitConfig | None = None
-    satellite: tuple[SatelliteConfig, ...] = ()
-    """The node is on the first."""
-    station: tuple[StationConfig, ...] = ()
-    contact: tuple[ContactConfig, ...] = ()
-    """None: the link is always open, or as `orbit` says."""
-    outage: tuple[OutageConfig, ...] = ()
-    workload: WorkloadConfig
-    budget: BudgetConfig = BudgetConfig()
-    node: NodeConfig = NodeConfig()
-
-    @model_validator(mode="after")
-    def _orbit_is_whole(self) -> Scenario:
-        given = [bool(self.orbit), bool(self.satellite), bool(self.station)]
-        if any(given) and not all(given):
-            raise ValueError("orbit, satellite and station go together")
-        return self
-
-    @model_validator(mode="after")
-    def _contacts_are_apart(self) -> Scenario:
-        previous: ContactConfig | None = None
-        for index, contact in enumerate(self.contact):
-            if previous is not None and contact.start_s < previous.end_s:
-                raise ValueError(
-                    f"contact.{index}: starts at {contact.start_s} s, before contact.{index - 1} "
-                    f"ends at {previous.end_s} s; contacts must be in order and not overlap"
-                )
-            previous = contact
-        return self
-
-    def contact_windows(self) -> Windows:
-        """The contacts, planned outages not taken out."""
-        if not self.contact:
-            return Windows([(0, FOREVER_NS)])
-        return Windows((s_to_ns(c.start_s), s_to_ns(c.end_s)) for c in self.contact)
-
-    def outages(self, direction: str, *kinds: str) -> Windows:
-        """The outages of one direction ("uplink" or "downlink"), of the given kinds."""
-        return Windows(
-            (s_to_ns(o.start_s), s_to_ns(o.end_s))
-            for o in self.outage
-            if o.kind in kinds and o.direction in (direction, "both")
-        )
-
-    def plan(self) -> ContactPlan:
-        """What both ends know in advance."""
-        contacts: list[Contact] = []
-        ends = {"uplink": (Side.GROUND, Side.NODE), "downlink": (Side.NODE, Side.GROUND)}
-        for name, (source, dest) in ends.items():
-            direction: Direction = getattr(self.link, name)
-            windows = self.contact_windows().minus(self.outages(name, "planned"))
-            contacts.extend(
-                Contact(
-                    source.value,
-                    dest.value,
-                    start,
-                    end,
-                    direction.rate_bps,
-                    max((contact.owlt for contact in self._ranged(direction)), default=0)
-                    or direction.one_way_ns,
-                )
-                for start, end in windows.spans
-            )
-        return ContactPlan(contacts)
-
-    @property
-    def out_of_reach(self) -> str:
-        """Why no answer can be on time, whatever happens; empty where one can."""
-        light_s = (
-            sum(
-                min(
-                    (min(contact.owlts) for contact in self._ranged(way) if contact.owlts),
-                    default=0,
-                )
-                or way.one_way_ns
-                for way in (self.link.uplink, self.link.downlink)
-            )
-            / NS_PER_S
-        )
-        if light_s <= self.budget.loop_s:
-            return ""
-        return (
-            f"light alone takes {light_s:.0f} s there and back, the budget is "
-            f"{self.budget.loop_s:g} s: no answer can be on time"
-        )
-
-    def light_time(self, name: str) -> LightTime:
-        """Of one direction ("uplink" or "downlink"), as it changes with the range."""
-        direction: Direction = getattr(self.link, name)
-        return LightTime(self._ranged(direction), direction.one_way_ns)
-
-    def _ranged(self, direction: Direction) -> list[Contact]:
-        found: list[Contact] = []
-        for contact in self.contact:
-            owlts = tuple(
-                direction.one_way_ns + round(range_km / LIGHT_KM_S * NS_PER_S)
-                for range_km in contact.ranges_km
-            )
-            found.append(
-                Contact(
-                    "", "", s_to_ns(contact.start_s), s_to_ns(contact.end_s), direction.rate_bps,
-                    max(owlts, default=direction.one_way_ns), owlts,
-                )
-            )  # fmt: skip
-        return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from roundtrip.units import NS_PER_S
 
@@ -113,6 +114,33 @@ class Contact:
         return low + (high - low) * (scaled - index * length_ns) // length_ns
 
 
+class Rate:
+    """Rate of one direction as it changes in time; before the first step that of the first.
+
+    Args:
+        steps: (from when in ns, bits per second), in order, none of them 0.
+    """
+
+    def __init__(self, steps: Sequence[tuple[int, int]]) -> None:
+        kept = [step for at, step in enumerate(steps) if not at or step[1] != steps[at - 1][1]]
+        self._starts = [start for start, _ in kept]
+        self._rates = [rate for _, rate in kept]
+        self.changes: tuple[int, ...] = tuple(self._starts[1:])
+        """When it is another."""
+
+    def at(self, at_ns: int) -> int:
+        """Bits per second."""
+        if not self.changes:
+            return self._rates[0]
+        return self._rates[max(0, bisect_right(self._starts, at_ns) - 1)]
+
+    def pieces(self, start_ns: int, end_ns: int) -> list[tuple[int, int, int]]:
+        """[start, end) as (start, end, bits per second), cut where it changes."""
+        inside = [at_ns for at_ns in self.changes if start_ns < at_ns < end_ns]
+        edges = [start_ns, *inside, end_ns]
+        return [(a_ns, b_ns, self.at(a_ns)) for a_ns, b_ns in pairwise(edges)]
+
+
 class LightTime:
     """One-way light time of one direction; outside contacts that of the nearest one before, or of
     the first."""
@@ -130,6 +158,13 @@ class LightTime:
         index = max(0, bisect_right(self._starts, at_ns) - 1)
         return self._contacts[index].owlt_at(at_ns)
 
+    def sent_ns(self, heard_ns: int) -> int:
+        """When what is heard at a time was sent: its own light time later it is there."""
+        if not self._varies:
+            return heard_ns - self._default_ns
+        sent_ns = heard_ns - self.at(heard_ns)
+        return heard_ns - self.at(sent_ns)
+
 
 class ContactPlan:
     """What both ends know in advance: contacts less planned outages, per direction."""
@@ -140,8 +175,19 @@ class ContactPlan:
         )
         self.uplink = Windows((c.start_time, c.end_time) for c in contacts if c.source == "ground")
         self.downlink = Windows((c.start_time, c.end_time) for c in contacts if c.source == "node")
+        self._rates = {
+            source: Rate(
+                [(c.start_time, c.rate_bits_per_sec) for c in self.contacts if c.source == source]
+            )
+            for source in {c.source: None for c in self.contacts}
+        }
         self.both = self.uplink.intersection(self.downlink)
         """When question and answer can both pass: what "in contact" means."""
+
+    def rate_bps(self, source: str, at_ns: int) -> int | None:
+        """At which rate a side ("ground" or "node") sends; None where it never does."""
+        rate = self._rates.get(source)
+        return None if rate is None else rate.at(at_ns)
 
     @property
     def last_end_ns(self) -> int:

@@ -88,7 +88,7 @@ def from_tle(lines: Sequence[str], source: str) -> Satrec:
     for number, line in enumerate(lines, 1):
         if len(line) != 69 or not line.startswith(f"{number} "):
             raise BadConfig(source, "tle", f"line {number} of 69 characters", repr(line)[:80])
-        total = sum(int(c) if c.isdigit() else c == "-" for c in line[:68]) % 10
+        total = sum(int(c) if c.isdecimal() else c == "-" for c in line[:68]) % 10
         if str(total) != line[68]:
             raise BadConfig(source, "tle", f"checksum {total} of line {number}", line[68])
     try:

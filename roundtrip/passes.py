@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from sgp4.api import Satrec
 
-from roundtrip.config import ContactConfig, SatelliteConfig, Scenario
+from roundtrip.config import ContactConfig, Direction, SatelliteConfig
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
+from roundtrip.link_budget import Ladder, Step
 from roundtrip.orbit import (
     UNIX_EPOCH_JD,
     Pass,
@@ -21,6 +23,7 @@ from roundtrip.orbit import (
     sun_synchronous_deg,
     sunlit_spans,
 )
+from roundtrip.scenario import Scenario
 from roundtrip.units import s_to_ns
 
 TRUSTED_DAYS = 14
@@ -55,12 +58,18 @@ def all_passes(scenario: Scenario, source: str) -> list[Pass]:
     Raises:
         BadConfig: the scenario has no orbit, or a satellite none that SGP4 knows.
     """
+    return _passes_of(scenario, scenario.satellite, source)
+
+
+def _passes_of(
+    scenario: Scenario, satellites: Sequence[SatelliteConfig], source: str
+) -> list[Pass]:
     if scenario.orbit is None:
         raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
     start_jd = julian(scenario.orbit.start)
     length_s = scenario.orbit.hours * 3600
     found: list[Pass] = []
-    for number, config in enumerate(scenario.satellite, 1):
+    for number, config in enumerate(satellites, 1):
         satellite = satrec_of(config, start_jd, source, number)
         for place in scenario.station:
             station = Station(**place.model_dump())
@@ -69,16 +78,16 @@ def all_passes(scenario: Scenario, source: str) -> list[Pass]:
 
 
 def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
-    """The contacts of the first satellite: a station keeps it until LOS, then the next has it.
+    """The contacts of the node's satellite: a station keeps it until LOS, then the next has it.
 
     Raises:
         BadConfig: as `all_passes`, or there is no pass at all.
     """
-    first = scenario.satellite[0].name if scenario.satellite else ""
+    mine = scenario.node_satellite
     contacts: list[ContactConfig] = []
     free_s = 0.0
-    for one in all_passes(scenario, source):
-        if one.satellite != first or one.los_s <= free_s + 1:
+    for one in _passes_of(scenario, [mine] if mine else [], source):
+        if one.los_s <= free_s + 1:
             continue
         start_s = max(one.aos_s, free_s)
         contacts.append(
@@ -94,7 +103,8 @@ def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
         free_s = contacts[-1].end_s
     if not contacts:
         hours = scenario.orbit.hours if scenario.orbit else 0.0
-        raise BadConfig(source, "orbit", f"a pass within {hours:g} h", "none")
+        name = mine.name if mine else ""
+        raise BadConfig(source, "orbit", f"a pass of {name} within {hours:g} h", "none")
     return tuple(contacts)
 
 
@@ -111,6 +121,15 @@ def sunlight_of(scenario: Scenario, source: str) -> Windows:
     satellite = satrec_of(scenario.satellite[0], start_jd, source)
     spans = sunlit_spans(satellite, start_jd, scenario.orbit.hours * 3600)
     return Windows((s_to_ns(start), s_to_ns(end)) for start, end in spans)
+
+
+def rate_steps(one: Pass, direction: Direction) -> list[Step]:
+    """How the rate of a direction changes over a pass."""
+    start_ns, end_ns = s_to_ns(one.aos_s), s_to_ns(one.los_s)
+    if direction.budget is None:
+        return [Step(start_ns, end_ns, direction.rate_bps, "")]
+    ladder = Ladder(direction.budget, direction.rate_bps)
+    return ladder.steps(one.ranges_km, start_ns, end_ns)
 
 
 def warnings_of(scenario: Scenario, source: str) -> list[str]:

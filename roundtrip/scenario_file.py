@@ -14,8 +14,9 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from roundtrip.config import QuestionConfig, Scenario
+from roundtrip.config import QuestionConfig
 from roundtrip.errors import BadConfig
+from roundtrip.scenario import Scenario
 
 PRESETS = Path(__file__).parent.parent / "link_sim" / "presets"
 """Links that a scenario may start from."""
@@ -59,8 +60,11 @@ def _bad_config(error: ValidationError, source: str) -> BadConfig:
     """The first thing that pydantic found, in our words."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    expected = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "wrong":
+        context = first["ctx"]
+        key, expected, found = context["key"], context["expected"], context["found"]
+    elif first["type"] == "extra_forbidden":
         expected, found = "a known key", "an unknown one"
     elif first["type"] == "missing":
         found = "nothing"

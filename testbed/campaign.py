@@ -22,8 +22,8 @@ from ground.histogram import HIGHEST_NS, LOWEST_NS, SIGNIFICANT_DIGITS, new_hist
 from ground.record import LoopRecord
 from node.service_time import Profile, load_profile
 from roundtrip.budget import Outcome
-from roundtrip.config import Scenario
 from roundtrip.errors import BadInput, GroundloopError
+from roundtrip.scenario import Scenario
 from roundtrip.units import NS_PER_MS
 from testbed.sweep import Point
 from testbed.world import World

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ground.__main__ import run_folder
-from roundtrip.command import SCENARIO, SEED
+from roundtrip.command import SCENARIO, SEED, warn
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadInput, EnvironmentFault
 from roundtrip.scenario_file import load_scenario
 from testbed.campaign import (
@@ -57,13 +57,14 @@ def campaign_command(
 ) -> int:
     """Run SCENARIO many times in virtual time and merge the results."""
     loaded = load_scenario(scenario)
+    warn(loaded, str(scenario))
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
     points = points_of(loaded, sets)
-    folder = run_folder(out, loaded, loaded.seed)
-    _same_plan(folder / "campaign.json", {"runs": runs, "sets": list(sets)})
     console = Console()
-    with _progress(console) as progress, _workers(scheduler):
+    with _workers(scheduler), _progress(console) as progress:
+        folder = run_folder(out, loaded, loaded.seed)
+        _same_plan(folder / "campaign.json", {"runs": runs, "sets": list(sets)})
         task = progress.add_task("runs", total=runs * len(points))
         lines = run_campaign(
             points,

@@ -18,10 +18,10 @@ from models.resolve import resolve
 from node.__main__ import node_command
 from node.accept import accept_model
 from node.service_time import load_profile
-from roundtrip.command import SCENARIO, SEED, SHIPPED
-from roundtrip.config import Scenario
+from roundtrip.command import SCENARIO, SEED, SHIPPED, warn
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from testbed.campaign_command import campaign_command, compare_command
 from testbed.coverage_command import coverage_command
@@ -72,8 +72,7 @@ def run_scenario(
         raise click.UsageError("--virtual runs no model: its speeds come from node.profile")
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
-    if loaded.out_of_reach:
-        click.echo(f"warning: {loaded.out_of_reach}", err=True)
+    warn(loaded, str(scenario))
     if virtual:
         return _virtual(loaded, seed, out, Console(), plain=plain)
     return _live(loaded, seed, model or loaded.node.model, out, Console(), plain=plain)

@@ -121,7 +121,8 @@ def _stations(path: Path) -> list[Station]:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(str(path), key, first["msg"], repr(first["input"])[:80]) from None
+        expected = first["msg"].removeprefix("Input should be ")
+        raise BadConfig(str(path), key, expected, repr(first["input"])[:80]) from None
     return [Station(**config.model_dump()) for config in configs]
 
 

@@ -19,10 +19,10 @@ from dtn.security import Security
 from ground.__main__ import ask
 from ground.station import Asked
 from roundtrip.command import security_of
-from roundtrip.config import Scenario
 from roundtrip.drive.realtime import unless
 from roundtrip.errors import ChildFailed, Stopped
 from roundtrip.modem import Side
+from roundtrip.scenario import Scenario
 
 LOOPBACK = "tcp://127.0.0.1:*"
 STOP_LIMIT_S = 10.0

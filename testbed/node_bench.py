@@ -33,11 +33,11 @@ from node.store import NodeStore
 from node.supervisor import EngineConfig, EngineEvent, Supervisor
 from node.tuning import tuned
 from roundtrip.command import SCENARIO
-from roundtrip.config import Scenario
 from roundtrip.drive.clock import monotonic_ns, unix_s
 from roundtrip.drive.realtime import Worker
 from roundtrip.errors import BadInput
 from roundtrip.message import GREEDY, Question
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 
 SIZES = (64, 256, 1024)

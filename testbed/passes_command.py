@@ -11,11 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from roundtrip.command import SCENARIO
-from roundtrip.config import LIGHT_KM_S, Scenario
+from roundtrip.config import LIGHT_KM_S, Direction
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import Pass
-from roundtrip.passes import all_passes, unix_s, warnings_of
+from roundtrip.passes import all_passes, rate_steps, unix_s, warnings_of
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
+from roundtrip.units import ns_to_s
+
+WIDTH = 108
+"""Characters that the table needs."""
 
 
 @click.command("passes")
@@ -24,7 +29,8 @@ from roundtrip.scenario_file import load_scenario
 @click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
 @click.option("--ion", is_flag=True, help="As an ION contact plan (ground 1, node 2).")
 def passes_command(scenario: Path, days: float | None, as_json: bool, ion: bool) -> None:
-    """List the passes of SCENARIO: AOS, TCA, LOS, highest elevation, duration, range."""
+    """List the passes of SCENARIO: AOS, TCA, LOS, highest elevation, duration, range, and the
+    rate where it follows from a link budget."""
     loaded = load_scenario(scenario)
     if loaded.orbit is None:
         raise BadConfig(str(scenario), "orbit", "[orbit], [[satellite]] and [[station]]", "none")
@@ -39,23 +45,27 @@ def passes_command(scenario: Path, days: float | None, as_json: bool, ion: bool)
     elif ion:
         click.echo("\n".join(ion_plan(loaded, found)))
     else:
-        _print(Console(), loaded, found)
+        _print(Console(width=max(Console().width, WIDTH)), loaded, found)
 
 
 def ion_plan(scenario: Scenario, found: list[Pass]) -> list[str]:
-    """Contacts and ranges of the first satellite as `ionadmin` reads them."""
+    """Contacts and ranges of the node's satellite as `ionadmin` reads them, in whole seconds.
+
+    A contact for each rate: one that holds for less than half a second has none, and there is none
+    while no modcod closes.
+    """
     lines: list[str] = []
-    up, down = scenario.link.uplink.rate_bps // 8, scenario.link.downlink.rate_bps // 8
+    mine = scenario.node_satellite
     for one in found:
-        if one.satellite != scenario.satellite[0].name:
+        if mine is None or one.satellite != mine.name:
             continue
-        start, end = round(one.aos_s), round(one.los_s)
+        for name, ends in (("uplink", "1 2"), ("downlink", "2 1")):
+            for step in rate_steps(one, getattr(scenario.link, name)):
+                start, end = round(ns_to_s(step.start_ns)), round(ns_to_s(step.end_ns))
+                if step.rate_bps and start < end:
+                    lines.append(f"a contact +{start} +{end} {ends} {max(1, step.rate_bps // 8)}")
         light_s = max(1, round(max(one.ranges_km) / LIGHT_KM_S))
-        lines += [
-            f"a contact +{start} +{end} 1 2 {up}",
-            f"a contact +{start} +{end} 2 1 {down}",
-            f"a range +{start} +{end} 1 2 {light_s}",
-        ]
+        lines.append(f"a range +{round(one.aos_s)} +{round(one.los_s)} 1 2 {light_s}")
     return lines
 
 
@@ -80,15 +90,42 @@ def _fields(one: Pass, scenario: Scenario) -> dict[str, object]:
         "range_min_km": min(one.ranges_km),
         "range_max_km": max(one.ranges_km),
         "cut": one.cut,
+        "uplink_rates": _rates(one, scenario.link.uplink),
+        "downlink_rates": _rates(one, scenario.link.downlink),
     }
+
+
+def _rates(one: Pass, direction: Direction) -> list[dict[str, object]]:
+    return [
+        {
+            "start_s": ns_to_s(step.start_ns),
+            "end_s": ns_to_s(step.end_ns),
+            "rate_bps": step.rate_bps,
+            "modcod": step.modcod or None,
+        }
+        for step in rate_steps(one, direction)
+    ]
+
+
+def _shown_rates(one: Pass, direction: Direction) -> str:
+    """Lowest and highest, in Mbit/s."""
+    rates = [step.rate_bps / 1e6 for step in rate_steps(one, direction)]
+    return f"{min(rates):.3g}–{max(rates):.3g}"
 
 
 def _print(console: Console, scenario: Scenario, found: list[Pass]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("satellite", "station"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("AOS (UTC)", "TCA", "LOS", "elevation", "minutes", "range km"):
         table.add_column(name, justify="right", no_wrap=True)
+    adaptive = [
+        (label, direction)
+        for label, direction in (("up", scenario.link.uplink), ("down", scenario.link.downlink))
+        if direction.budget is not None
+    ]
+    for label, _ in adaptive:
+        table.add_column(f"{label} Mbit/s", justify="right", no_wrap=True)
     for one in found:
         aos, tca, los = (_moment(scenario, at) for at in (one.aos_s, one.tca_s, one.los_s))
         table.add_row(
@@ -100,6 +137,7 @@ def _print(console: Console, scenario: Scenario, found: list[Pass]) -> None:
             f"{one.max_elevation_deg:.1f}°",
             f"{(one.los_s - one.aos_s) / 60:.1f}",
             f"{min(one.ranges_km):.0f}–{max(one.ranges_km):.0f}",
+            *(_shown_rates(one, direction) for _, direction in adaptive),
         )
     console.print(table)
     assert scenario.orbit is not None

@@ -7,8 +7,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from roundtrip.config import Scenario
 from roundtrip.errors import BadConfig
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import check_scenario
 
 

@@ -30,7 +30,6 @@ from node.service_time import (
     Profile,
     VirtualEngine,
 )
-from roundtrip.config import Scenario
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
@@ -38,6 +37,7 @@ from roundtrip.keys import link_security, new_keys
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Side
 from roundtrip.rng import substream
+from roundtrip.scenario import Scenario
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
 from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns

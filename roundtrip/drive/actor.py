@@ -51,6 +51,11 @@ class Actor(Generic[M]):
 
     def call(self, command: Callable[..., Sequence[Any]], *args: Any, **kwargs: Any) -> None:
         """Give the machine a command, now, and carry out what it puts out; nothing once stopped."""
+        self.tell(command, *args, **kwargs)
+        self.settle()
+
+    def tell(self, command: Callable[..., Sequence[Any]], *args: Any, **kwargs: Any) -> None:
+        """As `call`, as one of a batch: `settle` must follow before anything else is waited for."""
         if self._stopped:
             return
         now_ns = self.clock.now_ns()
@@ -60,9 +65,11 @@ class Actor(Generic[M]):
                 self._trace.record(now_ns, self.name, output)
         for output in outputs:
             self._perform(output)
-        self._set_alarm()
 
-    def _set_alarm(self) -> None:
+    def settle(self) -> None:
+        """Set the alarm by the machine's deadline."""
+        if self._stopped:
+            return
         deadline = self.machine.deadline
         if self._alarm is not None:
             if deadline is not None and deadline[0] == self._alarm_at_ns:

@@ -7,7 +7,7 @@ import pytest
 
 from ground.results import Run
 from node.service_time import load_profile
-from roundtrip.config import Scenario
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from roundtrip.trace import Trace
 from testbed.world import World

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.progress import Progress
 
 from roundtrip.errors import BadConfig, EnvironmentFault
 from roundtrip.scenario_file import load_scenario
@@ -104,10 +107,34 @@ def test_a_dask_cluster_gives_the_same(scenario, tmp_path) -> None:
     assert results(tmp_path / "here") == results(tmp_path / "there")
 
 
+def test_a_worker_killed_in_the_middle_changes_nothing(scenario, tmp_path, monkeypatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    assert run(scenario, tmp_path / "here").exception is None
+    update, killed = Progress.update, []
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+
+        def kill_one(*args: object, completed: int, total: int, **options: object) -> None:
+            if completed and not killed:  # some batches are back, the others are on their way
+                assert completed < total
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+            update(*args, completed=completed, total=total, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Progress, "update", kill_one)
+        there = run(scenario, tmp_path / "there", "--scheduler", cluster.scheduler_address)
+        assert there.exception is None, there.exception
+    assert killed
+    assert results(tmp_path / "here") == results(tmp_path / "there")
+
+
 def test_a_scheduler_that_is_not_there(scenario, tmp_path) -> None:
     pytest.importorskip("distributed")
     missing = run(scenario, tmp_path / "it", "--scheduler", "tcp://127.0.0.1:1")
     assert isinstance(missing.exception, EnvironmentFault)
+    assert "tcp://127.0.0.1:1" in str(missing.exception)
+    assert not (tmp_path / "it").exists(), "nothing half-done"
 
 
 def test_a_run_that_fails_says_how_to_see_it_again(scenario, tmp_path, monkeypatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ground.results import Run, summarise
 from node.service_time import Profile, load_profile
 from roundtrip.budget import Outcome
-from roundtrip.config import Scenario
+from roundtrip.scenario import Scenario
 from roundtrip.stages import STAGES, UNATTRIBUTED, Stage
 from roundtrip.trace import LineTrace
 from roundtrip.units import NS_PER_S
@@ -32,6 +32,7 @@ NAMES = (
     "storm",
     "two-stations",
     "uhf",
+    "xband-day",
     "xband-pass",
 )
 

@@ -5,7 +5,7 @@ import pytest
 from link_sim.channel import Channel
 from link_sim.impairments import Impairments
 from roundtrip.config import Direction
-from roundtrip.contacts import LightTime, Windows
+from roundtrip.contacts import LightTime, Rate, Windows
 from roundtrip.framelog import Fate
 from roundtrip.rng import substream
 from roundtrip.units import NS_PER_MS, NS_PER_S, ms_to_ns
@@ -29,7 +29,7 @@ def channel(
     )
     return Channel(
         "uplink",
-        rate_bps=8_000,
+        rate=Rate([(0, 8_000)]),
         light_time=LightTime([], ms_to_ns(20)),
         queue_bytes=queue_bytes,
         mtu_bytes=200,

@@ -84,7 +84,9 @@ def test_each_mistake_names_file_and_key(tmp_path: Path, old: str, new: str, key
 
 def test_overlapping_contacts_are_refused(tmp_path: Path) -> None:
     text = GOOD + "[[contact]]\nstart_s = 0\nend_s = 60\n[[contact]]\nstart_s = 50\nend_s = 70\n"
-    with pytest.raises(BadConfig, match=r"contact\.1: starts at 50\.0 s.*overlap"):
+    with pytest.raises(
+        BadConfig, match=r"contact\.1\.start_s: expected 60 or more.*overlap, found 50"
+    ):
         load_scenario(_write(tmp_path, text))
 
 
@@ -160,6 +162,7 @@ def test_a_preset_lies_under_what_the_scenario_says_itself(tmp_path: Path) -> No
 )
 def test_every_preset_is_a_link(tmp_path: Path, name: str) -> None:
     text = f'[link]\npreset = "{name}"\n[workload]\nquestions = ["?"]\ncount = 1\n'
+    text += "[[contact]]\nstart_s = 0\nend_s = 9\nranges_km = [900, 900]\n"
     scenario = load_scenario(_write(tmp_path, text))
     assert bool(scenario.out_of_reach) == (name == "mars-like")
 

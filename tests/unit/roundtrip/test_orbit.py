@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roundtrip.command import warn
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import (
     Pass,
@@ -161,12 +162,19 @@ def _written(folder: Path, text: str) -> Path:
     ("old", "new", "match"),
     [
         ("lat_deg = 52.5", "lat_deg = 152.5", "station.0.lat_deg"),
+        (
+            "lon_deg = 13.4",
+            "lon_deg = 1e9",
+            "station.0.lon_deg: expected less than or equal to 360",
+        ),
+        ("lon_deg = 13.4", "lon_deg = 13.4\nalt_m = -6e6", "station.0.alt_m: .* -500, found -6"),
         ("altitude_km = 550", "altitude_km = 50", "satellite.0.altitude_km"),
         ("altitude_km = 550", "", "either tle or altitude_km"),
         ("altitude_km = 550", f"tle = ['{TLE[0][:68]}0', '{TLE[1]}']", "checksum"),
+        ("altitude_km = 550", f"tle = ['{TLE[0][:20]}²{TLE[0][21:]}', '{TLE[1]}']", "checksum"),
         ("altitude_km = 550", f"tle = ['{TLE[0]}']", "two lines"),
         ("altitude_km = 550", f"tle = ['{TLE[1]}', '{TLE[0]}']", "line 1"),
-        ("hours = 24", "hours = 0.1", "a pass within 0.1 h"),
+        ("hours = 24", "hours = 0.1", "a pass of one within 0.1 h"),
         ("[[station]]\nname", "[[contact]]\nx", "orbit, satellite and station|contact"),
     ],
 )
@@ -176,13 +184,15 @@ def test_a_bad_orbit_names_what_is_wrong(tmp_path: Path, old: str, new: str, mat
         load_scenario(_written(tmp_path, SCENARIO.replace(old, new)))
 
 
-def test_old_elements_are_warned_of(tmp_path: Path) -> None:
+def test_old_elements_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = f"tle = ['{TLE[0]}', '{TLE[1]}']"
     old = SCENARIO.replace("altitude_km = 550", lines)
     assert warnings_of(load_scenario(_written(tmp_path, old)), "x") == []
     later = old.replace("2026-06-01", "2026-09-01")
     (warning,) = warnings_of(load_scenario(_written(tmp_path, later)), "x")
     assert "elements are 91 days" in warning or "elements are 92 days" in warning
+    warn(load_scenario(_written(tmp_path, later)), "x")
+    assert capsys.readouterr().err == f"warning: {warning}\n"
 
 
 def test_passes_of_all_satellites_come_by_time(tmp_path: Path) -> None:
@@ -191,3 +201,42 @@ def test_passes_of_all_satellites_come_by_time(tmp_path: Path) -> None:
     assert [one.aos_s for one in found] == sorted(one.aos_s for one in found)
     assert {one.satellite for one in found} == {"one", "two"}
     assert all(isinstance(one, Pass) and one.aos_s < one.tca_s < one.los_s for one in found)
+
+
+SECOND = '[[satellite]]\nname = "two"\naltitude_km = 550\nphase_deg = 180\n'
+
+
+def test_a_run_uses_the_satellite_that_the_node_is_on_or_the_first(tmp_path: Path) -> None:
+    for text, expected in (
+        (SCENARIO + SECOND, "one"),
+        (SCENARIO + SECOND + "[node]\nsatellite = 'two'\n", "two"),
+    ):
+        scenario = load_scenario(_written(tmp_path, text))
+        assert {contact.satellite for contact in scenario.contact} == {expected}
+        mine = [one for one in all_passes(scenario, "x") if one.satellite == expected]
+        assert len(scenario.contact) == len(mine)
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (
+            "[node]\nsatellite = 'three'\n",
+            r"node\.satellite: expected the name of .*\(one, two\), found 'three'",
+        ),
+        (SECOND, r"satellite\.2\.name: expected a name of its own, found 'two' again"),
+        (
+            SCENARIO[SCENARIO.index("[[station]]") :],
+            r"station\.1\.name: expected a name of its own",
+        ),
+    ],
+)
+def test_names_that_are_not_clear_are_refused(tmp_path: Path, more: str, match: str) -> None:
+    with pytest.raises(BadConfig, match=match):
+        load_scenario(_written(tmp_path, SCENARIO + SECOND + more))
+
+
+def test_a_node_on_a_satellite_needs_one(tmp_path: Path) -> None:
+    text = SCENARIO[: SCENARIO.index("[orbit]")] + "[node]\nsatellite = 'one'\n"
+    with pytest.raises(BadConfig, match=r"node\.satellite: expected the name .* \(none\)"):
+        load_scenario(_written(tmp_path, text))

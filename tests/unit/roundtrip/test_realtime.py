@@ -46,6 +46,7 @@ def test_a_result_comes_through_and_so_does_an_error() -> None:
         raise ValueError("no")
 
     assert run_async(seven()) == 7
+    assert run_async(seven(), precise=True) == 7
     with pytest.raises(ValueError, match="no"):
         run_async(fails())
 

@@ -1,0 +1,197 @@
+"""A scenario: its sections together, and what follows from them."""
+
+from __future__ import annotations
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from roundtrip.config import (
+    LIGHT_KM_S,
+    BudgetConfig,
+    ContactConfig,
+    Direction,
+    LinkConfig,
+    NodeConfig,
+    OrbitConfig,
+    OutageConfig,
+    SatelliteConfig,
+    Section,
+    StationConfig,
+    WorkloadConfig,
+    wrong,
+)
+from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Rate, Windows
+from roundtrip.link_budget import Ladder, Step
+from roundtrip.modem import Side
+from roundtrip.units import NS_PER_S, s_to_ns
+
+
+class Scenario(Section):
+    """One scenario file."""
+
+    name: str = ""
+    description: str = ""
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    link: LinkConfig
+    orbit: OrbitConfig | None = None
+    satellite: tuple[SatelliteConfig, ...] = ()
+    """The node is on `node.satellite`, or the first."""
+    station: tuple[StationConfig, ...] = ()
+    contact: tuple[ContactConfig, ...] = ()
+    """None: the link is always open, or as `orbit` says."""
+    outage: tuple[OutageConfig, ...] = ()
+    workload: WorkloadConfig
+    budget: BudgetConfig = BudgetConfig()
+    node: NodeConfig = NodeConfig()
+
+    @model_validator(mode="after")
+    def _orbit_is_whole(self) -> Scenario:
+        given = [bool(self.orbit), bool(self.satellite), bool(self.station)]
+        if any(given) and not all(given):
+            raise ValueError("orbit, satellite and station go together")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_clear(self) -> Scenario:
+        for kind, sections in (("satellite", self.satellite), ("station", self.station)):
+            names = [section.name for section in sections]
+            for index, name in enumerate(names):
+                if name in names[:index]:
+                    raise wrong(f"{kind}.{index}.name", "a name of its own", f"{name!r} again")
+        on = self.node.satellite
+        if on and on not in [satellite.name for satellite in self.satellite]:
+            known = ", ".join(satellite.name for satellite in self.satellite) or "none"
+            raise wrong("node.satellite", f"the name of a [[satellite]] ({known})", repr(on))
+        return self
+
+    @model_validator(mode="after")
+    def _budgets_have_ranges(self) -> Scenario:
+        ranged = all(contact.ranges_km for contact in self.contact)
+        if ranged if self.contact else self.orbit:
+            return self
+        for name in ("uplink", "downlink"):
+            if getattr(self.link, name).budget is not None:
+                raise wrong(
+                    f"link.{name}.budget",
+                    "an [orbit] with [[satellite]] and [[station]], or ranges_km in every "
+                    "[[contact]], from which the range follows",
+                    "neither",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _contacts_are_apart(self) -> Scenario:
+        previous: ContactConfig | None = None
+        for index, contact in enumerate(self.contact):
+            if previous is not None and contact.start_s < previous.end_s:
+                raise wrong(
+                    f"contact.{index}.start_s",
+                    f"{previous.end_s:g} or more, when contact.{index - 1} ends: contacts are in "
+                    "order and do not overlap",
+                    f"{contact.start_s:g}",
+                )
+            previous = contact
+        return self
+
+    @property
+    def node_satellite(self) -> SatelliteConfig | None:
+        """The satellite that the node is on; None without an orbit."""
+        named = [one for one in self.satellite if one.name == self.node.satellite]
+        return next(iter(named or self.satellite), None)
+
+    def contact_windows(self, name: str) -> Windows:
+        """When one direction ("uplink" or "downlink") is open, planned outages not taken out."""
+        if not self.contact:
+            return Windows([(0, FOREVER_NS)])
+        return Windows((s.start_ns, s.end_ns) for s in self.rate_steps(name) if s.rate_bps)
+
+    def rate_steps(self, name: str) -> list[Step]:
+        """How the rate of one direction changes over the contacts."""
+        direction: Direction = getattr(self.link, name)
+        spans = [(s_to_ns(c.start_s), s_to_ns(c.end_s)) for c in self.contact]
+        if direction.budget is None:
+            return [Step(start, end, direction.rate_bps, "") for start, end in spans]
+        ladder = Ladder(direction.budget, direction.rate_bps)
+        return [
+            step
+            for contact, (start, end) in zip(self.contact, spans, strict=True)
+            for step in ladder.steps(contact.ranges_km, start, end)
+        ]
+
+    def rate(self, name: str) -> Rate:
+        """Of one direction, as it changes with the range."""
+        direction: Direction = getattr(self.link, name)
+        if direction.budget is None:
+            return Rate([(0, direction.rate_bps)])
+        found = [(s.start_ns, s.rate_bps) for s in self.rate_steps(name) if s.rate_bps]
+        return Rate(found or [(0, direction.rate_bps)])
+
+    def outages(self, direction: str, *kinds: str) -> Windows:
+        """The outages of one direction ("uplink" or "downlink"), of the given kinds."""
+        return Windows(
+            (s_to_ns(o.start_s), s_to_ns(o.end_s))
+            for o in self.outage
+            if o.kind in kinds and o.direction in (direction, "both")
+        )
+
+    def plan(self) -> ContactPlan:
+        """What both ends know in advance."""
+        contacts: list[Contact] = []
+        ends = {"uplink": (Side.GROUND, Side.NODE), "downlink": (Side.NODE, Side.GROUND)}
+        for name, (source, dest) in ends.items():
+            direction: Direction = getattr(self.link, name)
+            windows = self.contact_windows(name).minus(self.outages(name, "planned"))
+            farthest = max((contact.owlt for contact in self._ranged(direction)), default=0)
+            owlt, rate = farthest or direction.one_way_ns, self.rate(name)
+            contacts.extend(
+                Contact(source.value, dest.value, start, end, rate_bps, owlt)
+                for span in windows.spans
+                for start, end, rate_bps in rate.pieces(*span)
+            )
+        return ContactPlan(contacts)
+
+    @property
+    def out_of_reach(self) -> str:
+        """Why no answer can be on time, whatever happens; empty where one can."""
+        for name in ("uplink", "downlink"):
+            if not self.contact_windows(name).spans:
+                return f"link.{name}.budget closes at no moment: no question can be answered"
+        light_s = (
+            sum(
+                min(
+                    (min(contact.owlts) for contact in self._ranged(way) if contact.owlts),
+                    default=0,
+                )
+                or way.one_way_ns
+                for way in (self.link.uplink, self.link.downlink)
+            )
+            / NS_PER_S
+        )
+        if light_s <= self.budget.loop_s:
+            return ""
+        return (
+            f"light alone takes {light_s:.0f} s there and back, the budget is "
+            f"{self.budget.loop_s:g} s: no answer can be on time"
+        )
+
+    def light_time(self, name: str) -> LightTime:
+        """Of one direction ("uplink" or "downlink"), as it changes with the range."""
+        direction: Direction = getattr(self.link, name)
+        return LightTime(self._ranged(direction), direction.one_way_ns)
+
+    def _ranged(self, direction: Direction) -> list[Contact]:
+        found: list[Contact] = []
+        for contact in self.contact:
+            owlts = tuple(
+                direction.one_way_ns + round(range_km / LIGHT_KM_S * NS_PER_S)
+                for range_km in contact.ranges_km
+            )
+            found.append(
+                Contact(
+                    "", "", s_to_ns(contact.start_s), s_to_ns(contact.end_s), direction.rate_bps,
+                    max(owlts, default=direction.one_way_ns), owlts,
+                )
+            )  # fmt: skip
+        return found

@@ -27,12 +27,14 @@ from bench import (
     relay_speed,
     udp_link,
     virtual_time,
+    whole_node,
 )
 from bench.row import Row
 from ground.results import source_commit
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "engine": engine_speed.rows,
+    "node": whole_node.rows,
     "loop": loop_overhead.rows,
     "udp": udp_link.rows,
     "virtual": virtual_time.rows,

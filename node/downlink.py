@@ -65,9 +65,9 @@ class Downlink:
             return Chance(max(first_ns, start_ns - spare_ns), contact.end_time)
         return None
 
-    def contact_end_ns(self, now_ns: int) -> int | None:
-        """When the contact of this moment ends; None outside contacts."""
-        for contact in self._contacts:
-            if contact.start_time <= now_ns < contact.end_time:
-                return contact.end_time
-        return None
+    def is_open(self, start_ns: int, end_ns: int) -> bool:
+        """Whether there is any contact in this time."""
+        return any(
+            contact.start_time < end_ns and contact.end_time > start_ns
+            for contact in self._contacts
+        )

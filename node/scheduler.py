@@ -200,6 +200,8 @@ class Scheduler:
         if job.chance is None:
             if left_s <= 0:
                 return Hopeless(job, "no_time", f"{-left_s:.0f} s past its deadline")
+            if self.downlink.is_open(now_ns, job.deadline_ns):
+                return Hopeless(job, "no_time", f"{left_s:.1f} s are too short for the way back")
             detail = f"none in the {left_s:.0f} s to its deadline"
             return Hopeless(job, "no_contact_before_deadline", detail)
         least_ns = _least_ns(job, speed)

@@ -13,7 +13,9 @@ import pytest
 
 from models.resolve import resolve
 from node.cgroup import PREFIX, Enforcer, read_host
+from node.engine_wire import Load
 from node.limits import Host, Limits, Means
+from node.scheduler import Job, Order
 from node.supervisor import EngineConfig, EngineDown, EngineEvent, Supervisor
 from roundtrip.message import GREEDY, Question
 
@@ -36,6 +38,15 @@ except MemoryError:
 print("all of it")
 """
 SIBLING = "import sys; sys.stdin.read(1); print('alive')"
+
+
+def load(model: str) -> Load:
+    return Load(model, 128, 1, 1, "f16", False, True, "", "")
+
+
+def order() -> Order:
+    question = Question(1, "Well?", "", 8, GREEDY, "off", 1000)
+    return Order(Job(question, 0, 10**12), 8, False, 0, False, None)
 
 
 def start(code: str) -> subprocess.Popen[bytes]:
@@ -120,12 +131,12 @@ def test_a_real_engine_answers_within_its_limits() -> None:
 
     async def scene() -> list[EngineEvent]:
         events: list[EngineEvent] = []
-        config = EngineConfig(str(resolve("tiny")), 128, 1)
+        config = EngineConfig(load(str(resolve("tiny"))))
         supervisor = Supervisor(config, events.append, enforcer)
         await supervisor.start()
         procs = enforcer.plan.joins[0].read_text().split()
         assert procs == [str(supervisor.pid)]
-        supervisor.infer(Question(1, "Well?", "", 8, GREEDY, False, 1000))
+        supervisor.infer(order())
         for _ in range(1000):
             if any(isinstance(e, dict) and e["event"] == "done" for e in events):
                 break
@@ -147,7 +158,8 @@ def test_an_engine_killed_for_memory_is_started_again_in_the_same_group(tmp_path
 import sys
 from node.engine_wire import pack, read
 load = read(sys.stdin.buffer)
-sys.stdout.buffer.write(pack({"event": "ready", "context": 1, "rss_peak_bytes": 1}))
+sys.stdout.buffer.write(pack({"event": "ready", "context": 1, "sequences": 1, "threads": 1,
+    "rss_peak_bytes": 1, "prefill_ns": 1.0, "step_ns": {1: 1.0}}))
 sys.stdout.buffer.flush()
 read(sys.stdin.buffer)
 held = [bytearray(10_000_000) for _ in range(60)]
@@ -156,10 +168,10 @@ held = [bytearray(10_000_000) for _ in range(60)]
 
     async def scene() -> None:
         events: list[EngineEvent] = []
-        config = EngineConfig("m", 1, 1, (sys.executable, str(program)))
+        config = EngineConfig(load("m"), (sys.executable, str(program)))
         supervisor = Supervisor(config, events.append, enforcer)
         await supervisor.start()
-        supervisor.infer(Question(1, "Well?", "", 8, GREEDY, False, 1000))
+        supervisor.infer(order())
         for _ in range(1000):
             if len(events) == 2:
                 break

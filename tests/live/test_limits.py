@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def start(code: str) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.fixture
+def enforce() -> Iterator[Callable[..., Enforcer]]:
+    """Makes an enforcer, and removes its groups whatever becomes of the test."""
+    made: list[Enforcer] = []
+
+    def make(
+        limits: Limits, host: Host, report: Callable[[str], None] = lambda line: None
+    ) -> Enforcer:
+        made.append(Enforcer(limits, host, report))
+        return made[-1]
+
+    yield make
+    for enforcer in made:
+        enforcer.close()
+
+
 def grouped() -> Host:
     """This machine; skips the test where it offers no writable group."""
     host = read_host()
@@ -63,9 +80,9 @@ def grouped() -> Host:
     return replace(host, scope=())
 
 
-def test_a_child_over_its_memory_is_killed_and_its_sibling_lives() -> None:
+def test_a_child_over_its_memory_is_killed_and_its_sibling_lives(enforce) -> None:
     lines: list[str] = []
-    enforcer = Enforcer(Limits(100 * MB), grouped(), lines.append)
+    enforcer = enforce(Limits(100 * MB), grouped(), lines.append)
     sibling, child = start(SIBLING), start(GREEDY_CHILD)
     try:
         enforcer.apply(child.pid)
@@ -80,8 +97,8 @@ def test_a_child_over_its_memory_is_killed_and_its_sibling_lives() -> None:
     assert made == [False] * len(made), "left behind"
 
 
-def test_without_a_group_the_child_gets_a_memory_error() -> None:
-    enforcer = Enforcer(Limits(200 * MB), Host((0,)), lambda line: None)
+def test_without_a_group_the_child_gets_a_memory_error(enforce) -> None:
+    enforcer = enforce(Limits(200 * MB), Host((0,)))
     sibling, child = start(SIBLING), start(GREEDY_CHILD)
     enforcer.apply(child.pid)
     out, _ = child.communicate(b"x")
@@ -90,13 +107,13 @@ def test_without_a_group_the_child_gets_a_memory_error() -> None:
     enforcer.close()
 
 
-def test_a_quota_slows_a_busy_child_down() -> None:
+def test_a_quota_slows_a_busy_child_down(enforce) -> None:
     host = read_host()
     if host.v2 is None and "cpu" not in host.v1:
         pytest.skip(f"no writable cpu group here: {host.why_not}")
     if len(host.cpus) < 2:
         pytest.skip("a quota below the machine needs two processors")
-    enforcer = Enforcer(Limits(0, 0.2), replace(host, scope=()), lambda line: None)
+    enforcer = enforce(Limits(0, 0.2), replace(host, scope=()))
     busy = """
 import sys, time
 sys.stdin.read(1)
@@ -113,20 +130,20 @@ print(time.process_time())
     assert 0.1 < float(out) < 0.9, "0.4 s of 2 s, and what the start took"
 
 
-def test_without_a_group_the_child_is_kept_on_its_processors() -> None:
+def test_without_a_group_the_child_is_kept_on_its_processors(enforce) -> None:
     cpus = tuple(sorted(os.sched_getaffinity(0)))
     if len(cpus) < 2:
         pytest.skip("one processor")
-    enforcer = Enforcer(Limits(0, 1), Host(cpus), lambda line: None)
+    enforcer = enforce(Limits(0, 1), Host(cpus))
     child = start("import os, sys; sys.stdin.read(1); print(len(os.sched_getaffinity(0)))")
     enforcer.apply(child.pid)
     assert child.communicate(b"x")[0].strip() == b"1"
     enforcer.close()
 
 
-def test_a_real_engine_answers_within_its_limits() -> None:
+def test_a_real_engine_answers_within_its_limits(enforce) -> None:
     host = grouped()
-    enforcer = Enforcer(Limits(400 * MB, 1), host, lambda line: None)
+    enforcer = enforce(Limits(400 * MB, 1), host)
     assert enforcer.plan.memory in (Means.V2, Means.V1)
 
     async def scene() -> list[EngineEvent]:
@@ -150,8 +167,10 @@ def test_a_real_engine_answers_within_its_limits() -> None:
     assert any(isinstance(event, dict) and event["event"] == "done" for event in events)
 
 
-def test_an_engine_killed_for_memory_is_started_again_in_the_same_group(tmp_path: Path) -> None:
-    enforcer = Enforcer(Limits(120 * MB), grouped(), lambda line: None)
+def test_an_engine_killed_for_memory_is_started_again_in_the_same_group(
+    tmp_path: Path, enforce
+) -> None:
+    enforcer = enforce(Limits(120 * MB), grouped())
     program = tmp_path / "engine.py"
     program.write_text(
         """

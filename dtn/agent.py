@@ -67,7 +67,6 @@ from dtn.transmitter import Transmitter
 _NS_PER_MS = 1_000_000
 _SEQUENCE_START = 1 << 16
 MAX_DAMAGED = 8
-_DAMAGED = Rejected("security", SecurityReason.FAILED)
 
 
 __all__ = [
@@ -371,7 +370,8 @@ class BundleAgent:
         outputs = []
         for bundle in bundles:
             outputs += self._on_bundle(bundle, notice)
-        if _DAMAGED in outputs and self._failures <= MAX_DAMAGED:
+        insecure = any(isinstance(one, Rejected) and one.reason == "security" for one in outputs)
+        if insecure and self._failures <= MAX_DAMAGED:
             return outputs + self._translate(self._engine.cancel(session, now_ns=now_ns), now_ns)
         early = self._seen.trim(now_ns=now_ns)
         if early:
@@ -459,7 +459,7 @@ class BundleAgent:
         try:
             opened = self._security.open(bundle)
         except SecurityFailure as failure:
-            self._failures += failure.reason is SecurityReason.FAILED
+            self._failures += 1
             return Rejected("security", failure.reason)
         self._failures = 0
         return opened

@@ -239,11 +239,9 @@ def test_corrupted_repeated_and_overtaking_frames_do_no_harm(
         }
     )
     rejected: Counter[str] = Counter()
-    for seed in range(30):
+    for seed in range(60):
         run = simulate(demo.model_copy(update={"link": link}), seed)
-        lost = sum(not record.answered for record in run.records)
-        dropped = sum(n for reason, n in run.rejected.items() if reason.startswith("security"))
-        assert lost <= dropped, f"seed {seed}: LTP has no checksum, what security drops is gone"
+        assert all(record.answered for record in run.records), f"seed {seed}"
         rejected.update(run.rejected)
     assert rejected["bad bundle"] + rejected["bad segment"] > 10, "they really were wrong"
 

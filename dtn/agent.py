@@ -33,7 +33,7 @@ from dtn.agent_notices import (
     Transmit,
 )
 from dtn.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
-from dtn.bpsec_block import BCB
+from dtn.bpsec_block import BCB, BIB
 from dtn.bundle import (
     KNOWN_TYPES,
     Bundle,
@@ -367,11 +367,10 @@ class BundleAgent:
             # Damaged on the way, past the frame's own checks: let the peer send it again.
             outputs: list[AgentOutput] = [Rejected("bad bundle", str(error))]
             return outputs + self._translate(self._engine.cancel(session, now_ns=now_ns), now_ns)
-        outputs = []
+        outputs, failures = [], self._failures
         for bundle in bundles:
             outputs += self._on_bundle(bundle, notice)
-        insecure = any(isinstance(one, Rejected) and one.reason == "security" for one in outputs)
-        if insecure and self._failures <= MAX_DAMAGED:
+        if failures < self._failures <= MAX_DAMAGED:
             return outputs + self._translate(self._engine.cancel(session, now_ns=now_ns), now_ns)
         early = self._seen.trim(now_ns=now_ns)
         if early:
@@ -459,7 +458,8 @@ class BundleAgent:
         try:
             opened = self._security.open(bundle)
         except SecurityFailure as failure:
-            self._failures += 1
+            if bundle.block(BIB) is not None or bundle.block(BCB) is not None:
+                self._failures += 1  # secured, and perhaps damaged on the way
             return Rejected("security", failure.reason)
         self._failures = 0
         return opened

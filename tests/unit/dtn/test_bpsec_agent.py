@@ -152,7 +152,7 @@ def test_what_we_sent_ourselves_is_not_taken_back() -> None:
     ground = agent(1, security(1, ring()))
     mine = security(1, ring()).protect(from_ground())
     reflected = DataSegment(Kind.RED_END_OF_BLOCK, SessionId(2, 9), 1, 0, encode(mine), 5)
-    (output,) = others(ground.receive(encode_segment(reflected), now_ns=0))
+    output, _ = others(ground.receive(encode_segment(reflected), now_ns=0))
     assert output == Rejected("security", SecurityReason.UNEXPECTED)
 
 

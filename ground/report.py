@@ -50,28 +50,37 @@ class Bar:
     title: str
 
 
-def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
-    """Write the report of a run."""
+def templates(*folders: Path) -> jinja2.Environment:
+    """Our templates, and those of other folders that share their style."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["duration"] = duration_text
-    page = environment.get_template("report.html.j2").render(
-        summary=summary,
-        scenario=run.scenario,
-        phases=[*PHASES, UNATTRIBUTED],
-        histogram=_histogram(run),
-        waterfall=_waterfall(run),
-        timeline=_timeline(run),
-        charge=_charge(run),
-        width=WIDTH,
-        left=LEFT,
-        right=RIGHT,
-        ungraded=run.mode == "virtual",
+    return environment
+
+
+def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
+    """Write the report of a run."""
+    page = (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            scenario=run.scenario,
+            phases=[*PHASES, UNATTRIBUTED],
+            histogram=_histogram(run),
+            waterfall=_waterfall(run),
+            timeline=_timeline(run),
+            charge=_charge(run),
+            width=WIDTH,
+            left=LEFT,
+            right=RIGHT,
+            ungraded=run.mode == "virtual",
+        )
     )
     path.write_text(page, encoding="utf-8")
 

@@ -24,6 +24,7 @@ from testbed.campaign import (
     summarise_campaign,
     write_campaign,
 )
+from testbed.campaign_report import write_campaign_report
 from testbed.sweep import points_of
 
 
@@ -76,8 +77,10 @@ def campaign_command(
         )
     summary, histograms = summarise_campaign(points, lines)
     write_campaign(folder, summary, histograms)
+    report = write_campaign_report(folder, summary, histograms)
     _print_campaign(console, summary)
     console.print(f"folder    {folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report    {report}", markup=False, highlight=False, soft_wrap=True)
     met = all(point["objective_met"] for point in summary["points"])
     return EXIT_OK if met else EXIT_OBJECTIVE_MISSED
 

@@ -182,6 +182,19 @@ def look(positions: Floats, station: Station) -> tuple[Floats, Floats]:
     return np.degrees(np.arcsin(np.clip(away @ up / range_km, -1, 1))), range_km
 
 
+def azimuth(positions: Floats, station: Station) -> Floats:
+    """Degrees clockwise from north of positions (..., 3) from a station."""
+    origin, _ = place(station)
+    away = positions - origin
+    lat, lon = math.radians(station.lat_deg), math.radians(station.lon_deg)
+    east = np.array([-math.sin(lon), math.cos(lon), 0.0])
+    north = np.array(
+        [-math.sin(lat) * math.cos(lon), -math.sin(lat) * math.sin(lon), math.cos(lat)]
+    )
+    found: Floats = np.degrees(np.arctan2(away @ east, away @ north)) % 360
+    return found
+
+
 def passes(
     satellite: Satrec, name: str, station: Station, start_jd: float, length_s: float
 ) -> list[Pass]:

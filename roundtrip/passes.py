@@ -16,9 +16,12 @@ from roundtrip.orbit import (
     UNIX_EPOCH_JD,
     Pass,
     Station,
+    azimuth,
     circular,
+    earth_fixed,
     from_tle,
     julian,
+    look,
     passes,
     sun_synchronous_deg,
     sunlit_spans,
@@ -26,6 +29,7 @@ from roundtrip.orbit import (
 from roundtrip.scenario import Scenario
 from roundtrip.units import s_to_ns
 
+TRACK_POINTS = 61
 TRUSTED_DAYS = 14
 """Beyond it a two-line element set is off by more than a few km along its track."""
 DRIFT_KM_PER_DAY = 1.5
@@ -121,6 +125,26 @@ def sunlight_of(scenario: Scenario, source: str) -> Windows:
     satellite = satrec_of(scenario.satellite[0], start_jd, source)
     spans = sunlit_spans(satellite, start_jd, scenario.orbit.hours * 3600)
     return Windows((s_to_ns(start), s_to_ns(end)) for start, end in spans)
+
+
+def track_of(scenario: Scenario, one: Pass, source: str) -> list[tuple[float, float, float]]:
+    """A pass as it is seen from its station: seconds since the start, azimuth and elevation in
+    degrees, evenly from AOS to LOS.
+
+    Raises:
+        BadConfig: as `all_passes`.
+    """
+    if scenario.orbit is None:
+        raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
+    start_jd = julian(scenario.orbit.start)
+    named = next(config for config in scenario.satellite if config.name == one.satellite)
+    place = next(config for config in scenario.station if config.name == one.station)
+    station = Station(**place.model_dump())
+    times_s = np.linspace(one.aos_s, one.los_s, TRACK_POINTS)
+    positions = earth_fixed([satrec_of(named, start_jd, source)], start_jd, times_s)[0]
+    elevation, _ = look(positions, station)
+    around = azimuth(positions, station)
+    return list(zip(times_s.tolist(), around.tolist(), elevation.tolist(), strict=True))
 
 
 def rate_steps(one: Pass, direction: Direction) -> list[Step]:

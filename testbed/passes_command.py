@@ -18,6 +18,7 @@ from roundtrip.passes import all_passes, rate_steps, unix_s, warnings_of
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from roundtrip.units import ns_to_s
+from testbed.passes_plot import write_passes
 
 WIDTH = 108
 """Characters that the table needs."""
@@ -28,7 +29,16 @@ WIDTH = 108
 @click.option("--days", type=click.FloatRange(min=0.01, max=366), help="Instead of orbit.hours.")
 @click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
 @click.option("--ion", is_flag=True, help="As an ION contact plan (ground 1, node 2).")
-def passes_command(scenario: Path, days: float | None, as_json: bool, ion: bool) -> None:
+@click.option("--hdtn", is_flag=True, help="As an HDTN contact plan (ground 1, node 2).")
+@click.option("--plot", type=click.Path(path_type=Path), help="Sky plot and elevation, as HTML.")
+def passes_command(
+    scenario: Path,
+    days: float | None,
+    as_json: bool,
+    ion: bool,
+    hdtn: bool,
+    plot: Path | None,
+) -> None:
     """List the passes of SCENARIO: AOS, TCA, LOS, highest elevation, duration, range, and the
     rate where it follows from a link budget."""
     loaded = load_scenario(scenario)
@@ -44,8 +54,13 @@ def passes_command(scenario: Path, days: float | None, as_json: bool, ion: bool)
         click.echo(json.dumps([_fields(one, loaded) for one in found], indent=2))
     elif ion:
         click.echo("\n".join(ion_plan(loaded, found)))
+    elif hdtn:
+        click.echo(json.dumps(hdtn_plan(loaded, found), indent=2))
     else:
         _print(Console(width=max(Console().width, WIDTH)), loaded, found)
+    if plot is not None:
+        write_passes(loaded, found, plot)
+        click.echo(f"plot: {plot}", err=True)
 
 
 def ion_plan(scenario: Scenario, found: list[Pass]) -> list[str]:
@@ -55,18 +70,51 @@ def ion_plan(scenario: Scenario, found: list[Pass]) -> list[str]:
     while no modcod closes.
     """
     lines: list[str] = []
-    mine = scenario.node_satellite
-    for one in found:
-        if mine is None or one.satellite != mine.name:
-            continue
-        for name, ends in (("uplink", "1 2"), ("downlink", "2 1")):
-            for step in rate_steps(one, getattr(scenario.link, name)):
-                start, end = round(ns_to_s(step.start_ns)), round(ns_to_s(step.end_ns))
-                if step.rate_bps and start < end:
-                    lines.append(f"a contact +{start} +{end} {ends} {max(1, step.rate_bps // 8)}")
-        light_s = max(1, round(max(one.ranges_km) / LIGHT_KM_S))
-        lines.append(f"a range +{round(one.aos_s)} +{round(one.los_s)} 1 2 {light_s}")
+    for one in _of_node(scenario, found):
+        for source, dest, start, end, rate_bps in _whole_contacts(scenario, one):
+            lines.append(f"a contact +{start} +{end} {source} {dest} {max(1, rate_bps // 8)}")
+        lines.append(f"a range +{round(one.aos_s)} +{round(one.los_s)} 1 2 {_light_s(one)}")
     return lines
+
+
+def hdtn_plan(scenario: Scenario, found: list[Pass]) -> dict[str, list[dict[str, int]]]:
+    """The same contacts as HDTN's router reads them (its `contactPlan.json`): start, end and light
+    time in whole seconds."""
+    contacts: list[dict[str, int]] = []
+    for one in _of_node(scenario, found):
+        for source, dest, start, end, rate_bps in _whole_contacts(scenario, one):
+            contacts.append(
+                {
+                    "contact": len(contacts),
+                    "source": source,
+                    "dest": dest,
+                    "startTime": start,
+                    "endTime": end,
+                    "rateBitsPerSec": rate_bps,
+                    "owlt": _light_s(one),
+                }
+            )
+    return {"contacts": contacts}
+
+
+def _of_node(scenario: Scenario, found: list[Pass]) -> list[Pass]:
+    mine = scenario.node_satellite
+    return [one for one in found if mine is not None and one.satellite == mine.name]
+
+
+def _whole_contacts(scenario: Scenario, one: Pass) -> list[tuple[int, int, int, int, int]]:
+    """Source, dest, start and end in whole seconds, and rate in bit/s, of a pass."""
+    contacts: list[tuple[int, int, int, int, int]] = []
+    for name, source, dest in (("uplink", 1, 2), ("downlink", 2, 1)):
+        for step in rate_steps(one, getattr(scenario.link, name)):
+            start, end = round(ns_to_s(step.start_ns)), round(ns_to_s(step.end_ns))
+            if step.rate_bps and start < end:
+                contacts.append((source, dest, start, end, step.rate_bps))
+    return contacts
+
+
+def _light_s(one: Pass) -> int:
+    return max(1, round(max(one.ranges_km) / LIGHT_KM_S))
 
 
 def _moment(scenario: Scenario, at_s: float) -> datetime:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import (
+    agreement,
     at_scale,
     dtn_speed,
     engine_speed,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "repair": loss_repair.rows,
     "relay": relay_speed.rows,
     "scale": at_scale.rows,
+    "agreement": agreement.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -193,13 +193,6 @@ class Batcher:
                 return [Done(request_id, "", "deadline", 0, 0, 0)]
         return []
 
-    def progress(self, request_id: int) -> tuple[str, int] | None:
-        """The text that a request has written so far, and its tokens."""
-        for slot in self._slots:
-            if slot.request.id == request_id:
-                return self._text(slot), len(slot.written)
-        return None
-
     # -- joining and leaving -----------------------------------------------------------------------
 
     def admit(self) -> list[Event]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS, NS_PER_S
@@ -12,15 +10,6 @@ BUNDLE_BYTES = 320
 """What an answer's bundle is larger than its text: message, blocks, security, segment heads."""
 MARGIN_NS = 50 * NS_PER_MS
 """For disks and processes on the way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chance:
-    """The last moment at which a reply can start on the air and be there in time."""
-
-    start_ns: int
-    """Some of it may be for repair: it is a light time there and back before the very last."""
-    contact_end_ns: int
 
 
 class Downlink:
@@ -46,9 +35,13 @@ class Downlink:
                 Contact("node", "ground", 0, FOREVER_NS, cue.tx_rate_bps, cue.one_way_ns),
             )
 
-    def last_chance(self, text_bytes: float, deadline_ns: int, now_ns: int) -> Chance | None:
-        """The last chance for a reply of so many bytes of text, if it starts now or later; None
-        where there is none before the deadline."""
+    def last_start_ns(self, text_bytes: float, deadline_ns: int, now_ns: int) -> int | None:
+        """The last moment at which a reply of so many bytes of text can start on the air and be
+        there in time: a round trip before the very last, for repair, or else now.
+
+        Returns:
+            None where there is no such moment before the deadline.
+        """
         for contact in reversed(self._contacts):
             if contact.start_time >= deadline_ns or contact.end_time <= now_ns:
                 continue
@@ -62,7 +55,7 @@ class Downlink:
             start_ns = end_ns - air_ns
             if start_ns < first_ns:
                 continue
-            return Chance(max(first_ns, start_ns - spare_ns), contact.end_time)
+            return max(first_ns, start_ns - spare_ns)
         return None
 
     def is_open(self, start_ns: int, end_ns: int) -> bool:

@@ -149,10 +149,6 @@ class Server:
                 batcher.set_threads(request["threads"])
             case "cut":
                 self._tell_all(batcher, batcher.cut(job))
-            case "progress":
-                found = batcher.progress(job)
-                if found is not None:
-                    self._tell(event="progress", id=job, text=found[0], output_tokens=found[1])
 
     def _tell_all(self, batcher: Batcher, events: list[Event]) -> None:
         from node.batching import Done, FirstToken, Refused, Started

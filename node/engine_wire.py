@@ -1,10 +1,9 @@
 """What the supervisor and the engine's process say to each other: CBOR maps behind a four-byte
 length.
 
-To the engine: `load`, then any number of `infer`, `cut`, `progress` and `threads`. From the
-engine: `ready` or `bad_model`; for each `infer`: `started`, `first_token`, and `done` or `refused`;
-for each `progress` of a job that runs: `progress`; and `alive` once a second. Times are
-CLOCK_MONOTONIC ns.
+To the engine: `load`, then any number of `infer`, `cut` and `threads`. From the engine: `ready` or
+`bad_model`; for each `infer`: `started`, `first_token`, and `done` or `refused`; and `alive` once a
+second. Times are CLOCK_MONOTONIC ns.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Drafts:
 
     def __init__(self) -> None:
         self._history: Table = {}
-        self._chance = [0.5, 0.7, 0.8, 0.9] * (2 * len(ORDERS))
+        self._right = [0.5, 0.7, 0.8, 0.9] * (2 * len(ORDERS))
         """That a guess is right, by order, source and how often in a row it was."""
         self._plain_ns: dict[int, float] = {}
         """Duration of a decode of one token for each of so many sequences."""
@@ -75,7 +75,7 @@ class Drafts:
             return tokens, kinds
         extra_ns = 0.35 * plain_ns if self._extra_ns is None else self._extra_ns
         cost = max(extra_ns * sequences / plain_ns, 0.02)
-        history, chances = self._history, self._chance
+        history, right = self._history, self._right
         a, b, c, d = last
         left = 1.0
         while len(tokens) < most:
@@ -96,7 +96,7 @@ class Drafts:
                 break
             token = entry >> 2
             kind += entry & 3
-            left *= chances[kind]
+            left *= right[kind]
             if left < cost:
                 if not tokens:
                     self._chances += 1
@@ -110,11 +110,11 @@ class Drafts:
 
     def checked(self, kinds: Sequence[int], accepted: int) -> None:
         """The first `accepted` tokens of a draft were right, and the next, if any, was not."""
-        chances = self._chance
+        right = self._right
         for kind in kinds[:accepted]:
-            chances[kind] += 0.05 * (1 - chances[kind])
+            right[kind] += 0.05 * (1 - right[kind])
         if accepted < len(kinds):
-            chances[kinds[accepted]] *= 0.95
+            right[kinds[accepted]] *= 0.95
 
     def said(self, before: Sequence[int], answer: Sequence[int]) -> None:
         """A whole answer, and the end of what came before it."""

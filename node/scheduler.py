@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from node.downlink import Chance, Downlink
+from node.downlink import Downlink
 from node.speed import Speed
 from roundtrip.contacts import FOREVER_NS
 from roundtrip.message import Question
@@ -37,8 +37,8 @@ class Job:
     """When its answer must be on the ground."""
     attempt: int = 0
     """0 at first; 1 when the engine died over it once."""
-    chance: Chance | None = None
-    """The last chance of a full answer."""
+    leave_ns: int | None = None
+    """The last moment at which its answer can leave for the ground; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,12 @@ class Scheduler:
         """Let a job wait, unless it cannot make it."""
         last_start_ns = FOREVER_NS
         if self.policy == "deadline":
-            job = self._with_chance(job, speed, now_ns)
+            job = self._with_leave(job, speed, now_ns)
             hopeless = self._judge(job, speed, now_ns)
             if hopeless is not None:
                 return hopeless
-            assert job.chance is not None
-            last_start_ns = job.chance.start_ns - _least_ns(job, speed)
+            assert job.leave_ns is not None
+            last_start_ns = job.leave_ns - _least_ns(job, speed)
         waiting = _Waiting(self._rank(job, speed), job, self._service_ns(job, speed), last_start_ns)
         hopeless = self._behind(waiting, speed, running, now_ns)
         if hopeless is not None:
@@ -177,19 +177,19 @@ class Scheduler:
         """The lowest goes first; one that is tried again before all others."""
         if self.policy == "fifo":
             return -job.attempt, 0, job.delivered_ns
-        if self.policy == "edf" or job.chance is None:
+        if self.policy == "edf" or job.leave_ns is None:
             return -job.attempt, job.deadline_ns, job.delivered_ns
-        slack_end_ns = job.chance.start_ns - round(self._service_ns(job, speed))
+        slack_end_ns = job.leave_ns - round(self._service_ns(job, speed))
         return -job.question.priority, slack_end_ns, job.delivered_ns
 
-    def _with_chance(self, job: Job, speed: Speed, now_ns: int) -> Job:
+    def _with_leave(self, job: Job, speed: Speed, now_ns: int) -> Job:
         text_bytes = job.question.max_tokens * speed.bytes_per_token
-        chance = self.downlink.last_chance(text_bytes, job.deadline_ns, now_ns)
-        if chance is None:
-            chance = self.downlink.last_chance(
+        leave_ns = self.downlink.last_start_ns(text_bytes, job.deadline_ns, now_ns)
+        if leave_ns is None:
+            leave_ns = self.downlink.last_start_ns(
                 MIN_TOKENS * speed.bytes_per_token, job.deadline_ns, now_ns
             )
-        return replace(job, chance=chance)
+        return replace(job, leave_ns=leave_ns)
 
     def _service_ns(self, job: Job, speed: Speed) -> float:
         tokens = speed.expected_tokens(job.question.max_tokens)
@@ -197,7 +197,7 @@ class Scheduler:
 
     def _judge(self, job: Job, speed: Speed, now_ns: int) -> Hopeless | None:
         left_s = (job.deadline_ns - now_ns) / 1e9
-        if job.chance is None:
+        if job.leave_ns is None:
             if left_s <= 0:
                 return Hopeless(job, "no_time", f"{-left_s:.0f} s past its deadline")
             if self.downlink.is_open(now_ns, job.deadline_ns):
@@ -205,9 +205,9 @@ class Scheduler:
             detail = f"none in the {left_s:.0f} s to its deadline"
             return Hopeless(job, "no_contact_before_deadline", detail)
         least_ns = _least_ns(job, speed)
-        if now_ns + least_ns <= job.chance.start_ns:
+        if now_ns + least_ns <= job.leave_ns:
             return None
-        has_s = max(0.0, (job.chance.start_ns - now_ns) / 1e9)
+        has_s = max(0.0, (job.leave_ns - now_ns) / 1e9)
         return Hopeless(job, "no_time", f"needs {least_ns / 1e9:.1f} s, has {has_s:.1f}")
 
     def _behind(
@@ -230,9 +230,9 @@ class Scheduler:
         question = job.question
         cut_ns = None
         tokens = question.max_tokens
-        if self.policy == "deadline" and job.chance is not None:
-            job = self._with_chance(job, speed, now_ns)
-            cut_ns = now_ns if job.chance is None else job.chance.start_ns
+        if self.policy == "deadline" and job.leave_ns is not None:
+            job = self._with_leave(job, speed, now_ns)
+            cut_ns = now_ns if job.leave_ns is None else job.leave_ns
             time_ns = cut_ns - now_ns - _prefill_ns(job, speed)
             tokens = int(min(tokens, max(1.0, time_ns / speed.step(running + 1))))
         thinking = question.thinking == "on" or (

@@ -149,10 +149,6 @@ class Supervisor:
         """Have the engine end an answer now, with what there is of it."""
         self._tell({"op": "cut", "id": question_id})
 
-    def progress(self, question_id: int) -> None:
-        """Have the engine say what there is of an answer."""
-        self._tell({"op": "progress", "id": question_id})
-
     def _tell(self, request: dict[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(pack(request))

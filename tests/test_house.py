@@ -38,6 +38,7 @@ MAY_TOUCH = {
     "roundtrip/config.py": {"datetime"},
     "roundtrip/orbit.py": {"datetime"},
     "testbed/passes_command.py": {"datetime"},
+    "testbed/passes_plot.py": {"datetime"},
     "testbed/coverage_command.py": {"datetime"},
 }
 TYPE_ONLY = {"random"}

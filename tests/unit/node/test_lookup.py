@@ -7,7 +7,7 @@ def ready(chance: float) -> Drafts:
     drafts = Drafts()
     drafts.plain_step(1, 1000)
     drafts.drafted_step(1, 4, 2000)
-    drafts._chance = [chance] * len(drafts._chance)
+    drafts._right = [chance] * len(drafts._right)
     return drafts
 
 

@@ -12,6 +12,7 @@ from models.cache import cache_dir
 from models.fit import Fit, fit
 from models.inspect import ModelInfo, inspect, require_qwen3
 from models.resolve import resolve
+from node.cgroup import usable_cpus
 from node.engine_wire import Load
 from node.limits import Limits, limits_of, with_profile
 from node.service_time import load_profile
@@ -44,7 +45,10 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
         BadModel: it is missing, damaged, not a Qwen3, or does not fit the memory.
         BadConfig: there is no such profile or document.
     """
-    config = with_profile(config, load_profile(config.profile).limits)
+    limits = load_profile(config.profile).limits
+    if limits.threads > len(usable_cpus()):
+        limits = limits.model_copy(update={"threads": 0})  # this machine has no such number
+    config = with_profile(config, limits)
     path = resolve(config.model)
     info = inspect(path)
     require_qwen3(info)

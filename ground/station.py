@@ -146,7 +146,8 @@ class Station:
         while not actor.machine.finished:
             self._progress.refresh(actor.clock.now_ns())
             try:
-                await asyncio.wait_for(self._ended.wait(), REFRESH_S)
+                async with asyncio.timeout(REFRESH_S):
+                    await self._ended.wait()
             except TimeoutError:
                 continue
             actor.call(actor.machine.stop, self._fault or "interrupted")

@@ -162,7 +162,8 @@ async def run_relay(config: RelayConfig, *, lifeline: bool) -> None:
         with stop_signals(stopped.set):
             while not stopped.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopped.wait(), FLUSH_INTERVAL_S)
+                    async with asyncio.timeout(FLUSH_INTERVAL_S):
+                        await stopped.wait()
                 relay.flush()
     finally:
         relay.close()

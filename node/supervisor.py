@@ -173,7 +173,8 @@ class Supervisor:
         what = replace(self._config.load, use_extra_bufts=self._extra_bufts)
         self._process.stdin.write(pack(load(what)))
         try:
-            event = await asyncio.wait_for(self._next_event(), START_LIMIT_S)
+            async with asyncio.timeout(START_LIMIT_S):
+                event = await self._next_event()
         except TimeoutError:
             await self._kill()
             raise _Died(None, f"silent for {START_LIMIT_S:g} s at start") from None
@@ -213,7 +214,8 @@ class Supervisor:
     async def _next_event_in_time(self) -> dict[str, Any]:
         limit_s = self._config.silence_limit_s
         try:
-            return await asyncio.wait_for(self._next_event(), limit_s)
+            async with asyncio.timeout(limit_s):
+                return await self._next_event()
         except TimeoutError:
             await self._kill()
             raise _Died(None, f"silent for {limit_s:g} s") from None
@@ -254,12 +256,13 @@ class Supervisor:
     async def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
-            await self._process.wait()
+            await self._process.communicate()  # its death is known only once its pipe is empty
 
     async def close(self) -> None:
         """End the engine's process."""
         if self._watch is not None:
             self._watch.cancel()
+            await asyncio.wait({self._watch})
         await self._kill()
 
 

@@ -290,7 +290,8 @@ class ModemPort:
             EnvironmentFault: none came within `limit_s`.
         """
         try:
-            await asyncio.wait_for(self._heard.wait(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await self._heard.wait()
         except TimeoutError:
             what = f"link {self.endpoint}"
             if self._busy_at_s is not None and self._now_s() - self._busy_at_s < BUSY_S:

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from models.resolve import resolve
@@ -248,6 +249,44 @@ while True:
         assert supervisor.alive
         assert sum(isinstance(event, EngineDown) for event in watch.events) == 1
         await supervisor.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.timeout(60)
+def test_a_close_ends_an_engine_that_speaks_all_the_time(tmp_path) -> None:
+    """The cancellation must not be lost to an event that comes at the same moment."""
+    settings = config("m.gguf", stand_in(tmp_path, f"{READY}\nwhile True: tell(event='alive')"))
+
+    async def scene() -> None:
+        for _ in range(10):
+            watch = Watch()
+            supervisor = Supervisor(settings, watch.events.append)
+            await supervisor.start()
+            await asyncio.sleep(0.05)
+            await supervisor.close()
+            pid = supervisor.pid
+            await asyncio.sleep(0.05)
+            assert (watch.events, supervisor.pid) == ([], pid)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.timeout(60)
+def test_a_close_while_the_engine_is_started_again_ends(tmp_path) -> None:
+    settings = config("m.gguf", stand_in(tmp_path, f"{READY}\nread(sys.stdin.buffer); die()"))
+
+    async def scene() -> None:
+        watch = Watch()
+        supervisor = Supervisor(settings, watch.events.append)
+        await supervisor.start()
+        first = supervisor.pid
+        supervisor.infer(order())
+        while EngineDown("SIGSEGV", final=False) not in watch.events:
+            await asyncio.sleep(0)
+        await supervisor.close()
+        assert supervisor.pid is not None
+        assert supervisor.pid == first or not psutil.pid_exists(supervisor.pid)
 
     asyncio.run(scene())
 

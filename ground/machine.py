@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from dtn import agent as bundles
 from dtn.bundle import BundleId
 from dtn.segment import SessionId
+from ground.contact_watch import ContactWatch
 from ground.outputs import (
     Asking,
     BudgetMissed,
@@ -97,9 +98,7 @@ class GroundMachine:
         self._timers: list[tuple[int, int, bool]] = []
         self._to_accept: dict[int, BundleId] = {}
         self._cue: Carrier | None = None
-        self._without_contact: list[tuple[int, int]] = []
-        self._contact_lost_ns: int | None = 0
-        self._watching_since_ns = 0
+        self._contact = ContactWatch()
         self._unsettled = len(workload)
         self._last_chance_ns = _last_chance_ns(plan)
         self._to_send_again: list[int] = []
@@ -242,12 +241,7 @@ class GroundMachine:
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[GroundOutput]:
         """The modem says what can be sent and heard."""
         self._cue = cue
-        if not (cue.tx_up and cue.rx_up):
-            if self._contact_lost_ns is None:
-                self._contact_lost_ns = now_ns
-        elif self._contact_lost_ns is not None:
-            self._without_contact.append((self._contact_lost_ns, now_ns))
-            self._contact_lost_ns = None
+        self._contact.cue(cue.tx_up and cue.rx_up, now_ns)
         outputs = self._agent.carrier(
             tx_up=cue.tx_up,
             rx_up=cue.rx_up,
@@ -259,7 +253,7 @@ class GroundMachine:
         mine = self._from_agent(outputs, now_ns)
         again, self._to_send_again = self._to_send_again, []
         if again:
-            self._watching_since_ns = now_ns
+            self._contact.resumed(now_ns)
         for question_id in again:
             mine += self.question_stored(question_id, now_ns=now_ns)
         return mine
@@ -369,7 +363,7 @@ class GroundMachine:
             "downlink_session": session,
         }
         if isinstance(reply, Answer):
-            in_contact_ns = self._in_contact_ns(entry.planned.intended_ns, at_ns)
+            in_contact_ns = self._contact.in_contact_ns(entry.planned.intended_ns, at_ns)
             record = LoopRecord(
                 entry.question_id,
                 entry.planned,
@@ -394,19 +388,6 @@ class GroundMachine:
                 **common,  # type: ignore[arg-type]
             )
         return self._close(entry, record, now_ns)
-
-    def _in_contact_ns(self, start_ns: int, end_ns: int) -> int | None:
-        """Time in [start_ns, end_ns) in which the modem had both directions up; None where part of
-        it was before a restart."""
-        if start_ns < self._watching_since_ns:
-            return None
-        lost_ns = self._contact_lost_ns
-        total = 0 if lost_ns is None else max(0, end_ns - max(lost_ns, start_ns))
-        for low, high in reversed(self._without_contact):
-            if high <= start_ns:
-                break
-            total += max(0, min(high, end_ns) - max(low, start_ns))
-        return end_ns - start_ns - total
 
     def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
         record = LoopRecord(

@@ -26,15 +26,17 @@ from ground.outputs import (
     Settled,
     StageReached,
     StoredQuestion,
+    StorePart,
     StoreQuestion,
 )
+from ground.parts import Parts
 from ground.record import LoopRecord, NodeTimes, Planned
 from roundtrip import message
 from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import ContactPlan
 from roundtrip.errors import BadMessage
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Answer, Health, Question, Refusal, Sampling, index_of
+from roundtrip.message import Answer, Health, Part, Question, Refusal, Sampling, index_of
 from roundtrip.modem import Carrier
 from roundtrip.stages import Stage, in_order
 from roundtrip.transport import reason_of
@@ -61,6 +63,7 @@ class _Open:
     acknowledged_ns: int | None = None
     sessions: list[SessionId] = field(default_factory=list)
     missed: bool = False
+    parts: Parts = field(default_factory=Parts)
 
 
 class GroundMachine:
@@ -113,6 +116,7 @@ class GroundMachine:
         entry = self._new_entry(planned)
         entry.payload = stored.payload
         entry.stamps[Stage.SUBMITTED] = stored.asked_ns
+        entry.parts = Parts(stored.parts)
         self._set_timers(entry)
         self._to_send_again.append(entry.question_id)
 
@@ -311,6 +315,12 @@ class GroundMachine:
                 return [NodeHealth(reply), *self._accept(bundle_id, now_ns)]
             case Question():
                 return [Rejected("a question"), *self._accept(bundle_id, now_ns)]
+            case Part():
+                entry = self._open.get(reply.question_id)
+                if entry is None:
+                    return self._accept(bundle_id, now_ns)
+                entry.parts.add(reply)
+                return [StorePart(reply, bundle_id)]
             case Answer() | Refusal():
                 entry = self._open.get(reply.question_id)
                 if entry is None:
@@ -318,12 +328,23 @@ class GroundMachine:
                         Rejected("reply to a question that is not open"),
                         *self._accept(bundle_id, now_ns),
                     ]
+                if isinstance(reply, Answer):
+                    whole = entry.parts.whole(reply)
+                    if whole is None:  # asked again, it comes whole
+                        again = self.question_stored(reply.question_id, now_ns=now_ns)
+                        rejected = Rejected("answer to other parts than came")
+                        return [rejected, *self._accept(bundle_id, now_ns), *again]
+                    reply = whole
                 self._to_accept[reply.question_id] = bundle_id
                 settled = self._settle(entry, reply, payload, session, at_ns, now_ns)
                 return settled + self._ask_queued(now_ns)
 
     def _accept(self, bundle_id: BundleId, now_ns: int) -> list[GroundOutput]:
         return self._from_agent(self._agent.accept(bundle_id, now_ns=now_ns), now_ns)
+
+    def part_stored(self, bundle_id: BundleId, *, now_ns: int) -> Sequence[GroundOutput]:
+        """A part of an answer is on disk: the node need not send it again."""
+        return self._accept(bundle_id, now_ns)
 
     def outcome_stored(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
         """The outcome is on disk: let the node forget its answer."""
@@ -400,6 +421,7 @@ class GroundMachine:
             in_contact_ns=None,
             split="estimate",
             uncertainty_ns=0,
+            answer=entry.parts.text or None,
             uplink_sessions=tuple(entry.sessions),
         )
         return self._close(entry, record, now_ns)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dtn.agent import Transmit
+from dtn.bundle import BundleId
 from ground.record import LoopRecord, Planned
-from roundtrip.message import Health, Sampling
+from roundtrip.message import Health, Part, Sampling
 from roundtrip.stages import Stage
 
 
@@ -37,6 +38,14 @@ class StoreQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class StorePart:
+    """Put a part of an answer on disk, then call `part_stored`."""
+
+    part: Part
+    bundle_id: BundleId
+
+
+@dataclass(frozen=True, slots=True)
 class StoredQuestion:
     """A question found in the ledger after a restart."""
 
@@ -44,6 +53,7 @@ class StoredQuestion:
     payload: bytes
     asked_ns: int
     settled: bool
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +94,12 @@ class Rejected:
 
 
 GroundOutput = (
-    Transmit | StoreQuestion | StageReached | BudgetMissed | Settled | NodeHealth | Rejected
+    Transmit
+    | StoreQuestion
+    | StorePart
+    | StageReached
+    | BudgetMissed
+    | Settled
+    | NodeHealth
+    | Rejected
 )

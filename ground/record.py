@@ -59,6 +59,7 @@ class LoopRecord:
     uncertainty_ns: int
     """How far the estimate of `delivered` may be off; 0 by the frame log."""
     answer: str | None = None
+    """The whole; where the question has expired, as much of it as has come down."""
     finish_reason: str = ""
     spent_mj: int = 0
     """Energy for the answer on board above idling, mJ; 0 where it is not counted."""
@@ -118,9 +119,10 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["expected"] = record.planned.expected
     if times is not None:
         line["node_ns"] = [times.started_ns, times.first_token_ns, times.finished_ns]
+    if record.answer is not None:
+        line["answer"] = record.answer
     if record.answered and times is not None:
         line |= {
-            "answer": record.answer,
             "correct": record.correct,
             "node_rss_peak_bytes": record.node_rss_peak_bytes,
             "node_spent_mj": record.spent_mj,

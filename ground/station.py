@@ -17,7 +17,14 @@ from typing import Any
 from dtn.agent import BundleAgent, Transmit
 from dtn.security import Security
 from ground.machine import GroundMachine
-from ground.outputs import NodeHealth, Rejected, Settled, StoredQuestion, StoreQuestion
+from ground.outputs import (
+    NodeHealth,
+    Rejected,
+    Settled,
+    StoredQuestion,
+    StorePart,
+    StoreQuestion,
+)
 from ground.progress import Progress
 from ground.record import LoopRecord
 from ground.store import GroundStore, StartedRun
@@ -216,6 +223,8 @@ class Station:
                 self._modem.send(frame)
             case StoreQuestion(question_id=question_id):
                 self._store_then(output, lambda: actor.call(machine.question_stored, question_id))
+            case StorePart(bundle_id=bundle_id):
+                self._store_then(output, lambda: actor.call(machine.part_stored, bundle_id))
             case Settled(record=record):
                 self._asked.records.append(record)
                 question_id = record.question_id
@@ -233,7 +242,9 @@ class Station:
         self._progress.output(output)
 
     def _store_then(
-        self, output: StoreQuestion | Settled | NodeHealth, done: Callable[[], None]
+        self,
+        output: StoreQuestion | StorePart | Settled | NodeHealth,
+        done: Callable[[], None],
     ) -> None:
         store, worker = self._store, self._worker
         assert store is not None

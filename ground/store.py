@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from ground.outputs import NodeHealth, Settled, StoredQuestion, StoreQuestion
+from ground.outputs import NodeHealth, Settled, StoredQuestion, StorePart, StoreQuestion
 from ground.record import LoopRecord, from_json, to_json
 from roundtrip.errors import EnvironmentFault
-from roundtrip.message import Health, decode, encode
+from roundtrip.message import Health, Part, decode, encode
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (
@@ -25,6 +26,12 @@ CREATE TABLE IF NOT EXISTS questions (
     payload BLOB NOT NULL,
     asked_ns INTEGER NOT NULL,
     record TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parts (
+    question_id BLOB NOT NULL,
+    start INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (question_id, start)
 ) WITHOUT ROWID;
 """
 
@@ -81,10 +88,15 @@ class GroundStore:
         """
         questions: list[StoredQuestion] = []
         records: list[LoopRecord] = []
+        parts: defaultdict[int, list[Part]] = defaultdict(list)
+        for key, start, text in self._db.execute("SELECT question_id, start, text FROM parts"):
+            question_id = int.from_bytes(key, "big")
+            parts[question_id].append(Part(question_id, start, text))
         rows = self._db.execute("SELECT question_id, payload, asked_ns, record FROM questions")
         for key, payload, asked_ns, record in rows:
             question_id = int.from_bytes(key, "big")
-            questions.append(StoredQuestion(question_id, payload, asked_ns, record is not None))
+            settled, known = record is not None, tuple(parts[question_id])
+            questions.append(StoredQuestion(question_id, payload, asked_ns, settled, known))
             if record is not None:
                 records.append(from_json(json.loads(record), str(self._path)))
         return questions, records
@@ -95,7 +107,7 @@ class GroundStore:
         found = None if row is None else decode(row[0])
         return found if isinstance(found, Health) else None
 
-    def apply(self, output: StoreQuestion | Settled | NodeHealth) -> None:
+    def apply(self, output: StoreQuestion | StorePart | Settled | NodeHealth) -> None:
         """Carry out one output of the machine; on disk when this returns.
 
         Raises:
@@ -107,13 +119,20 @@ class GroundStore:
                     "INSERT INTO questions VALUES (?, ?, ?, NULL)",
                     (_key(question_id), payload, asked_ns),
                 )
+            case StorePart(part=part):
+                self._db.execute(
+                    "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
+                    (_key(part.question_id), part.start, part.text),
+                )
             case NodeHealth(health=health):
                 self._db.execute("UPDATE run SET health = ?", (encode(health),))
             case Settled(record=record):
+                key = _key(record.question_id)
                 self._db.execute(
                     "UPDATE questions SET record = ? WHERE question_id = ?",
-                    (json.dumps(to_json(record, "")), _key(record.question_id)),
+                    (json.dumps(to_json(record, "")), key),
                 )
+                self._db.execute("DELETE FROM parts WHERE question_id = ?", (key,))
 
     def close(self) -> None:
         """Close the file."""

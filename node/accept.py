@@ -19,6 +19,7 @@ from node.service_time import load_profile
 from roundtrip.config import NodeConfig
 from roundtrip.errors import BadConfig, BadModel
 from roundtrip.message import MAX_TEXT_BYTES
+from roundtrip.units import s_to_ns
 
 MAX_SEQUENCES = 8
 """Questions at once where the scenario does not say how many."""
@@ -77,6 +78,7 @@ def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
         str(cache_dir() / "engine"),
         model.document,
         max_threads=math.ceil(config.cpu_cores),
+        tell_ns=s_to_ns(config.part_s),
     )
 
 

@@ -65,6 +65,14 @@ class FirstToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrote:
+    """There is so much of an answer."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """What the model wrote."""
 
@@ -87,7 +95,7 @@ class Refused:
     detail: str
 
 
-Event = Started | FirstToken | Done | Refused
+Event = Started | FirstToken | Wrote | Done | Refused
 
 
 @dataclass(slots=True)
@@ -116,6 +124,8 @@ class _Slot:
     draft: list[int] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)
     """Where each token of the draft is from."""
+    told_ns: int = 0
+    """When its answer was last told of."""
 
 
 class Batcher:
@@ -128,6 +138,7 @@ class Batcher:
         drafts: whether to speculate.
         document: text that every system prompt ends with.
         speed: ns per token of a prompt, and of a decode of one token, as first known.
+        tell_ns: how often an answer is told of while it is written; 0 for only when it is done.
     """
 
     def __init__(
@@ -139,6 +150,7 @@ class Batcher:
         drafts: bool = True,
         document: str = "",
         speed: tuple[float, float] | None = None,
+        tell_ns: int = 0,
     ) -> None:
         self._engine = engine
         self._prefixes = prefixes
@@ -158,6 +170,7 @@ class Batcher:
         self._heads: dict[str, list[int]] = {}
         self.steps = 0
         self._document = document
+        self._tell_ns = tell_ns
         self.prefill_ns = 0.0
         """Per token of a prompt, a running mean."""
         if speed is not None:
@@ -338,7 +351,20 @@ class Batcher:
             slot.position += length
             row = start + length - 1
             events += self._written(slot, row) if slot.writing else self._read(slot, length, row)
-        self._measure(self._clock_ns() - begin_ns, len(writing), drafted, read, count)
+        now_ns = self._clock_ns()
+        self._measure(now_ns - begin_ns, len(writing), drafted, read, count)
+        return events + self._told(now_ns) if self._tell_ns else events
+
+    def _told(self, now_ns: int) -> list[Event]:
+        """What there is of the answers that were not told of for long."""
+        events: list[Event] = []
+        for slot in self._slots:
+            if slot.writing and now_ns - slot.told_ns >= self._tell_ns:
+                # A character may still be in pieces, and the space after it may be the last.
+                text = self._text(slot).rstrip("\ufffd").rstrip()
+                if slot.told_ns and text:
+                    events.append(Wrote(slot.request.id, text))
+                slot.told_ns = now_ns
         return events
 
     def _draft(self, slot: _Slot, start: int, sequences: int) -> int:

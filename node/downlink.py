@@ -58,6 +58,13 @@ class Downlink:
             return max(first_ns, start_ns - spare_ns)
         return None
 
+    def rate_bps(self, now_ns: int) -> int | None:
+        """What the link carries now, by the plan; None where there is no contact."""
+        for contact in self._contacts:
+            if contact.start_time <= now_ns < contact.end_time:
+                return contact.rate_bits_per_sec
+        return None
+
     def is_open(self, start_ns: int, end_ns: int) -> bool:
         """Whether there is any contact in this time."""
         return any(

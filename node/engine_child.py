@@ -114,6 +114,7 @@ class Server:
             drafts=load.drafts,
             document=load.document,
             speed=(choice.prefill_ns, choice.step_ns),
+            tell_ns=load.tell_ns,
         )
         self._tell(
             event="ready",
@@ -151,7 +152,7 @@ class Server:
                 self._tell_all(batcher, batcher.cut(job))
 
     def _tell_all(self, batcher: Batcher, events: list[Event]) -> None:
-        from node.batching import Done, FirstToken, Refused, Started
+        from node.batching import Done, FirstToken, Refused, Started, Wrote
 
         for event in events:
             match event:
@@ -159,6 +160,8 @@ class Server:
                     self._tell(event="started", id=event.id, at_ns=monotonic_ns())
                 case FirstToken():
                     self._tell(event="first_token", id=event.id, at_ns=monotonic_ns())
+                case Wrote():
+                    self._tell(event="wrote", id=event.id, text=event.text)
                 case Refused():
                     self._tell(
                         event="refused", id=event.id, reason=event.reason, detail=event.detail

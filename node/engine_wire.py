@@ -2,8 +2,8 @@
 length.
 
 To the engine: `load`, then any number of `infer`, `cut` and `threads`. From the engine: `ready` or
-`bad_model`; for each `infer`: `started`, `first_token`, and `done` or `refused`; and `alive` once a
-second. Times are CLOCK_MONOTONIC ns.
+`bad_model`; for each `infer`: `started`, `first_token`, `wrote` now and then, and `done` or
+`refused`; and `alive` once a second. Times are CLOCK_MONOTONIC ns.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Load:
     max_threads: int = 0
     """Of those that are tried; 0: as many as there are cores."""
     use_extra_bufts: bool = True
+    tell_ns: int = 0
+    """How often an answer is told of while it is written; 0: never."""
 
 
 def pack(body: dict[str, Any]) -> bytes:

@@ -8,10 +8,9 @@ it.
 
 from __future__ import annotations
 
-import enum
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dtn import agent as bundles
 from dtn.bundle import BundleId
@@ -19,6 +18,7 @@ from node import beacon as beacons
 from node.downlink import BUNDLE_BYTES, Downlink
 from node.energy import Battery
 from node.energy_book import EnergyBook
+from node.entry import Entry, State
 from node.outputs import (
     CutInference,
     InferenceResult,
@@ -30,6 +30,7 @@ from node.outputs import (
     StoreQuestion,
     StoreSettled,
 )
+from node.parts import Parts
 from node.quarantine import Quarantine
 from node.scheduler import Hopeless, Job, Order, Policy, Scheduler
 from node.speed import Speed
@@ -52,29 +53,8 @@ KEPT_SETTLED = 4096
 """Settled questions kept in memory, so that one asked again gets the same answer."""
 TRANSPORT_PRIORITY = (2, 1, 0)
 """Of bulk, normal and expedited questions; a lower number leaves first."""
-
-
-class _State(enum.Enum):
-    STORING = "storing"
-    WAITING = "waiting"
-    RUNNING = "running"
-    REPLYING = "replying"
-    """The reply is on its way to the disk or to the ground."""
-    SETTLED = "settled"
-    """The ground has the reply, or it has expired."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    question: Question
-    delivered_ns: int
-    deadline_ns: int
-    state: _State
-    bundle_id: BundleId | None = None
-    """The bundle that brought it, until it is accepted."""
-    started_ns: int = 0
-    first_token_ns: int = 0
-    reply: bytes | None = None
+PART_PRIORITY = 3
+"""Of an answer that is still being written."""
 
 
 class NodeMachine:
@@ -107,11 +87,12 @@ class NodeMachine:
         self._beacon = beacon or beacons.Beacon()
         self._lifetime_ms = lifetime_ms
         self._downlink = Downlink(plan)
+        self._parts = Parts()
         self._energy = EnergyBook(battery)
         self._scheduler = Scheduler(queue, self._downlink, policy, self._energy.may_run)
         self._early: deque[int] = deque()
         """Questions that came before the engine was up the first time, whose speed is unknown."""
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, Entry] = {}
         self._replies: dict[BundleId, int] = {}
         self._running: dict[int, Order] = {}
         self._cut: set[int] = set()
@@ -129,16 +110,16 @@ class NodeMachine:
             self._recover(stored)
 
     def _recover(self, stored: StoredQuestion) -> None:
-        state = _State.WAITING
+        state = State.WAITING
         if stored.reply is not None:
-            state = _State.SETTLED if stored.settled else _State.REPLYING
+            state = State.SETTLED if stored.settled else State.REPLYING
         question_id = stored.question.question_id
-        self._entries[question_id] = _Entry(
+        self._entries[question_id] = Entry(
             stored.question, stored.delivered_ns, stored.deadline_ns, state, reply=stored.reply
         )
-        if state is _State.WAITING:
+        if state is State.WAITING:
             self._early.append(question_id)
-        elif state is _State.REPLYING:
+        elif state is State.REPLYING:
             self._unsent.append(question_id)
         else:
             self._remember_settled(question_id)
@@ -221,6 +202,8 @@ class NodeMachine:
                 case (
                     bundles.Acknowledged(bundle_id=bundle_id) | bundles.Expired(bundle_id=bundle_id)
                 ):
+                    arrived = isinstance(output, bundles.Acknowledged)
+                    self._parts.left(bundle_id, acknowledged=arrived)
                     mine += self._reply_left(bundle_id, now_ns)
                 case bundles.Rejected():
                     mine.append(Rejected(reason_of(output)))
@@ -241,8 +224,8 @@ class NodeMachine:
         entry = self._entries.get(question.question_id)
         if entry is None:
             deadline_ns = received_ns + (question.remaining_ms - received.age_ms) * NS_PER_MS
-            self._entries[question.question_id] = _Entry(
-                question, received_ns, deadline_ns, _State.STORING, bundle.id
+            self._entries[question.question_id] = Entry(
+                question, received_ns, deadline_ns, State.STORING, bundle.id
             )
             left_ms = max(0, bundle.lifetime_ms - received.age_ms)
             return [
@@ -256,11 +239,11 @@ class NodeMachine:
                 )
             ]
         outputs: list[NodeOutput] = []
-        if entry.state is _State.STORING:
+        if entry.state is State.STORING:
             entry.bundle_id = bundle.id
             return outputs
-        if entry.state is _State.SETTLED:
-            entry.state = _State.REPLYING
+        if entry.state is State.SETTLED:
+            entry.state = State.REPLYING
             del self._settled[question.question_id]
             outputs += self._send_reply(question.question_id, now_ns)
         return outputs + self._accept(bundle.id, now_ns)
@@ -284,7 +267,7 @@ class NodeMachine:
             return outputs + self._refuse(question_id, "quarantined", detail, now_ns)
         if len(self._early) + len(self._scheduler) >= self._scheduler.limit:
             return outputs + self._refuse(question_id, "queue_full", "", now_ns)
-        entry.state = _State.WAITING
+        entry.state = State.WAITING
         if self._speed is None:
             self._early.append(question_id)
             return outputs
@@ -292,7 +275,7 @@ class NodeMachine:
 
     def _let_wait(self, question_id: int, attempt: int, now_ns: int) -> list[NodeOutput]:
         entry = self._entries[question_id]
-        entry.state = _State.WAITING
+        entry.state = State.WAITING
         assert self._speed is not None
         job = Job(entry.question, entry.delivered_ns, entry.deadline_ns, attempt)
         found = self._scheduler.add(job, self._speed, len(self._running), now_ns=now_ns)
@@ -314,8 +297,10 @@ class NodeMachine:
     def _send_reply(self, question_id: int, now_ns: int) -> list[NodeOutput]:
         entry = self._entries[question_id]
         assert entry.reply is not None
+        payload, given_up = self._parts.last(question_id, entry.reply)
+        cancelled = [o for part in given_up for o in self._agent.cancel(part, now_ns=now_ns)]
         bundle_id, outputs = self._agent.send(
-            entry.reply,
+            payload,
             lifetime_ms=self._lifetime_ms,
             priority=TRANSPORT_PRIORITY[entry.question.priority],
             now_ns=now_ns,
@@ -326,14 +311,14 @@ class NodeMachine:
             self._replies[bundle_id] = question_id
             self._energy.sent(question_id, now_ns=now_ns)
             self._downlink.backlog_bytes += len(entry.reply) + BUNDLE_BYTES
-        return self._from_agent(outputs, now_ns)
+        return self._from_agent([*cancelled, *outputs], now_ns)
 
     def _reply_left(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
         question_id = self._replies.pop(bundle_id, None)
         if question_id is None:
             return []
         entry = self._entries[question_id]
-        entry.state = _State.SETTLED
+        entry.state = State.SETTLED
         self._energy.arrived(question_id, now_ns=now_ns)
         self._downlink.backlog_bytes -= len(entry.reply or b"") + BUNDLE_BYTES
         self._remember_settled(question_id)
@@ -409,7 +394,7 @@ class NodeMachine:
             question_id = order.job.question.question_id
             self._running[question_id] = order
             entry = self._entries[question_id]
-            entry.state = _State.RUNNING
+            entry.state = State.RUNNING
             entry.started_ns = entry.first_token_ns = now_ns
             self._energy.started(question_id, now_ns=now_ns)
             outputs.append(StartInference(order))
@@ -431,6 +416,22 @@ class NodeMachine:
             entry.first_token_ns = min(max(at_ns, entry.started_ns), now_ns)
             self._energy.first_token(question_id, now_ns=now_ns)
         return []
+
+    def wrote(self, question_id: int, text: str, *, now_ns: int) -> Sequence[NodeOutput]:
+        """The engine has so much of an answer: what is new goes down, behind whole answers."""
+        if question_id not in self._running or self._downlink.backlog_bytes:
+            return []
+        rate_bps = self._downlink.rate_bps(now_ns)
+        part = self._parts.next_part(question_id, text, rate_bps, now_ns)
+        if part is None or rate_bps is None:
+            return []
+        left_ms = (self._entries[question_id].deadline_ns - now_ns) // NS_PER_MS
+        bundle_id, outputs = self._agent.send(
+            message.encode(part), lifetime_ms=max(1, left_ms), priority=PART_PRIORITY, now_ns=now_ns
+        )
+        if bundle_id is not None:
+            self._parts.sent(bundle_id, part, rate_bps, now_ns)
+        return self._from_agent(outputs, now_ns)
 
     def inference_done(
         self, question_id: int, result: InferenceResult, at_ns: int, *, now_ns: int
@@ -484,14 +485,14 @@ class NodeMachine:
 
     def _reply(self, question_id: int, payload: bytes) -> list[NodeOutput]:
         entry = self._entries[question_id]
-        entry.state = _State.REPLYING
+        entry.state = State.REPLYING
         entry.reply = payload
         return [StoreAnswer(question_id, payload)]
 
     @property
     def idle(self) -> bool:
         """Nothing waits, runs, or is on its way to the ground."""
-        return all(entry.state is _State.SETTLED for entry in self._entries.values())
+        return all(entry.state is State.SETTLED for entry in self._entries.values())
 
 
 def _us(duration_ns: int) -> int:

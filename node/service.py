@@ -330,6 +330,8 @@ class NodeService:
                 actor.call(machine.inference_started, job, at_ns)
             case "first_token":
                 actor.call(machine.first_token, job, at_ns)
+            case "wrote":
+                actor.call(machine.wrote, job, event["text"])
             case "refused":
                 actor.call(machine.inference_refused, job, event["reason"], event["detail"])
             case "done":

@@ -110,6 +110,14 @@ class EngineFirstToken:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineWrote:
+    """There is so much of an answer."""
+
+    question_id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineDone:
     """An answer is there."""
 
@@ -118,7 +126,7 @@ class EngineDone:
     result: InferenceResult
 
 
-EngineOutput = EngineStarted | EngineFirstToken | EngineDone
+EngineOutput = EngineStarted | EngineFirstToken | EngineWrote | EngineDone
 
 
 @dataclass(slots=True)
@@ -131,10 +139,17 @@ class _Running:
     prefill_ns: float
     steps: float
     """Left to be decoded, each of the profile's time."""
+    tell_ns: int = 0
+    """When its answer is told of next."""
 
     @property
     def question_id(self) -> int:
         return self.order.job.question.question_id
+
+    @property
+    def written(self) -> int:
+        """Tokens."""
+        return max(0, int(self.output_tokens - self.steps / self.factor))
 
 
 class VirtualEngine:
@@ -144,10 +159,12 @@ class VirtualEngine:
     Args:
         profile: the measured one.
         rng: the stream "node/service"; three draws a job, whatever they are used for.
+        tell_ns: how often an answer is told of while it is written; 0 for only when it is done.
     """
 
-    def __init__(self, profile: Profile, rng: random.Random) -> None:
+    def __init__(self, profile: Profile, rng: random.Random, tell_ns: int = 0) -> None:
         self.profile = profile
+        self._tell_ns = tell_ns
         self._rng = rng
         self._now_ns = 0.0
         self._starting: deque[tuple[int, _Running]] = deque()
@@ -199,7 +216,7 @@ class VirtualEngine:
             if job.question_id == question_id:
                 written = 0
                 if job in self._writing:
-                    written = max(0, int(job.output_tokens - job.steps / job.factor))
+                    written = job.written
                 self._writing = [other for other in self._writing if other is not job]
                 self._reading = deque(other for other in self._reading if other is not job)
                 self._starting = deque(pair for pair in self._starting if pair[1] is not job)
@@ -219,7 +236,10 @@ class VirtualEngine:
     def _work(self, until_ns: int) -> list[EngineOutput]:
         outputs: list[EngineOutput] = []
         while True:
-            end_ns = self._next_end_ns()
+            end_ns, tell_ns = self._next_end_ns(), self._next_tell_ns()
+            if tell_ns is not None and tell_ns <= until_ns and (end_ns or 0) > tell_ns:
+                outputs += self._tell_all(tell_ns)
+                continue
             if end_ns is None or end_ns > until_ns:
                 break
             outputs.append(self._end_one(end_ns))
@@ -239,11 +259,29 @@ class VirtualEngine:
         steps = min(job.steps for job in self._writing)
         return math.ceil(self._now_ns + max(0.0, steps) * self._speed.step(len(self._writing)))
 
+    def _next_tell_ns(self) -> int | None:
+        if not self._tell_ns or self._reading:
+            return None
+        told = min((job.tell_ns for job in self._writing), default=None)
+        return None if told is None else max(told, math.ceil(self._now_ns))
+
+    def _tell_all(self, now_ns: int) -> list[EngineOutput]:
+        """What there is of the answers that were not told of for long."""
+        self._write(now_ns - self._now_ns)
+        self._now_ns = float(now_ns)
+        told: list[EngineOutput] = []
+        for job in self._writing:
+            if job.tell_ns <= now_ns:
+                job.tell_ns = now_ns + self._tell_ns
+                told.append(EngineWrote(job.question_id, self._text(job, job.written)))
+        return told
+
     def _end_one(self, end_ns: int) -> EngineOutput:
         """The prompt or answer that is done next, at `end_ns`."""
         if self._reading:
             job = self._reading.popleft()
             self._writing.append(job)
+            job.tell_ns = end_ns + self._tell_ns
             self._now_ns = float(end_ns)
             return EngineFirstToken(job.question_id, end_ns)
         self._write(end_ns - self._now_ns)
@@ -258,13 +296,16 @@ class VirtualEngine:
         for job in self._writing:
             job.steps -= steps
 
-    def _done(self, job: _Running, written: int, reason: str, at_ns: int) -> EngineDone:
+    def _text(self, job: _Running, written: int) -> str:
         answered = max(0, written - job.order.think_tokens)
+        return "." * round(answered * self.profile.bytes_per_token)
+
+    def _done(self, job: _Running, written: int, reason: str, at_ns: int) -> EngineDone:
         return EngineDone(
             job.question_id,
             at_ns,
             InferenceResult(
-                text="." * round(answered * self.profile.bytes_per_token),
+                text=self._text(job, written),
                 finish_reason=reason,
                 prompt_tokens=job.prompt_tokens,
                 output_tokens=written,
@@ -277,7 +318,12 @@ class VirtualEngine:
         """When a prompt or an answer will be done."""
         start = (self._starting[0][0], "start") if self._starting else None
         end_ns = self._next_end_ns()
-        return earliest(start, (end_ns, "engine") if end_ns is not None else None)
+        tell_ns = self._next_tell_ns()
+        return earliest(
+            start,
+            (tell_ns, "tell") if tell_ns is not None else None,
+            (end_ns, "engine") if end_ns is not None else None,
+        )
 
 
 def load_profile(name: str) -> Profile:

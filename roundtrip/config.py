@@ -368,6 +368,8 @@ class NodeConfig(Section):
     above have none; watts."""
     beacon_s: Seconds = 60.0
     """The node says how it does this often, as long as the link is up; 0: never."""
+    part_s: Seconds = 1.0
+    """A long answer goes down in parts this often while it is written; 0: only when it is done."""
     energy: EnergyConfig | None = None
     """None: as much as is wanted."""
     thermal: ThermalConfig = ThermalConfig()

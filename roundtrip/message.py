@@ -24,8 +24,9 @@ node."""
 MAX_MESSAGE_BYTES = 4 * MAX_TEXT_BYTES
 
 MAX_VITALS = 64
+DIGEST_BYTES = 32
 
-_QUESTION, _ANSWER, _REFUSAL, _HEALTH = 1, 2, 3, 4
+_QUESTION, _ANSWER, _REFUSAL, _HEALTH, _PART = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer, node to ground."""
+    """The whole answer, node to ground; or what is left of it after the parts that the ground has
+    acknowledged."""
 
     question_id: int
     text: str
@@ -87,6 +89,20 @@ class Answer:
     """Peak resident memory of node and engine together; 0 where it was not measured."""
     spent_mj: int = 0
     """Energy that the engine took for it above idling, mJ; 0 without a battery."""
+    start: int = 0
+    """UTF-8 bytes of the answer that are in those parts."""
+    digest: bytes = b""
+    """SHA-256 of the whole answer; empty where all of it is here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of an answer that is still being written, node to ground."""
+
+    question_id: int
+    start: int
+    """UTF-8 bytes of the answer before it."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +157,7 @@ class Health:
 _VITALS = tuple(field.name for field in fields(Vitals))
 """Their order is their number on the wire: new ones go to the end."""
 
-Message = Question | Answer | Refusal | Health
+Message = Question | Answer | Part | Refusal | Health
 
 RUN_BITS, INDEX_BITS = 40, 24
 
@@ -198,6 +214,10 @@ def encode(message: Message) -> bytes:
                 6: message.rss_peak_bytes,
                 7: message.spent_mj,
             }
+            if message.start:
+                body[8] = [message.start, message.digest]
+        case Part():
+            body = {0: _PART, 1: message.question_id, 2: message.start, 3: message.text}
         case Refusal():
             body = {
                 0: _REFUSAL,
@@ -266,7 +286,10 @@ def _question(body: dict[Any, Any]) -> Question:
 
 
 def _answer(body: dict[Any, Any]) -> Answer:
-    _exactly(body, 8)
+    _exactly(body, 9 if 8 in body else 8)
+    start, digest = _list(body, 8, 2) if 8 in body else (0, b"")
+    if type(digest) is not bytes or len(digest) != (DIGEST_BYTES if 8 in body else 0):
+        raise BadMessage("message", "digest", f"{DIGEST_BYTES} bytes", _shown(digest))
     prompt_tokens, output_tokens = _uints(body, 4, 2)
     started_us, first_token_us, finished_us = _uints(body, 5, 3)
     return Answer(
@@ -280,6 +303,17 @@ def _answer(body: dict[Any, Any]) -> Answer:
         finished_us=finished_us,
         rss_peak_bytes=_uint(body, 6),
         spent_mj=_uint(body, 7),
+        start=_whole("start", start, most=MAX_TEXT_BYTES),
+        digest=digest,
+    )
+
+
+def _part(body: dict[Any, Any]) -> Part:
+    _exactly(body, 4)
+    return Part(
+        question_id=_uint(body, 1),
+        start=_uint(body, 2, most=MAX_TEXT_BYTES),
+        text=_text(body, 3),
     )
 
 
@@ -330,6 +364,7 @@ def _health(body: dict[Any, Any]) -> Health:
 _DECODERS: dict[int, Callable[[dict[Any, Any]], Message]] = {
     _QUESTION: _question,
     _ANSWER: _answer,
+    _PART: _part,
     _REFUSAL: _refusal,
     _HEALTH: _health,
 }

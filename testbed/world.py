@@ -27,6 +27,7 @@ from node.service_time import (
     EngineDone,
     EngineFirstToken,
     EngineStarted,
+    EngineWrote,
     Profile,
     VirtualEngine,
 )
@@ -81,7 +82,8 @@ class World:
         self._scenario = scenario
         self._seed = seed
         self._clock = VirtualClock()
-        engine = VirtualEngine(profile, substream(seed, "node/service"))
+        part_ns = s_to_ns(scenario.node.part_s)
+        engine = VirtualEngine(profile, substream(seed, "node/service"), part_ns)
         self._engine = Actor(self._clock, "engine", engine, self._from_engine, trace)
         self._out = _Collected()
         link = Link(scenario, seed)
@@ -198,6 +200,11 @@ class World:
                     self._engine.machine.store_ns,
                     lambda: self._ground.call(machine.question_stored, question_id),
                 )
+            case ground.StorePart(bundle_id=bundle_id):
+                self._after(
+                    self._engine.machine.store_ns,
+                    lambda: self._ground.call(machine.part_stored, bundle_id),
+                )
             case ground.Settled(record=record):
                 self._out.records.append(record)
                 self._after(
@@ -244,6 +251,8 @@ class World:
                 self._node.call(machine.inference_started, question_id, at_ns)
             case EngineFirstToken(question_id=question_id, at_ns=at_ns):
                 self._node.call(machine.first_token, question_id, at_ns)
+            case EngineWrote(question_id=question_id, text=text):
+                self._node.call(self._node.machine.wrote, question_id, text)
             case EngineDone(question_id=question_id, at_ns=at_ns, result=result):
                 self._node.call(machine.inference_done, question_id, result, at_ns)
 

@@ -20,7 +20,8 @@ one_way_delay_ms = 1
 rate_bps = 1_000_000
 one_way_delay_ms = 1
 [workload]
-questions = ["Tell me a long story."]
+questions = ["Go on."]
+temperature = 0
 count = {count}
 rate_per_min = 60
 max_tokens = 3500
@@ -70,6 +71,20 @@ def test_killing_the_engine_in_mid_answer_still_ends_in_an_answer(start, tmp_pat
     assert program.wait() == 0, program.output()
     assert "the engine died: SIGKILL" in program.output()
     assert json.loads((out / "summary.json").read_text())["outcomes"]["on_time"] == 2
+
+
+def test_an_answer_that_the_link_cuts_off_is_there_as_far_as_it_came(start, tmp_path) -> None:
+    outage = '[[outage]]\nstart_s = 0.3\nend_s = 60\nkind = "silent"\n'
+    limits = "[budget]\nloop_s = 4\nexpire_s = 6\n"
+    for name, cut in (("whole", ""), ("cut", outage + limits)):
+        scenario, out = tmp_path / f"{name}.toml", tmp_path / name
+        scenario.write_text(LONG.format(count=1) + "part_s = 0.05\nspeculate = false\n" + cut)
+        program = start("testbed", "run", str(scenario), "--out", str(out))
+        program.wait()
+    whole, part = (lines_of(tmp_path / name / "loops.jsonl")[0] for name in ("whole", "cut"))
+    assert (whole["outcome"], part["outcome"]) == ("on_time", "expired")
+    assert 100 < len(part["answer"]) < len(whole["answer"])
+    assert whole["answer"].startswith(part["answer"])
 
 
 def test_ctrl_c_stops_all_processes_and_writes_what_was_measured(start, tmp_path) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from dtn.agent import BundleAgent, Transmit
+from dtn.bundle import BundleId
 from dtn.segment import SessionId
 from ground.machine import GroundMachine
-from ground.outputs import Asking, Settled, StoredQuestion, StoreQuestion
+from ground.outputs import Asking, Settled, StoredQuestion, StorePart, StoreQuestion
 from ground.record import Planned
 from ground.store import GroundStore, StartedRun
 from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan
 from roundtrip.errors import EnvironmentFault
-from roundtrip.message import GREEDY, question_id
+from roundtrip.message import GREEDY, Part, question_id
 from roundtrip.modem import Carrier, Side
 from roundtrip.stages import Stage
 from roundtrip.transport import agent_config
@@ -53,6 +54,8 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
     record = answered(0, uplink_sessions=(SessionId(1, 5), SessionId(1, 6)))
     for number in (0, 1):
         store.apply(StoreQuestion(number, b"asked", 10 + number))
+        for part in (Part(number, 0, "Ye"), Part(number, 2, "s")):
+            store.apply(StorePart(part, BundleId("ipn:2.1", 0, part.start)))
     store.apply(Settled(record))
     store.close()
     again = GroundStore(path)
@@ -60,7 +63,7 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
     questions, records = again.recover()
     assert questions == [
         StoredQuestion(0, b"asked", 10, True),
-        StoredQuestion(1, b"asked", 11, False),
+        StoredQuestion(1, b"asked", 11, False, (Part(1, 0, "Ye"), Part(1, 2, "s"))),
     ]
     assert records == [record]
 

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from models.resolve import resolve
-from node.batching import Batcher, Done, Event, FirstToken, Refused, Request, Started, answer_all
+from node.batching import (
+    Batcher,
+    Done,
+    Event,
+    FirstToken,
+    Refused,
+    Request,
+    Started,
+    Wrote,
+    answer_all,
+)
 from node.chat import THINK_END, prompt
 from node.engine import Engine, EngineSettings, state_key
 from node.prefixes import Prefixes
@@ -179,6 +189,23 @@ def test_a_cut_gives_what_there_is(engine: Engine) -> None:
     (never,) = busy.cut(2)
     assert never == Done(2, "", "deadline", 0, 0, 0)
     assert busy.cut(3) == []
+
+
+def test_an_answer_is_told_of_while_it_is_written(engine: Engine) -> None:
+    for number, sampling in ((1, GREEDY), (2, HOT)):
+        busy = batcher(engine, tell_ns=1)
+        busy.add(asked(number, max_tokens=60, sampling=sampling))
+        events = []
+        while busy.busy:
+            events += step(busy)
+        told = [event.text for event in events if isinstance(event, Wrote)]
+        (done,) = (event for event in events if isinstance(event, Done))
+        assert len(told) > 30
+        assert all(done.text.startswith(text) for text in told)
+    quiet = batcher(engine)
+    quiet.add(asked())
+    while quiet.busy:
+        assert not any(isinstance(event, Wrote) for event in step(quiet))
 
 
 def test_one_that_must_be_alone_waits_until_it_is(engine: Engine) -> None:

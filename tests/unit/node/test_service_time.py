@@ -12,6 +12,7 @@ from node.service_time import (
     EngineDone,
     EngineFirstToken,
     EngineStarted,
+    EngineWrote,
     Profile,
     VirtualEngine,
     at_size,
@@ -53,6 +54,27 @@ def test_times_follow_the_profile(ask) -> None:
     assert abs(done.at_ns - 2_600_500_000) < 10
     assert done.result.prompt_tokens == 100
     assert (done.result.output_tokens, done.result.finish_reason) == (16, "length")
+
+
+def test_answers_are_told_of_while_they_are_written(ask) -> None:
+    engine = VirtualEngine(PROFILE, random.Random(1), 300_000_000)
+    for number in (1, 2):
+        engine.infer(order(ask(number, text="x" * 320)), now_ns=0)
+    found = run_out(engine)
+    done = {e.question_id: e for e in found if isinstance(e, EngineDone)}
+    assert len(done) == 2
+    for number in (1, 2):
+        told = [e.text for e in found if isinstance(e, EngineWrote) and e.question_id == number]
+        assert len(told) > 5
+        assert sorted(told, key=len) == told
+        assert all(done[number].result.text.startswith(text) for text in told)
+    plain = VirtualEngine(PROFILE, random.Random(1))
+    for number in (1, 2):
+        plain.infer(order(ask(number, text="x" * 320)), now_ns=0)
+    ends = [e.at_ns for e in run_out(plain) if isinstance(e, EngineDone)]
+    assert all(
+        abs(a - b) < 100 for a, b in zip(ends, (e.at_ns for e in done.values()), strict=True)
+    )
 
 
 def test_answers_are_written_together_as_fast_as_the_profile_says(ask) -> None:

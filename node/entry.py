@@ -1,0 +1,36 @@
+"""A question on board, from its arrival until the ground has the reply."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from dtn.bundle import BundleId
+from roundtrip.message import Question
+
+
+class State(enum.Enum):
+    """Where it is."""
+
+    STORING = "storing"
+    WAITING = "waiting"
+    RUNNING = "running"
+    REPLYING = "replying"
+    """The reply is on its way to the disk or to the ground."""
+    SETTLED = "settled"
+    """The ground has the reply, or it has expired."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is known of it. Times are ns on the plan's clock."""
+
+    question: Question
+    delivered_ns: int
+    deadline_ns: int
+    state: State
+    bundle_id: BundleId | None = None
+    """The bundle that brought it, until it is accepted."""
+    started_ns: int = 0
+    first_token_ns: int = 0
+    reply: bytes | None = None

@@ -7,6 +7,7 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from dtn.bundle import BundleId
+from models.cache import cache_dir
 from models.inspect import inspect
 from models.resolve import resolve
 from node.batching import Batcher, Done, Request, answer_all
 from node.chat import prompt
-from node.engine import Engine, EngineSettings
+from node.engine import Engine, EngineSettings, state_key
 from node.engine_child import thread_counts
 from node.engine_wire import Load
 from node.outputs import StoreQuestion
@@ -92,7 +94,7 @@ def bench_node(
 
 
 def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> Profile:
-    """A profile of a model on this machine.
+    """A profile of a model on this machine, with the kind of attention that a node chooses there.
 
     Args:
         path: the model.
@@ -101,10 +103,13 @@ def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> Prof
         machine: its name.
     """
     info = inspect(path)
-    settings = EngineSettings(max(SIZES) + 2 * DECODED, threads or 1, max(TOGETHER))
+    settings = EngineSettings(scenario.node.context, threads or 1, max(TOGETHER))
     engine = Engine(str(path), settings)
     counts = [threads] if threads else thread_counts()
-    choice = tuned(engine, settings, counts, file=None, clock_ns=monotonic_ns)
+    kept = cache_dir() / "engine" / f"{state_key(path, settings)}.json"
+    choice = tuned(engine, settings, counts, file=kept, clock_ns=monotonic_ns)
+    sized = replace(settings, context=max(SIZES) + 2 * DECODED)
+    engine.open(replace(sized, threads=choice.threads, flash=choice.flash))
     prefill = {size: size / _rested(_prefill_s, engine, size) for size in SIZES}
     decode = {size: 1 / _rested(_step_s, engine, size, 1) for size in SIZES}
     together = {n: n / _rested(_step_s, engine, SIZES[1], n) for n in TOGETHER}

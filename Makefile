@@ -22,6 +22,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
+	$(BIN)/pip install --quiet -e .[server]
 	$(BIN)/python -m bench
 
 fuzz: $(INSTALLED)

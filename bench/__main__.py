@@ -20,10 +20,12 @@ from rich.table import Table
 from bench import (
     agreement,
     at_scale,
+    busy_engine,
     dtn_speed,
     engine_speed,
     loop_overhead,
     loss_repair,
+    other_server,
     policies,
     relay_speed,
     udp_link,
@@ -43,6 +45,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "policies": policies.rows,
     "repair": loss_repair.rows,
     "relay": relay_speed.rows,
+    "busy": busy_engine.rows,
+    "server": other_server.rows,
     "scale": at_scale.rows,
     "agreement": agreement.rows,
 }

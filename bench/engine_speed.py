@@ -20,6 +20,7 @@ from bench.row import Row
 from models.resolve import resolve
 from models.triage import held_out
 from node.batching import Batcher, Done, FirstToken, Request
+from node.chat import Piece
 from node.engine import Engine, EngineSettings
 from node.prefixes import Prefixes
 from node.tuning import tuned
@@ -31,7 +32,8 @@ PROMPT_TOKENS = 256
 NEW_TOKENS = 48
 ROUNDS = 7
 TOGETHER = 8
-HEAD = "You watch over a satellite and answer briefly and exactly from the telemetry. " * 25
+HEAD = "You watch over a satellite and answer briefly and exactly from the telemetry. "
+HEAD_TOKENS = 300
 TRIAGE = 120
 
 
@@ -131,11 +133,12 @@ def _first_token(contender: _Contender) -> Row:
     engine = contender.engine()
     fresh_s, kept_s = [], []
     tokens = 0
+    system = HEAD * round(HEAD_TOKENS / len(engine.tokens_of([Piece(HEAD, False)])))
     for _ in range(4):
         batcher = _batcher(engine)
-        fresh, tokens = _time_to_first(batcher, "Is it well?")
+        fresh, tokens = _time_to_first(batcher, system, "Well?")
         batcher._free = [(0, ())]  # as after a restart: the head comes from its saved state
-        kept, _ = _time_to_first(batcher, "Is it warm?")
+        kept, _ = _time_to_first(batcher, system, "Warm?")
         fresh_s.append(fresh)
         kept_s.append(kept)
     return Row(
@@ -148,8 +151,8 @@ def _first_token(contender: _Contender) -> Row:
     )
 
 
-def _time_to_first(batcher: Batcher, text: str) -> tuple[float, int]:
-    batcher.add(Request(0, text, HEAD, 1, GREEDY, thinking=False))
+def _time_to_first(batcher: Batcher, system: str, text: str) -> tuple[float, int]:
+    batcher.add(Request(0, text, system, 1, GREEDY, thinking=False))
     begin = time.perf_counter()
     tokens = 0
     took = 0.0

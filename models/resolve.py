@@ -6,14 +6,17 @@ It must never fetch anything from a network.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.architecture import SHAPES
 from models.cache import cache_dir, made_once
 from models.catalogue import load_catalogue
 from models.pull import pulled
 from models.quantize import QUANTIZATIONS, checked_type
-from models.synth import Progress, checked_shape, synth
 from roundtrip.errors import BadModel
+
+if TYPE_CHECKING:
+    from models.synth import Progress
 
 SYNTH_VERSION = 2
 """Part of a made file's name: to be raised whenever `synth` gives other bytes than before."""
@@ -81,6 +84,8 @@ def synth_path(shape: str, quantization: str, seed: int) -> Path:
 
 
 def _synthetic(shape: str, quantization: str, progress: Progress | None) -> Path:
+    from models.synth import checked_shape, synth
+
     shape = checked_shape(shape)
     quantization = checked_type(
         quantization or DEFAULT_QUANTIZATION.get(shape, "Q4_K_M"), source="synth"

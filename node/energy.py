@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from roundtrip.config import EnergyConfig
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
-from roundtrip.passes import sunlight_of
 from roundtrip.scenario import Scenario
 from roundtrip.units import s_to_ns
 
@@ -273,6 +272,8 @@ def battery_of(scenario: Scenario, power: PowerSection | None, length_ns: int) -
     if power is None:
         raise BadConfig("node.profile", scenario.node.profile, "a profile with [power]", "none")
     if scenario.orbit is not None:
+        from roundtrip.passes import sunlight_of
+
         return Battery(energy, power, sunlight_of(scenario, scenario.name))
     orbit_ns, eclipse_ns = s_to_ns(energy.orbit_min * 60), s_to_ns(energy.eclipse_min * 60)
     if not eclipse_ns:

@@ -8,6 +8,7 @@ pair left out as warm-up.
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -133,7 +134,7 @@ def _first_token(contender: _Contender) -> Row:
     engine = contender.engine()
     fresh_s, kept_s = [], []
     tokens = 0
-    system = HEAD * round(HEAD_TOKENS / len(engine.tokens_of([Piece(HEAD, False)])))
+    system = HEAD * math.ceil(HEAD_TOKENS / len(engine.tokens_of([Piece(HEAD, False)])))
     for _ in range(4):
         batcher = _batcher(engine)
         fresh, tokens = _time_to_first(batcher, system, "Well?")

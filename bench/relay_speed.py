@@ -8,12 +8,15 @@ in a run.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import select
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +25,7 @@ import numpy as np
 import zmq
 
 from bench.row import Row
+from link_sim.__main__ import REALTIME_PRIORITY
 from roundtrip.modem import CARRIER, FRAME, HELLO, Hello, Side, encode_hello
 from roundtrip.units import NS_PER_MS, NS_PER_S, serialisation_ns
 
@@ -87,8 +91,19 @@ def _permitted() -> bool:
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
+@contextlib.contextmanager
+def _prompt_observer() -> Iterator[None]:
+    """Real-time priority for this process, too: what it notices late is not the relay's error."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def _error(*, realtime: bool) -> Row:
-    load = measure(STEADY_FPS, STEADY_S, realtime=realtime)
+    with _prompt_observer() if realtime else contextlib.nullcontext():
+        load = measure(STEADY_FPS, STEADY_S, realtime=realtime)
     assert not load.lost, f"{load.lost} frames lost"
     errors = np.abs(load.errors_ns) / NS_PER_MS
     how = "relay --realtime" if realtime else "relay"

@@ -251,7 +251,7 @@ class Batcher:
         sequence, cached = self._sequence_for(tokens)
         table: Table = {}
         if greedy and self._drafting:
-            learn(table, (), tokens)
+            learn((table,), (), tokens)
         self._slots.append(
             _Slot(
                 request,
@@ -407,8 +407,7 @@ class Batcher:
         return []
 
     def _follow(self, slot: _Slot, new: list[int]) -> None:
-        learn(slot.table, slot.last, new)
-        self._drafts.said(slot.last, new)
+        self._drafts.said(slot.table, slot.last, new)
         slot.last = [*slot.last, *new][-4:]
 
     def _take(self, slot: _Slot, token: int) -> str | None:

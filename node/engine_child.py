@@ -23,6 +23,8 @@ from roundtrip.errors import EXIT_BAD_INPUT, BadModel
 if TYPE_CHECKING:
     from node.batching import Batcher, Event
 
+NICENESS = 5
+"""The engine gives way to what handles frames, which takes little, but cannot wait."""
 _PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the kernel ends this process with its parent, even in the middle of an answer."""
 
@@ -201,6 +203,7 @@ def _rss_peak_bytes() -> int:
 def main() -> int:
     """Entry point of `python -m node.engine_child`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     events = os.fdopen(os.dup(1), "wb")

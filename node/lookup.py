@@ -13,6 +13,8 @@ from collections.abc import Sequence
 ORDERS = (4, 3, 2)
 """How many tokens must have been seen together before; the longest first."""
 MAX_DRAFT = 15
+LEAST_RATE = 0.05
+"""Of the running means of what was right."""
 MAX_HISTORY = 200_000
 """Entries about earlier answers; then they are forgotten, all at once."""
 PROBE_EVERY = 48
@@ -23,22 +25,24 @@ Table = dict[tuple[int, ...], int]
 four, and 0 (once) to 3 (four times or more)."""
 
 
-def learn(table: Table, before: Sequence[int], tokens: Sequence[int]) -> None:
-    """Note what follows what in `tokens`, which come after the tokens `before`."""
+def learn(tables: Sequence[Table], before: Sequence[int], tokens: Sequence[int]) -> None:
+    """Note in each table what follows what in `tokens`, which come after the tokens `before`."""
     known = [*before[-4:], *tokens]
     start = len(known) - len(tokens)
     for end in range(max(start, 2), len(known)):
-        entry = known[end] << 2
-        for key in (
+        token = known[end]
+        keys = (
             (known[end - 2], known[end - 1]),
             tuple(known[end - 3 : end]),
             tuple(known[end - 4 : end]) if end >= 4 else (),
-        ):
-            old = table.get(key, -1)
-            if old >> 2 != entry >> 2:
-                table[key] = entry
-            elif old & 3 < 3:
-                table[key] = old + 1
+        )
+        for table in tables:
+            for key in keys:
+                old = table.get(key, -1)
+                if old >> 2 != token:
+                    table[key] = token << 2
+                elif old & 3 < 3:
+                    table[key] = old + 1
 
 
 class Drafts:
@@ -52,6 +56,8 @@ class Drafts:
         self._history: Table = {}
         self._right = [0.5, 0.7, 0.8, 0.9] * (2 * len(ORDERS))
         """That a guess is right, by order, source and how often in a row it was."""
+        self._rate = [0.5] * len(self._right)
+        """How much the next guess says of that: much while it is only supposed."""
         self._plain_ns: dict[int, float] = {}
         """Duration of a decode of one token for each of so many sequences."""
         self._extra_ns: float | None = None
@@ -110,17 +116,16 @@ class Drafts:
 
     def checked(self, kinds: Sequence[int], accepted: int) -> None:
         """The first `accepted` tokens of a draft were right, and the next, if any, was not."""
-        right = self._right
-        for kind in kinds[:accepted]:
-            right[kind] += 0.05 * (1 - right[kind])
-        if accepted < len(kinds):
-            right[kinds[accepted]] *= 0.95
+        right, rate = self._right, self._rate
+        for index, kind in enumerate(kinds[: accepted + 1]):
+            right[kind] += rate[kind] * ((index < accepted) - right[kind])
+            rate[kind] = max(LEAST_RATE, rate[kind] / (1 + rate[kind]))
 
-    def said(self, before: Sequence[int], answer: Sequence[int]) -> None:
-        """A whole answer, and the end of what came before it."""
+    def said(self, table: Table, before: Sequence[int], tokens: Sequence[int]) -> None:
+        """Tokens of an answer, and the last ones before them: for its own table, and for others."""
         if len(self._history) > MAX_HISTORY:
             self._history.clear()
-        learn(self._history, before, answer)
+        learn((table, self._history), before, tokens)
 
     def plain_step(self, sequences: int, duration_ns: int) -> None:
         """A decode of one token for each of some sequences took so long."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from node.energy import PowerSection
 from node.limits import LimitsSection
@@ -56,13 +56,15 @@ class Profile(BaseModel):
     start_ms: float = Field(default=0.5, ge=0)
     """From the job's start to the first prefill."""
     store_ms: float = Field(default=1.0, ge=0)
-    """To put a question or an answer on disk."""
+    """To put a question or an answer on disk, and to hand it on."""
     bytes_per_token: float = Field(default=4.0, gt=0)
     """Text bytes a token; for the prompt's length and the answer's size."""
     template_tokens: int = Field(default=20, ge=0)
     """Chat template around a question."""
     answer_tokens_mean: float | None = Field(default=None, gt=0)
     """Mean length of an answer (exponential, cut at max_tokens); None: always max_tokens."""
+    answer_tokens: tuple[NonNegativeInt, ...] = ()
+    """Or its quantiles, from the least to the greatest, evenly spaced."""
     jitter: float = Field(default=0.02, ge=0, lt=1)
     """Relative standard deviation of prefill and decode time."""
     rss_peak_mb: float = Field(default=0, ge=0)
@@ -91,6 +93,13 @@ def at_size(table: float | dict[int, float], size: float) -> float:
         return table[known[min(at, len(known) - 1)]]
     low, high = known[at - 1], known[at]
     return table[low] + (table[high] - table[low]) * (size - low) / (high - low)
+
+
+def _quantile(values: Sequence[int], share: float) -> float:
+    """The value below which a share lies, of evenly spaced quantiles."""
+    place = share * (len(values) - 1)
+    low = min(int(place), len(values) - 2) if len(values) > 1 else 0
+    return values[low] + (values[min(low + 1, len(values) - 1)] - values[low]) * (place - low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +209,13 @@ class VirtualEngine:
         elif question.system:
             self._heads.add(question.system)
         output_tokens = order.max_tokens
-        if profile.answer_tokens_mean is not None:
-            drawn = 1 + int(length_draw * profile.answer_tokens_mean)
-            output_tokens = min(drawn + order.think_tokens, order.max_tokens)
+        drawn: float | None = None
+        if profile.answer_tokens:
+            drawn = _quantile(profile.answer_tokens, 1 - math.exp(-length_draw))
+        elif profile.answer_tokens_mean is not None:
+            drawn = 1 + length_draw * profile.answer_tokens_mean
+        if drawn is not None:
+            output_tokens = min(max(1, int(drawn)) + order.think_tokens, order.max_tokens)
         tok_s = at_size(profile.decode_tok_s, prompt_tokens + output_tokens / 2)
         factor = decode_factor * (NS_PER_S / tok_s) / self._speed.step(1)
         prefill_ns = read / at_size(profile.prefill_tok_s, read) * prefill_factor * NS_PER_S

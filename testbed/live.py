@@ -60,7 +60,8 @@ class Child:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            await asyncio.wait_for(self.process.wait(), STOP_LIMIT_S)
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await self.process.wait()
         except TimeoutError:
             self.process.kill()
             await self.process.wait()

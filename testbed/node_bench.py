@@ -8,7 +8,6 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import click
@@ -18,7 +17,7 @@ from llama_cpp import __version__ as llama_version
 from rich.console import Console
 from rich.table import Table
 
-from dtn.bundle import BundleId
+from ground.split import split_by_log
 from models.cache import cache_dir
 from models.inspect import inspect
 from models.resolve import resolve
@@ -26,29 +25,25 @@ from node.batching import Batcher, Done, Request, answer_all
 from node.chat import prompt
 from node.engine import Engine, EngineSettings, state_key
 from node.engine_child import thread_counts
-from node.engine_wire import Load
-from node.outputs import StoreQuestion
 from node.prefixes import Prefixes
-from node.scheduler import Job, Order
 from node.service_time import PROFILES, Profile
-from node.store import NodeStore
-from node.supervisor import EngineConfig, EngineEvent, Supervisor
 from node.tuning import tuned
 from roundtrip.command import SCENARIO
-from roundtrip.drive.clock import monotonic_ns, unix_s
-from roundtrip.drive.realtime import Worker
+from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadInput
-from roundtrip.message import GREEDY, Question
+from roundtrip.framelog import read_log
+from roundtrip.message import GREEDY
 from roundtrip.scenario import Scenario
-from roundtrip.scenario_file import load_scenario
+from roundtrip.scenario_file import check_scenario, load_scenario, to_toml
+from testbed.live import run_live
 
 SIZES = (64, 256, 1024)
 """Tokens of prompts, and of contexts in which a token is decoded."""
 TOGETHER = (2, 4, 8)
 DECODED = 16
 ROUNDS = 5
-ASKED = 40
-REST_S = 0.1
+ASKED = 30
+REST_S = 1.0
 """Between measurements: a node has been idle when a question comes, its caches are cold."""
 
 
@@ -114,11 +109,10 @@ def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> Prof
     decode = {size: 1 / _rested(_step_s, engine, size, 1) for size in SIZES}
     together = {n: n / _rested(_step_s, engine, SIZES[1], n) for n in TOGETHER}
     answers = _answers(engine, scenario)
-    tokens = sum(done.output_tokens for _, done in answers)
     size = sum(len(text.encode()) for text, _ in answers)
     prompts = sum(done.prompt_tokens for _, done in answers)
     template = _template_tokens(engine)
-    start_ms, store_ms = _start_ms(path, choice.threads), _store_ms()
+    start_ms, store_ms = _handling_ms(path, choice.threads, scenario.node.context)
     return Profile(
         model=info.name or path.stem,
         quantization=info.quantization,
@@ -131,9 +125,15 @@ def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> Prof
         store_ms=round(store_ms, 2),
         bytes_per_token=round(size / max(1, prompts - len(answers) * template), 2),
         template_tokens=template,
-        answer_tokens_mean=round(tokens / len(answers), 1),
+        answer_tokens=_quantiles([done.output_tokens for _, done in answers]),
         rss_peak_mb=round(_rss_mb()),
     )
+
+
+def _quantiles(values: list[int]) -> tuple[int, ...]:
+    """The least, the deciles, and the greatest."""
+    ordered = sorted(values)
+    return tuple(ordered[round(step * (len(ordered) - 1) / 10)] for step in range(11))
 
 
 def _rounded(table: dict[int, float]) -> dict[int, float]:
@@ -207,59 +207,33 @@ def _template_tokens(engine: Engine) -> int:
     return len(engine.tokens_of(prompt(text="", system="", thinking=False)))
 
 
-def _start_ms(path: Path, threads: int) -> float:
-    """From the order to the engine's first word of it, ms: the median."""
-
-    async def scene() -> list[float]:
-        said: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
-
-        def on_event(event: EngineEvent) -> None:
-            if isinstance(event, dict):
-                said.put_nowait((event["event"], monotonic_ns()))
-
-        load = Load(str(path), 512, 1, threads, "f16", False, False, "", "")
-        supervisor = Supervisor(EngineConfig(load), on_event)
-        await supervisor.start()
-        took: list[float] = []
-        for number in range(ASKED):
-            await asyncio.sleep(REST_S)
-            job = Job(Question(number, "Well?", "", 1, GREEDY, "off", 0), 0, 0)
-            begin_ns = monotonic_ns()
-            supervisor.infer(Order(job, 1, False, 0, False, None))
-            while True:
-                name, at_ns = await said.get()
-                if name == "started":
-                    took.append((at_ns - begin_ns) / 1e6)
-                if name == "done":
-                    break
-        await supervisor.close()
-        return took
-
-    return statistics.median(asyncio.run(scene()))
-
-
-def _store_ms() -> float:
-    """A question on disk, by way of the store's thread, ms: the median."""
-
-    async def scene() -> list[float]:
-        took: list[float] = []
-        with tempfile.TemporaryDirectory(dir=".") as folder:
-            store = NodeStore(Path(folder) / "node.sqlite", unix_s=unix_s)
-            worker = Worker(lambda error: None)
-            for number in range(ASKED):
-                await asyncio.sleep(REST_S)
-                there = asyncio.Event()
-                bundle_id = BundleId("ipn:1.1", 1, number)
-                output = StoreQuestion(number, b"x" * 500, 0, 0, 60_000, bundle_id)
-                begin_ns = monotonic_ns()
-                worker.submit(partial(store.apply, output), there.set)
-                await there.wait()
-                took.append((monotonic_ns() - begin_ns) / 1e6)
-            worker.close()
-            store.close()
-        return took
-
-    return statistics.median(asyncio.run(scene()))
+def _handling_ms(path: Path, threads: int, context: int) -> tuple[float, float]:
+    """What the node adds to the engine's work in a live loop, ms, medians: from a question on disk
+    to the engine's beginning, and from something that must be on disk to what follows it."""
+    direction = {"rate_bps": 10_000_000, "one_way_delay_ms": 1}
+    scenario = check_scenario(
+        {
+            "link": {"uplink": direction, "downlink": direction},
+            "workload": {
+                "questions": ["Well?"],
+                "count": ASKED,
+                "rate_per_min": 60,
+                "max_tokens": 1,
+                "max_outstanding": 1,
+            },
+            "node": {"model": str(path), "threads": threads, "context": context},
+        },
+        "bench node",
+    )
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        folder = Path(name)
+        (folder / "scenario.toml").write_text(to_toml(scenario))
+        asked = asyncio.run(run_live(scenario, 1, folder, Console(quiet=True), asyncio.Event()))
+        records = split_by_log(asked.records, list(read_log(folder / "frames.jsonl")))
+    phases = [record.phases_ns for record in records if record.answered]
+    waiting = statistics.median(found["onboard_queue"] for found in phases) / 1e6
+    store = statistics.median(found["downlink_wait"] for found in phases) / 1e6
+    return max(0.0, waiting - store), store
 
 
 def _rss_mb() -> float:
@@ -297,7 +271,8 @@ def _show(profile: Profile, console: Console) -> None:
     )
     console.print(table)
     console.print(
-        f"\nan order reaches the engine in {profile.start_ms} ms; a write to disk takes "
-        f"{profile.store_ms} ms;\nanswers have {profile.answer_tokens_mean} tokens on average; "
+        f"\nan order reaches the engine in {profile.start_ms} ms; a message is on disk and "
+        f"handed on in {profile.store_ms} ms;\nhalf of the answers have at most "
+        f"{profile.answer_tokens[len(profile.answer_tokens) // 2]} tokens; "
         f"shipped profiles: {', '.join(sorted(p.stem for p in PROFILES.glob('*.toml')))}"
     )

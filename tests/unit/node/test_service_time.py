@@ -56,6 +56,20 @@ def test_times_follow_the_profile(ask) -> None:
     assert (done.result.output_tokens, done.result.finish_reason) == (16, "length")
 
 
+def test_answers_have_the_lengths_that_were_measured(ask) -> None:
+    profile = PROFILE.model_copy(update={"answer_tokens": (2, 4, 10)})
+    engine = VirtualEngine(profile, random.Random(1))
+    for number in range(400):
+        engine.infer(order(ask(number)), now_ns=0)
+    lengths = sorted(e.result.output_tokens for e in run_out(engine) if isinstance(e, EngineDone))
+    assert (lengths[0], lengths[-1]) == (2, 9)
+    assert abs(lengths[200] - 4) <= 1
+    single = PROFILE.model_copy(update={"answer_tokens": (7,)})
+    engine = VirtualEngine(single, random.Random(1))
+    engine.infer(order(ask()), now_ns=0)
+    assert run_out(engine)[-1].result.output_tokens == 7
+
+
 def test_answers_are_told_of_while_they_are_written(ask) -> None:
     engine = VirtualEngine(PROFILE, random.Random(1), 300_000_000)
     for number in (1, 2):

@@ -44,6 +44,7 @@ LIVE_SUNLIGHT_S = 7 * 86_400
     help="Where questions and answers are kept.",
 )
 @click.option("--threads", type=click.IntRange(min=0), help="0: measured at the first start.")
+@click.option("--lock", is_flag=True, help="Keep the model in memory (mlock).")
 @click.option(
     "--wait",
     "link_limit_s",
@@ -62,6 +63,7 @@ def node_command(
     listen: str,
     store: Path,
     threads: int | None,
+    lock: bool,
     link_limit_s: float,
     plain: bool,
     untrusted_clock: bool,
@@ -78,6 +80,8 @@ def node_command(
         changes["profile"] = profile
     if threads is not None:
         changes["threads"] = threads
+    if lock:
+        changes["lock"] = True
     if not store.parent.is_dir():
         raise EnvironmentFault(f"open {store}", "its folder is not there", "make the folder first")
     node = node.model_copy(update=changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class AcceptedModel:
     """0: the engine measures."""
     document: str
     limits: Limits
+    draft: str
+    """The file of the model that drafts; empty for none."""
 
 
 def accept_model(config: NodeConfig) -> AcceptedModel:
@@ -53,15 +56,21 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
     path = resolve(config.model)
     info = inspect(path)
     require_qwen3(info)
+    draft = resolve(config.draft) if config.draft else None
+    both = [info]
+    if draft is not None:
+        both.append(inspect(draft))
+        require_qwen3(both[1])
     if config.memory_mb:
-        _must_fit(fit(info, config.context, kv_type=config.kv), path, config.memory_mb)
+        _must_fit([fit(one, config.context, kv_type=config.kv) for one in both], path, config)
     return AcceptedModel(
         info,
         path,
-        _sequences(config, info),
+        _sequences(config, both),
         config.threads,
         _document(config.document),
         limits_of(config),
+        str(draft or ""),
     )
 
 
@@ -78,32 +87,42 @@ def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
         str(cache_dir() / "engine"),
         model.document,
         max_threads=math.ceil(config.cpu_cores),
+        draft=model.draft,
         tell_ns=s_to_ns(config.part_s),
     )
 
 
-def _sequences(config: NodeConfig, info: ModelInfo) -> int:
+def _sequences(config: NodeConfig, models: Sequence[ModelInfo]) -> int:
     """How many questions at once the memory allows, unless the scenario says how many."""
     if config.sequences:
         return config.sequences
     limit_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().available // 2
     for sequences in range(MAX_SEQUENCES, 1, -1):
-        needed = fit(info, config.context * sequences, kv_type=config.kv)
-        if needed.total_bytes <= limit_bytes:
+        needed = [fit(one, config.context * sequences, kv_type=config.kv) for one in models]
+        if _total_bytes(needed) <= limit_bytes:
             return sequences
     return 1
 
 
-def _must_fit(needed: Fit, path: Path, memory_mb: int) -> None:
-    if needed.total_bytes > memory_mb * 1_000_000:
+def _total_bytes(needed: Sequence[Fit]) -> int:
+    """Of models in one process."""
+    return sum(one.total_bytes for one in needed) - sum(one.process_bytes for one in needed[1:])
+
+
+def _must_fit(needed: Sequence[Fit], path: Path, config: NodeConfig) -> None:
+    total_bytes = _total_bytes(needed)
+    if total_bytes > config.memory_mb * 1_000_000:
+        weights, kv, compute = (
+            sum(getattr(one, part) for one in needed) / 1e6
+            for part in ("weights_bytes", "kv_bytes", "compute_bytes")
+        )
+        drafts = f" and {config.draft}" if config.draft else ""
         raise BadModel(
-            str(path),
+            f"{path}{drafts}",
             "node.memory_mb",
-            f"at least {needed.total_bytes / 1e6:.0f} MB "
-            f"(weights {needed.weights_bytes / 1e6:.0f}, "
-            f"KV cache {needed.kv_bytes / 1e6:.0f}, compute {needed.compute_bytes / 1e6:.0f}, "
-            f"process {needed.process_bytes / 1e6:.0f})",
-            f"{memory_mb} MB; take a smaller model, quantization or context",
+            f"at least {total_bytes / 1e6:.0f} MB (weights {weights:.0f}, KV cache {kv:.0f}, "
+            f"compute {compute:.0f}, process {needed[0].process_bytes / 1e6:.0f})",
+            f"{config.memory_mb} MB; take a smaller model, quantization or context",
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.chat import THINK_END, Piece, prompt, system_turn
+from node.draft_model import DraftModel
 from node.engine import BATCH_TOKENS, MAX_OUTPUTS, Engine
 from node.json_close import closed_json
 from node.lookup import MAX_DRAFT, Drafts, Table, learn
@@ -114,6 +115,8 @@ class _Slot:
     sampler: Any
     last: list[int]
     """The last tokens of the sequence, four or more; empty where there are no drafts."""
+    said: list[int]
+    """All tokens of the sequence, for a model that drafts."""
     table: Table
     think_left: int
     """Tokens until the thinking is ended; -1 when it is over."""
@@ -138,6 +141,7 @@ class Batcher:
         drafts: whether to speculate.
         document: text that every system prompt ends with.
         speed: ns per token of a prompt, and of a decode of one token, as first known.
+        model: a smaller one that drafts where nothing is known from before.
         tell_ns: how often an answer is told of while it is written; 0 for only when it is done.
     """
 
@@ -150,6 +154,7 @@ class Batcher:
         drafts: bool = True,
         document: str = "",
         speed: tuple[float, float] | None = None,
+        model: DraftModel | None = None,
         tell_ns: int = 0,
     ) -> None:
         self._engine = engine
@@ -157,6 +162,7 @@ class Batcher:
         self._clock_ns = clock_ns
         self._drafts = Drafts()
         self._drafting = drafts
+        self._model = model
         self._free: list[tuple[int, Head]] = [
             (sequence, ()) for sequence in range(engine.settings.sequences)
         ]
@@ -264,6 +270,7 @@ class Batcher:
                 cached=cached,
                 sampler=sampler,
                 last=tokens[-4:] if greedy and self._drafting and len(tokens) >= 4 else [],
+                said=list(tokens) if self._model is not None else [],
                 table=table,
                 think_left=request.think_tokens if request.thinking else -1,
             )
@@ -371,6 +378,9 @@ class Batcher:
         """Put a draft behind the token of a slot; its length."""
         most = min(MAX_DRAFT, slot.limit - len(slot.written) - 1, MAX_OUTPUTS // sequences - 1)
         slot.draft, slot.kinds = self._drafts.draft(slot.table, slot.last, most, sequences)
+        costs = self._drafts.costs(sequences)
+        if self._model is not None and not slot.draft and most > 0 and costs is not None:
+            slot.draft = self._model.draft(slot.sequence, slot.said, most, sequences, costs)
         for index, token in enumerate(slot.draft):
             self._engine.put_one(start + index, token, slot.position + 1 + index, slot.sequence)
         return len(slot.draft)
@@ -392,7 +402,10 @@ class Batcher:
                 break
         if draft:
             accepted = len(new) - 1
-            self._drafts.checked(slot.kinds, accepted)
+            if slot.kinds:
+                self._drafts.checked(slot.kinds, accepted)
+            elif self._model is not None:
+                self._model.checked(len(draft), accepted)
             slot.position += accepted
             if accepted < len(draft):
                 engine.forget(slot.sequence, slot.position)
@@ -408,6 +421,7 @@ class Batcher:
 
     def _follow(self, slot: _Slot, new: list[int]) -> None:
         self._drafts.said(slot.table, slot.last, new)
+        slot.said += new
         slot.last = [*slot.last, *new][-4:]
 
     def _take(self, slot: _Slot, token: int) -> str | None:

@@ -11,6 +11,7 @@ import resource
 import select
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -88,6 +89,7 @@ class Server:
 
     def _load(self, load: Load) -> Batcher:
         from node.batching import Batcher
+        from node.draft_model import DraftModel, same_vocabulary
         from node.engine import Engine, EngineSettings, state_key
         from node.prefixes import Prefixes
         from node.tuning import tuned
@@ -109,11 +111,19 @@ class Server:
         threads = [load.threads] if load.threads else thread_counts(load.max_threads)
         file = folder / f"{key}.json" if folder is not None else None
         choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)
+        model = None
+        if load.draft:
+            small = Engine(load.draft, replace(settings, threads=choice.threads, flash=True))
+            if not same_vocabulary(engine, small):
+                found = f"another in {load.draft}"
+                raise BadModel(load.path, "node.draft", "a model with the same vocabulary", found)
+            model = DraftModel(small, monotonic_ns)
         batcher = Batcher(
             engine,
             prefixes=Prefixes(folder, f"{key}-{'flash' if choice.flash else 'plain'}"),
             clock_ns=monotonic_ns,
             drafts=load.drafts,
+            model=model,
             document=load.document,
             speed=(choice.prefill_ns, choice.step_ns),
             tell_ns=load.tell_ns,

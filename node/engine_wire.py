@@ -43,6 +43,8 @@ class Load:
     max_threads: int = 0
     """Of those that are tried; 0: as many as there are cores."""
     use_extra_bufts: bool = True
+    draft: str = ""
+    """The model that drafts; empty for none."""
     tell_ns: int = 0
     """How often an answer is told of while it is written; 0: never."""
 

@@ -76,10 +76,10 @@ class Drafts:
         """
         tokens: list[int] = []
         kinds: list[int] = []
-        plain_ns = self._plain_ns.get(sequences)
-        if plain_ns is None:
+        costs = self.costs(sequences)
+        if costs is None:
             return tokens, kinds
-        extra_ns = 0.35 * plain_ns if self._extra_ns is None else self._extra_ns
+        plain_ns, extra_ns = costs
         cost = max(extra_ns * sequences / plain_ns, 0.02)
         history, right = self._history, self._right
         a, b, c, d = last
@@ -113,6 +113,14 @@ class Drafts:
             kinds.append(kind)
             a, b, c, d = b, c, d, token
         return tokens[:MAX_DRAFT], kinds[:MAX_DRAFT]
+
+    def costs(self, sequences: int) -> tuple[float, float] | None:
+        """ns of a decode of one token for each of so many sequences, and of a drafted token more;
+        None before the first."""
+        plain_ns = self._plain_ns.get(sequences)
+        if plain_ns is None:
+            return None
+        return plain_ns, 0.35 * plain_ns if self._extra_ns is None else self._extra_ns
 
     def checked(self, kinds: Sequence[int], accepted: int) -> None:
         """The first `accepted` tokens of a draft were right, and the next, if any, was not."""

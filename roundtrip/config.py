@@ -359,6 +359,8 @@ class NodeConfig(Section):
     """Type of the KV cache."""
     speculate: bool = True
     """Guess tokens from the prompt and earlier answers, and check several at once."""
+    draft: str = ""
+    """A smaller model with the same vocabulary that guesses tokens (speculative decoding)."""
     lock: bool = False
     """Keep the model in memory (mlock)."""
     document: str = ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -195,6 +197,26 @@ def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
         assert first["text"] == second["text"], "greedy"
         assert first["output_tokens"] == 8
         await supervisor.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_locked_model_is_locked_in_memory() -> None:
+    path = resolve("tiny")
+    if 0 <= resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] < 2 * path.stat().st_size:
+        pytest.skip("this user may not lock so much")
+
+    async def scene() -> None:
+        unlocked = config(str(path)).load
+        for lock in (False, True):
+            settings = EngineConfig(dataclasses.replace(unlocked, lock=lock))
+            supervisor = Supervisor(settings, lambda event: None)
+            await supervisor.start()
+            status = Path(f"/proc/{supervisor.pid}/status").read_text()
+            (line,) = (line for line in status.splitlines() if line.startswith("VmLck"))
+            assert (int(line.split()[1]) * 1024 > path.stat().st_size / 2) is lock
+            await supervisor.close()
 
     asyncio.run(scene())
 

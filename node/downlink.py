@@ -23,13 +23,15 @@ class Downlink:
     def __init__(self, plan: ContactPlan | None) -> None:
         self._contacts: tuple[Contact, ...] = ()
         self._always = plan is None
+        self._tx_up = False
         if plan is not None:
             self._contacts = tuple(c for c in plan.contacts if c.source == "node")
         self.backlog_bytes = 0
         """Of replies that are on their way and go first."""
 
     def carrier(self, cue: Carrier) -> None:
-        """The modem's cue: rate and light time where there is no plan."""
+        """The modem's cue: whether it sends, and rate and light time where there is no plan."""
+        self._tx_up = cue.tx_up
         if self._always:
             self._contacts = (
                 Contact("node", "ground", 0, FOREVER_NS, cue.tx_rate_bps, cue.one_way_ns),
@@ -59,8 +61,9 @@ class Downlink:
         return None
 
     def rate_bps(self, now_ns: int) -> int | None:
-        """What the link carries now, by the plan; None where there is no contact."""
-        for contact in self._contacts:
+        """What the link carries now, by the plan; None where it is closed, or the modem does not
+        send."""
+        for contact in self._contacts if self._tx_up else ():
             if contact.start_time <= now_ns < contact.end_time:
                 return contact.rate_bits_per_sec
         return None

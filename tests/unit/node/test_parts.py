@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from dtn.bundle import BundleId
@@ -8,6 +9,7 @@ from node.outputs import StoreAnswer
 from node.parts import PART_BYTES, PART_SHARE, Parts
 from roundtrip.contacts import Contact, ContactPlan
 from roundtrip.message import Answer, Part, Refusal, decode, encode
+from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_S
 
 RATE = 9600
@@ -112,6 +114,19 @@ def test_the_node_sends_parts_and_then_the_rest(bench, ask) -> None:
     assert Held(messages(bench, Part)).whole(rest) == whole
     bench.ask(ask())
     assert messages(bench, Answer)[1] == whole, "asked again"
+
+
+def test_no_part_waits_for_a_modem_that_does_not_send(bench, ask) -> None:
+    bench.up()
+    bench.ask(ask())
+    bench.call(bench.node.question_stored, 1)
+    cue = Carrier(1, False, True, 10**9, 10**9, 0, 1400, 0, 0, "")
+    bench.call(bench.node.carrier, cue)
+    bench.call(bench.node.wrote, 1, "The battery")
+    bench.call(bench.node.carrier, dataclasses.replace(cue, tx_up=True))
+    assert messages(bench, Part) == []
+    bench.call(bench.node.wrote, 1, "The battery is")
+    assert messages(bench, Part) == [Part(1, 0, "The battery is")]
 
 
 def test_no_part_goes_while_the_link_is_closed(make_bench, ask) -> None:

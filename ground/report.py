@@ -179,7 +179,8 @@ def _waterfall(run: Run) -> dict[str, Any]:
             bars.append(Bar(LEFT + at * scale, y + 2, max(seconds * scale, 0.3), 12, phase, title))
             at += seconds
         tail = "" if record.answered else f"{record.outcome.value}: {record.reason}"
-        tail += f", {len(record.answer)} characters came" if tail and record.answer else ""
+        if tail and record.answer:
+            tail = f"{record.outcome.value}, {len(record.answer)} characters came"
         lines.append(
             {
                 "label": f"#{record.planned.index}",

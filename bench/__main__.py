@@ -33,7 +33,7 @@ from bench import (
     whole_node,
 )
 from bench.row import Row
-from ground.results import source_commit
+from ground.results.summary import source_commit
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "engine": engine_speed.rows,

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from bench.row import Row
-from ground.histogram import quantiles_ms
+from ground.results.histogram import quantiles_ms
 
 SEEDS = {"demo": (1, 2), "leo-pass": (1,)}
 REACH = {"p50": 0.05, "p90": 0.10}

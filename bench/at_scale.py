@@ -13,10 +13,10 @@ from roundtrip.command import SHIPPED
 from roundtrip.config import StationConfig
 from roundtrip.orbit import Station, julian
 from roundtrip.scenario_file import load_scenario
-from testbed.campaign import run_campaign
+from testbed.campaign.runs import run_campaign
+from testbed.campaign.sweep import points_of
+from testbed.commands.coverage import STATIONS
 from testbed.coverage import Constellation, coverage
-from testbed.coverage_command import STATIONS
-from testbed.sweep import points_of
 from testbed.world import World
 
 RUNS = 10_000

@@ -13,9 +13,9 @@ import psutil
 from bench.relay_speed import measure
 from bench.row import Row
 from models.resolve import resolve
-from node.engine_wire import Load
+from node.engine.supervisor import EngineConfig, EngineEvent, Supervisor
+from node.engine.wire import Load
 from node.scheduler import Job, Order
-from node.supervisor import EngineConfig, EngineEvent, Supervisor
 from roundtrip.message import GREEDY, Question
 from roundtrip.units import NS_PER_MS
 

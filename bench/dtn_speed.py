@@ -10,11 +10,11 @@ import random
 import time
 
 from bench.row import Row
-from dtn.blocks import PrimaryBlock
-from dtn.bpsec_keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
-from dtn.bundle import decode, encode, make_bundle
-from dtn.ltp import BlockAcknowledged, BlockReceived, LtpConfig, LtpEngine
-from dtn.security import Rule, Security
+from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
+from dtn.bpsec.security import Rule, Security
+from dtn.bpv7.blocks import PrimaryBlock
+from dtn.bpv7.bundle import decode, encode, make_bundle
+from dtn.ltp.engine import BlockAcknowledged, BlockReceived, LtpConfig, LtpEngine
 
 _DTN_MS = 800_000_000_000
 

@@ -19,12 +19,12 @@ from llama_cpp import llama_cpp as llama
 
 from bench.row import Row
 from models.resolve import resolve
-from models.triage import held_out
-from node.batching import Batcher, Done, FirstToken, Request
-from node.chat import Piece
-from node.engine import Engine, EngineSettings
-from node.prefixes import Prefixes
-from node.tuning import tuned
+from models.triage.questions import held_out
+from node.engine.batching import Batcher, Done, FirstToken, Request
+from node.engine.chat import Piece
+from node.engine.llama import Engine, EngineSettings
+from node.engine.prefixes import Prefixes
+from node.engine.tuning import tuned
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
 

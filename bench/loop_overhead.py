@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.row import Row
-from ground.histogram import quantiles_ms
-from ground.record import LoopRecord
-from ground.split import data_session, split_by_log
+from ground.results.histogram import quantiles_ms
+from ground.results.record import LoopRecord
+from ground.results.split import data_session, split_by_log
 from models.resolve import resolve
 from roundtrip.framelog import FrameFate, read_log
 from roundtrip.scenario_file import load_scenario, to_toml

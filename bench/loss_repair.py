@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bench.pair import Pair, scenario_of
 from bench.row import Row
-from ground.histogram import quantiles_ms
+from ground.results.histogram import quantiles_ms
 from roundtrip.framelog import Fate
 
 RATE_BPS = 10_000_000

@@ -23,10 +23,10 @@ import psutil
 
 from bench.row import Row
 from models.resolve import resolve
-from node.chat import prompt
-from node.engine_wire import Load
+from node.engine.chat import prompt
+from node.engine.supervisor import EngineConfig, EngineEvent, Supervisor
+from node.engine.wire import Load
 from node.scheduler import Job, Order
-from node.supervisor import EngineConfig, EngineEvent, Supervisor
 from roundtrip.message import GREEDY, Question
 
 MODEL = "synth:qwen3-0.6b:Q4_K_M"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dtn.agent import Acknowledged, BundleAgent, BundleReceived, Transmit
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from link_sim.link import Cue, Deliver, Link
 from roundtrip.config import ContactConfig, Direction, LinkConfig, OutageConfig
 from roundtrip.config import WorkloadConfig as Workload

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from bench.row import Row
-from ground.histogram import quantiles_ms
+from ground.results.histogram import quantiles_ms
 
 SCENARIO = Path(__file__).parent / "face_to_face.toml"
 TURNS = 4

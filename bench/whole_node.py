@@ -14,13 +14,13 @@ from pathlib import Path
 import psutil
 
 from bench.row import Row
-from models.fit import fit
-from models.inspect import inspect
+from models.gguf.fit import fit
+from models.gguf.inspect import inspect
 from models.resolve import resolve
-from node.accept import MAX_SEQUENCES
-from node.engine_wire import Load
+from node.engine.accept import MAX_SEQUENCES
+from node.engine.supervisor import EngineConfig, EngineEvent, Supervisor
+from node.engine.wire import Load
 from node.scheduler import Job, Order
-from node.supervisor import EngineConfig, EngineEvent, Supervisor
 from roundtrip.config import NodeConfig
 from roundtrip.message import GREEDY, Question
 

@@ -3,13 +3,13 @@
 A machine without I/O. Bundles wait in order of priority, each goes in an LTP session of its own,
 and frames leave as fast as the modelled transmitter takes them. A bundle is given up only when its
 lifetime is over: when a session fails the bundle gets another. A received bundle is delivered once,
-and the peer is told that we have it only after `accept`. Bytes from the peer never raise.
-With security, a bundle is secured anew for every session, and one that fails its checks is dropped
-and never answered. Bit errors look like that too: so its session is cancelled, and the peer sends
-it again. After MAX_DAMAGED in a row the keys must be different: then LTP acknowledges what is
-dropped, or the peer would send it for ever.
-Fragments are put together; a fragment's session, too, is settled only when the whole bundle is
-accepted. Standard: RFC 9171 §5; no forwarding, and no status reports of our own.
+and the peer is told that we have it only after `accept`. Bytes from the peer never raise. With
+security, a bundle is secured anew for every session, and one that fails its checks is dropped and
+never answered. Bit errors look like that too: so its session is cancelled, and the peer sends it
+again. After MAX_DAMAGED in a row the keys must be different: then LTP acknowledges what is dropped,
+or the peer would send it for ever. Fragments are put together; a fragment's session, too, is
+settled only when the whole bundle is accepted. Standard: RFC 9171 §5; no forwarding, and no status
+reports of our own.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from dtn.agent_notices import (
     TransmissionStarted,
     Transmit,
 )
-from dtn.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
-from dtn.bpsec_block import BCB, BIB
-from dtn.bundle import (
+from dtn.bpsec.block import BCB, BIB
+from dtn.bpsec.security import Security
+from dtn.bpv7.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
+from dtn.bpv7.bundle import (
     KNOWN_TYPES,
     Bundle,
     BundleId,
@@ -44,11 +45,12 @@ from dtn.bundle import (
     make_bundle,
     without_unknown,
 )
-from dtn.eid import NULL_EID
+from dtn.bpv7.eid import NULL_EID
+from dtn.bpv7.fragments import Reassembly, whole_id
+from dtn.bpv7.status import decode_status_report
 from dtn.errors import BundleError, SecurityFailure, SecurityReason
-from dtn.fragments import Reassembly, whole_id
-from dtn.ltp import LtpEngine
-from dtn.notices import (
+from dtn.ltp.engine import LtpEngine
+from dtn.ltp.notices import (
     BlockAcknowledged,
     BlockReceived,
     GreenReceived,
@@ -59,9 +61,7 @@ from dtn.notices import (
     serialisation_ns,
 )
 from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
-from dtn.security import Security
 from dtn.seen import Gates, SeenBundles
-from dtn.status import decode_status_report
 from dtn.transmitter import Transmitter
 
 _NS_PER_MS = 1_000_000

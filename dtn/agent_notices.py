@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dtn.bundle import Bundle, BundleId
-from dtn.eid import encode_eid
-from dtn.notices import LtpConfig, ReceiveCancelled, Rejected
-from dtn.segment import SessionId
-from dtn.status import StatusReport
+from dtn.bpv7.bundle import Bundle, BundleId
+from dtn.bpv7.eid import encode_eid
+from dtn.bpv7.status import StatusReport
+from dtn.ltp.notices import LtpConfig, ReceiveCancelled, Rejected
+from dtn.ltp.segment import SessionId
 
 
 @dataclass(frozen=True, slots=True)

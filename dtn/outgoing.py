@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from dtn.blocks import (
+from dtn.bpv7.blocks import (
     BUNDLE_AGE,
     CanonicalBlock,
     age_block,
     encode_canonical,
     encode_primary,
 )
-from dtn.bundle import Bundle, BundleId
-from dtn.segment import SessionId
+from dtn.bpv7.bundle import Bundle, BundleId
+from dtn.ltp.segment import SessionId
 
 
 @dataclass(slots=True, eq=False)

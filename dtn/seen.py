@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from heapq import heappop, heappush
 
-from dtn.bundle import BundleId
-from dtn.segment import SessionId
+from dtn.bpv7.bundle import BundleId
+from dtn.ltp.segment import SessionId
 
 
 class SeenBundles:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from dtn.notices import serialisation_ns
+from dtn.ltp.notices import serialisation_ns
 
 
 class Transmitter:

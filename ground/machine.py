@@ -1,9 +1,8 @@
 """The ground station as a pure machine: the ledger of questions, their budgets, and every stamp.
 
 Each question of the workload ends with exactly one outcome. A question is sent only when it is on
-disk, an answer is
-acknowledged to the node only when it is on disk: `StoreQuestion` and `Settled` come back as
-commands.
+disk, an answer is acknowledged to the node only when it is on disk: `StoreQuestion` and `Settled`
+come back as commands.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dtn import agent as bundles
-from dtn.bundle import BundleId
-from dtn.segment import SessionId
+from dtn.bpv7.bundle import BundleId
+from dtn.ltp.segment import SessionId
 from ground.contact_watch import ContactWatch
 from ground.outputs import (
     Asking,
@@ -30,7 +29,7 @@ from ground.outputs import (
     StoreQuestion,
 )
 from ground.parts import Parts
-from ground.record import LoopRecord, NodeTimes, Planned
+from ground.results.record import LoopRecord, NodeTimes, Planned
 from roundtrip import message
 from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import ContactPlan

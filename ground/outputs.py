@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dtn.agent import Transmit
-from dtn.bundle import BundleId
-from ground.record import LoopRecord, Planned
+from dtn.bpv7.bundle import BundleId
+from ground.results.record import LoopRecord, Planned
 from roundtrip.message import Health, Part, Sampling
 from roundtrip.stages import Stage
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ground.outputs import BudgetMissed, NodeHealth, Settled, StageReached
-from ground.record import LoopRecord, Planned
+from ground.results.record import LoopRecord, Planned
 from roundtrip.budget import Outcome
 from roundtrip.contacts import FOREVER_NS, ContactPlan
 from roundtrip.modem import Carrier

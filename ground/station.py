@@ -14,19 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dtn.agent import BundleAgent, Transmit
-from dtn.security import Security
+from rich.console import Console
+
+from dtn.agent import BundleAgent
+from dtn.bpsec.security import Security
+from ground.consequences import Command, carry_out
 from ground.machine import GroundMachine
 from ground.outputs import (
+    GroundOutput,
     NodeHealth,
-    Rejected,
     Settled,
     StoredQuestion,
     StorePart,
     StoreQuestion,
 )
 from ground.progress import Progress
-from ground.record import LoopRecord
+from ground.results.record import LoopRecord
+from ground.results.split import split_by_log
+from ground.results.summary import Run
 from ground.store import GroundStore, StartedRun
 from ground.workload import asking_of, planned_questions
 from roundtrip.drive import clock
@@ -35,6 +40,7 @@ from roundtrip.drive.entropy import system_bytes
 from roundtrip.drive.realtime import ModemPort, RealtimeClock, Worker, origin_of, unless
 from roundtrip.drive.udp import SCHEME, UdpPort, udp_link
 from roundtrip.errors import Stopped
+from roundtrip.framelog import read_log
 from roundtrip.message import RUN_BITS, Health
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
@@ -214,39 +220,90 @@ class Station:
         )
         return Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
 
-    def _perform(self, output: Any) -> None:
+    def _perform(self, output: GroundOutput) -> None:
         assert self._actor is not None
-        actor, machine = self._actor, self._actor.machine
-        match output:
-            case Transmit(frame=frame):
-                assert self._modem is not None
-                self._modem.send(frame)
-            case StoreQuestion(question_id=question_id):
-                self._store_then(output, lambda: actor.call(machine.question_stored, question_id))
-            case StorePart(bundle_id=bundle_id):
-                self._store_then(output, lambda: actor.call(machine.part_stored, bundle_id))
-            case Settled(record=record):
-                self._asked.records.append(record)
-                question_id = record.question_id
-                self._store_then(output, lambda: actor.call(machine.outcome_stored, question_id))
-            case NodeHealth(health=health):
-                self._asked.health = health
-                if health.vitals is not None and health.vitals.charge_permille is not None:
-                    at_ns = actor.clock.now_ns()
-                    self._asked.charge.append((at_ns, health.vitals.charge_permille))
-                self._store_then(output, lambda: None)
-            case Rejected(reason=reason):
-                self._asked.rejected[reason] += 1
-            case _:
-                pass
+        carry_out(output, self._actor.machine, self)
         self._progress.output(output)
 
-    def _store_then(
+    def send(self, frame: bytes) -> None:
+        """Give a frame to the modem."""
+        assert self._modem is not None
+        self._modem.send(frame)
+
+    def store(
         self,
         output: StoreQuestion | StorePart | Settled | NodeHealth,
-        done: Callable[[], None],
+        command: Command | None,
+        *args: Any,
     ) -> None:
-        store, worker = self._store, self._worker
+        """Put it on disk, then give the machine the command."""
+        store, worker, actor = self._store, self._worker, self._actor
         assert store is not None
         assert worker is not None
+        assert actor is not None
+
+        def done() -> None:
+            if command is not None:
+                actor.call(command, *args)
+
         worker.submit(lambda: store.apply(output), done)
+
+    def settled(self, record: LoopRecord) -> None:
+        """A question has its outcome."""
+        self._asked.records.append(record)
+
+    def health(self, health: Health) -> None:
+        """The node said how it does."""
+        assert self._actor is not None
+        self._asked.health = health
+        if health.vitals is not None and health.vitals.charge_permille is not None:
+            at_ns = self._actor.clock.now_ns()
+            self._asked.charge.append((at_ns, health.vitals.charge_permille))
+
+    def rejected(self, reason: str) -> None:
+        """Count what was not taken."""
+        self._asked.rejected[reason] += 1
+
+
+async def ask(
+    scenario: Scenario,
+    seed: int,
+    endpoint: str,
+    folder: Path,
+    console: Console,
+    stopped: asyncio.Event,
+    *,
+    security: Security | None,
+    link_limit_s: float | None,
+    listen: str = "",
+    on_ready: Callable[[Callable[[str], None]], None] | None = None,
+) -> Asked:
+    """Ask the workload; see `Station.run`.
+
+    `on_ready` is given the station's `fail`, for whoever watches over the other processes.
+    """
+    progress = Progress(console, scenario.plan(), scenario.budget.loop_s, scenario.workload.count)
+    ledger = folder / "ledger.sqlite"
+    station = Station(scenario, seed, endpoint, ledger, progress, stopped, security, listen)
+    if on_ready is not None:
+        on_ready(station.fail)
+    return await station.run(link_limit_s=link_limit_s)
+
+
+def run_of(scenario: Scenario, seed: int, asked: Asked, folder: Path) -> Run:
+    """The run that a folder holds the link's log of, if there is one."""
+    frames = folder / "frames.jsonl"
+    fates = list(read_log(frames)) if frames.exists() else None
+    return Run(
+        scenario,
+        seed,
+        "live",
+        split_by_log(asked.records, fates) if fates else asked.records,
+        asked.health,
+        fates,
+        asked.started_unix_s,
+        asked.length_s,
+        asked.interrupted,
+        dict(sorted(asked.rejected.items())),
+        asked.charge,
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ground.outputs import NodeHealth, Settled, StoredQuestion, StorePart, StoreQuestion
-from ground.record import LoopRecord, from_json, to_json
+from ground.results.record import LoopRecord, from_json, to_json
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, Part, decode, encode
 

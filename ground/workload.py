@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ground.outputs import Asking
-from ground.record import Planned
+from ground.results.record import Planned
 from roundtrip.config import WorkloadConfig
 from roundtrip.message import RUN_BITS
 from roundtrip.rng import substream

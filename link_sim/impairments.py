@@ -2,8 +2,7 @@
 
 Each process that can do anything draws the same number of times for each frame, whether it matters
 or not, and none draws from another's stream, so that changing one leaves the others' draws as they
-were. Processes in time (fade, handover) depend
-on the plan's clock and their seed alone.
+were. Processes in time (fade, handover) depend on the plan's clock and their seed alone.
 """
 
 from __future__ import annotations

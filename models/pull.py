@@ -15,7 +15,7 @@ from typing import Any
 
 from models.cache import cache_dir
 from models.catalogue import Published
-from models.inspect import sha256
+from models.gguf.inspect import sha256
 from roundtrip.errors import BadModel, EnvironmentFault
 
 

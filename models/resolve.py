@@ -8,15 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.architecture import SHAPES
 from models.cache import cache_dir, made_once
 from models.catalogue import load_catalogue
+from models.gguf.architecture import SHAPES
+from models.gguf.quantize import QUANTIZATIONS, checked_type
 from models.pull import pulled
-from models.quantize import QUANTIZATIONS, checked_type
 from roundtrip.errors import BadModel
 
 if TYPE_CHECKING:
-    from models.synth import Progress
+    from models.gguf.synth import Progress
 
 SYNTH_VERSION = 2
 """Part of a made file's name: to be raised whenever `synth` gives other bytes than before."""
@@ -84,7 +84,7 @@ def synth_path(shape: str, quantization: str, seed: int) -> Path:
 
 
 def _synthetic(shape: str, quantization: str, progress: Progress | None) -> Path:
-    from models.synth import checked_shape, synth
+    from models.gguf.synth import checked_shape, synth
 
     shape = checked_shape(shape)
     quantization = checked_type(

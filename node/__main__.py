@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from node.beacon import los_of
-from node.energy import Battery, battery_of
+from node.body.energy import Battery, battery_of
 from node.service import NodeRunConfig, NodeService
 from node.service_time import load_profile
 from roundtrip.command import LISTEN, PLAIN, SCENARIO, UNTRUSTED_CLOCK, run_command, security_of

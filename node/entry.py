@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from roundtrip.message import Question
 
 

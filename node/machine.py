@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dtn import agent as bundles
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from node import beacon as beacons
+from node.body.energy import Battery
+from node.body.energy_book import EnergyBook
 from node.downlink import BUNDLE_BYTES, Downlink
-from node.energy import Battery
-from node.energy_book import EnergyBook
 from node.entry import Entry, State
 from node.outputs import (
     CutInference,

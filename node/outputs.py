@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dtn.agent import Transmit
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from node.beacon import MeasureVitals
 from node.scheduler import Order
 from roundtrip.message import Question

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from node.downlink import BUNDLE_BYTES
 from roundtrip.message import MAX_TEXT_BYTES, Answer, Part, decode, encode
 from roundtrip.units import serialisation_ns

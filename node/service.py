@@ -11,32 +11,27 @@ import os
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dtn.agent import BundleAgent, Transmit
-from dtn.security import Security
-from node.accept import AcceptedModel, accept_model, load_of
-from node.beacon import Beacon, MeasureVitals
-from node.cgroup import Enforcer, read_host
-from node.energy import Battery
-from node.guard import Guard
-from node.health import HealthReader
-from node.limits import Limits
+from dtn.agent import BundleAgent
+from dtn.bpsec.security import Security
+from node.beacon import Beacon
+from node.body.cgroup import Enforcer, read_host
+from node.body.energy import Battery
+from node.body.guard import Guard
+from node.body.health import HealthReader
+from node.body.limits import Limits
+from node.body.thermal import Level, ThermalPolicy
+from node.consequences import Command, carry_out, command_of
+from node.engine.accept import AcceptedModel, accept_model, load_of
+from node.engine.events import EngineDone
+from node.engine.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
-from node.outputs import (
-    CutInference,
-    InferenceResult,
-    Rejected,
-    StartInference,
-    StoreAnswer,
-    StoreQuestion,
-    StoreSettled,
-)
+from node.outputs import NodeOutput, StoreAnswer, StoreQuestion, StoreSettled
+from node.scheduler import Order
 from node.store import NodeStore
-from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
-from node.thermal import Level, ThermalPolicy
 from roundtrip.config import NodeConfig
 from roundtrip.contacts import ContactPlan
 from roundtrip.drive import clock
@@ -242,20 +237,6 @@ class NodeService:
             vitals=vitals,
         )
 
-    def _beacon(self, actor: Actor[NodeMachine]) -> None:
-        """Measure on a thread, then let the machine say it."""
-        reader, worker, supervisor, up = self._reader, self._measuring, self._supervisor, self._up
-        if reader is None or worker is None or supervisor is None or up is None:
-            return
-        assert self._model is not None
-        pid, threads = supervisor.pid, self._policy.threads(up.threads)
-        found: list[Vitals] = []
-
-        def tell() -> None:
-            actor.call(actor.machine.beacon, self._health(up, found[0]))
-
-        worker.submit(lambda: found.append(reader.read(pid, threads)), tell)
-
     def _temperature_level(self, level: Level) -> None:
         assert self._supervisor is not None
         threads = self._policy.threads(self._threads)
@@ -265,42 +246,65 @@ class NodeService:
         if self._actor is not None:
             self._actor.call(self._actor.machine.pause, level is Level.PAUSED)
 
-    # -- what the machine puts out -----------------------------------------------------------------
+    # -- the hands of the machine ------------------------------------------------------------------
 
-    def _perform(self, output: Any) -> None:
+    def _perform(self, output: NodeOutput) -> None:
         assert self._actor is not None
-        actor, machine = self._actor, self._actor.machine
-        match output:
-            case Transmit(frame=frame):
-                assert self._modem is not None
-                self._modem.send(frame)
-            case StartInference(order=order):
-                assert self._supervisor is not None
-                self._supervisor.infer(order)
-            case CutInference(question_id=question_id):
-                assert self._supervisor is not None
-                self._supervisor.cut(question_id)
-            case StoreQuestion(question_id=question_id):
-                self._store_then(output, lambda: actor.call(machine.question_stored, question_id))
-            case StoreAnswer(question_id=question_id):
-                self._store_then(output, lambda: actor.call(machine.answer_stored, question_id))
-            case StoreSettled():
-                self._store_then(output, lambda: None)
-            case MeasureVitals():
-                self._beacon(actor)
-            case Rejected(reason=reason) if reason not in self._rejected:
-                self._rejected.add(reason)
-                self._report(f"node: not taken: {reason}{_remedy(reason)}")
-            case _:
-                pass
+        carry_out(output, self._actor.machine, self)
 
-    def _store_then(
-        self, output: StoreQuestion | StoreAnswer | StoreSettled, done: Callable[[], None]
+    def send(self, frame: bytes) -> None:
+        """Give a frame to the modem."""
+        assert self._modem is not None
+        self._modem.send(frame)
+
+    def store(
+        self,
+        output: StoreQuestion | StoreAnswer | StoreSettled,
+        command: Command | None,
+        *args: Any,
     ) -> None:
+        """Put it on disk, then give the machine the command, if it is still the same machine."""
         store, worker, actor = self._store, self._worker, self._actor
         assert store is not None
         assert worker is not None
-        worker.submit(lambda: store.apply(output), lambda: done() if actor is self._actor else None)
+        assert actor is not None
+
+        def done() -> None:
+            if command is not None and actor is self._actor:
+                actor.call(command, *args)
+
+        worker.submit(lambda: store.apply(output), done)
+
+    def infer(self, order: Order) -> None:
+        """Have the engine answer."""
+        assert self._supervisor is not None
+        self._supervisor.infer(order)
+
+    def cut(self, question_id: int) -> None:
+        """Have the engine end an answer now."""
+        assert self._supervisor is not None
+        self._supervisor.cut(question_id)
+
+    def rejected(self, reason: str) -> None:
+        """Say, once for each reason, that something was not taken."""
+        if reason not in self._rejected:
+            self._rejected.add(reason)
+            self._report(f"node: not taken: {reason}{_remedy(reason)}")
+
+    def measure(self) -> None:
+        """Measure on a thread, then let the machine say it."""
+        reader, worker, supervisor, up = self._reader, self._measuring, self._supervisor, self._up
+        actor = self._actor
+        if reader is None or worker is None or supervisor is None or up is None or actor is None:
+            return
+        assert self._model is not None
+        pid, threads = supervisor.pid, self._policy.threads(up.threads)
+        found: list[Vitals] = []
+
+        def tell() -> None:
+            actor.call(actor.machine.beacon, self._health(up, found[0]))
+
+        worker.submit(lambda: found.append(reader.read(pid, threads)), tell)
 
     # -- what the engine says ----------------------------------------------------------------------
 
@@ -318,33 +322,13 @@ class NodeService:
                 self._report(f"node: the engine died: {reason}" + (", for good" if final else ""))
                 if self._actor is not None:
                     self._actor.call(self._actor.machine.engine_down, reason, final=final)
-            case dict():
+            case _:
+                if isinstance(event, EngineDone):
+                    peak_bytes = event.result.rss_peak_bytes + _own_rss_peak_bytes()
+                    event = replace(event, result=replace(event.result, rss_peak_bytes=peak_bytes))
                 if self._actor is not None:
-                    self._job_event(self._actor, event)
-
-    def _job_event(self, actor: Actor[NodeMachine], event: dict[str, Any]) -> None:
-        machine, job = actor.machine, event["id"]
-        at_ns = event.get("at_ns", 0) - self._origin_ns
-        match event["event"]:
-            case "started":
-                actor.call(machine.inference_started, job, at_ns)
-            case "first_token":
-                actor.call(machine.first_token, job, at_ns)
-            case "wrote":
-                actor.call(machine.wrote, job, event["text"])
-            case "refused":
-                actor.call(machine.inference_refused, job, event["reason"], event["detail"])
-            case "done":
-                result = InferenceResult(
-                    event["text"],
-                    event["finish_reason"],
-                    event["prompt_tokens"],
-                    event["output_tokens"],
-                    event["rss_peak_bytes"] + _own_rss_peak_bytes(),
-                    event["prefill_ns"],
-                    event["step_ns"],
-                )
-                actor.call(machine.inference_done, job, result, at_ns)
+                    machine = self._actor.machine
+                    self._actor.call(command_of(event, machine, origin_ns=self._origin_ns))
 
     async def _close(self) -> None:
         self._notifier.tell("STOPPING=1")

@@ -17,8 +17,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from node.energy import PowerSection
-from node.limits import LimitsSection
+from node.body.energy import PowerSection
+from node.body.limits import LimitsSection
+from node.engine.events import (
+    EngineDone,
+    EngineFirstToken,
+    EngineStarted,
+    EngineWrote,
+    JobEvent,
+)
 from node.outputs import InferenceResult
 from node.scheduler import Order
 from node.speed import Speed
@@ -102,42 +109,6 @@ def _quantile(values: Sequence[int], share: float) -> float:
     return values[low] + (values[min(low + 1, len(values) - 1)] - values[low]) * (place - low)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStarted:
-    """The engine has begun with a job."""
-
-    question_id: int
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFirstToken:
-    """The first token of an answer is there."""
-
-    question_id: int
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class EngineWrote:
-    """There is so much of an answer."""
-
-    question_id: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class EngineDone:
-    """An answer is there."""
-
-    question_id: int
-    at_ns: int
-    result: InferenceResult
-
-
-EngineOutput = EngineStarted | EngineFirstToken | EngineWrote | EngineDone
-
-
 @dataclass(slots=True)
 class _Running:
     order: Order
@@ -188,7 +159,7 @@ class VirtualEngine:
         """Time to put something on disk."""
         return ms_to_ns(self.profile.store_ms)
 
-    def infer(self, order: Order, *, now_ns: int) -> Sequence[EngineOutput]:
+    def infer(self, order: Order, *, now_ns: int) -> Sequence[JobEvent]:
         """Take a job."""
         outputs = self.timeout(now_ns=now_ns)
         starts_ns = now_ns + ms_to_ns(self.profile.start_ms)
@@ -222,7 +193,7 @@ class VirtualEngine:
         steps = output_tokens * factor
         return _Running(order, prompt_tokens, output_tokens, factor, prefill_ns, steps)
 
-    def cut(self, question_id: int, *, now_ns: int) -> Sequence[EngineOutput]:
+    def cut(self, question_id: int, *, now_ns: int) -> Sequence[JobEvent]:
         """End a job now, with what there is of it."""
         outputs = list(self.timeout(now_ns=now_ns))
         for job in [*self._writing, *self._reading, *(job for _, job in self._starting)]:
@@ -236,9 +207,9 @@ class VirtualEngine:
                 outputs.append(self._done(job, written, "deadline", now_ns))
         return outputs
 
-    def timeout(self, *, now_ns: int) -> Sequence[EngineOutput]:
+    def timeout(self, *, now_ns: int) -> Sequence[JobEvent]:
         """What the engine has done until now."""
-        outputs: list[EngineOutput] = []
+        outputs: list[JobEvent] = []
         while self._starting and self._starting[0][0] <= now_ns:
             at_ns, job = self._starting.popleft()
             outputs += self._work(at_ns)
@@ -246,8 +217,8 @@ class VirtualEngine:
             self._reading.append(job)
         return outputs + self._work(now_ns)
 
-    def _work(self, until_ns: int) -> list[EngineOutput]:
-        outputs: list[EngineOutput] = []
+    def _work(self, until_ns: int) -> list[JobEvent]:
+        outputs: list[JobEvent] = []
         while True:
             end_ns, tell_ns = self._next_end_ns(), self._next_tell_ns()
             if tell_ns is not None and tell_ns <= until_ns and (end_ns or 0) > tell_ns:
@@ -278,18 +249,18 @@ class VirtualEngine:
         told = min((job.tell_ns for job in self._writing), default=None)
         return None if told is None else max(told, math.ceil(self._now_ns))
 
-    def _tell_all(self, now_ns: int) -> list[EngineOutput]:
+    def _tell_all(self, now_ns: int) -> list[JobEvent]:
         """What there is of the answers that were not told of for long."""
         self._write(now_ns - self._now_ns)
         self._now_ns = float(now_ns)
-        told: list[EngineOutput] = []
+        told: list[JobEvent] = []
         for job in self._writing:
             if job.tell_ns <= now_ns:
                 job.tell_ns = now_ns + self._tell_ns
                 told.append(EngineWrote(job.question_id, self._text(job, job.written)))
         return told
 
-    def _end_one(self, end_ns: int) -> EngineOutput:
+    def _end_one(self, end_ns: int) -> JobEvent:
         """The prompt or answer that is done next, at `end_ns`."""
         if self._reading:
             job = self._reading.popleft()

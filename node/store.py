@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from node.outputs import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
 from roundtrip.errors import BadMessage, EnvironmentFault
 from roundtrip.message import INDEX_BITS, Question, decode, question_id

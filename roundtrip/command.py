@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from dtn.security import Security
+from dtn.bpsec.security import Security
 from roundtrip.drive.entropy import system_bytes
 from roundtrip.errors import EXIT_FAILURE, BadConfig, GroundloopError
 from roundtrip.keys import keys_path, link_security, load_or_make_keys

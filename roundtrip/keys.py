@@ -20,8 +20,8 @@ from typing import Annotated
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dtn.bpsec_keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
-from dtn.security import Rule, Security
+from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
+from dtn.bpsec.security import Rule, Security
 from roundtrip.errors import BadConfig, EnvironmentFault
 from roundtrip.modem import Side
 from roundtrip.transport import ENDPOINTS

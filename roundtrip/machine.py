@@ -1,8 +1,7 @@
 """The protocol that every state machine follows.
 
 A machine holds no clock, no socket and no thread. It is told what happened and when, and answers
-with
-outputs that somebody else carries out: the same machine runs live and in virtual time.
+with outputs that somebody else carries out: the same machine runs live and in virtual time.
 
 Rules:
 - `receive` never raises, whatever the bytes: bad input is an output `Rejected(reason)`.

@@ -1,10 +1,9 @@
 """What ground and node say to each other, as CBOR in bundle payloads.
 
 A message is a CBOR map with small integer keys (RFC 8949 deterministic encoding); key 0 is the
-kind. Decoding is
-strict and total: unknown kinds, unknown keys, wrong types, values out of range and trailing bytes
-are BadMessage. Times on the node travel as durations since `delivered`, so the two clocks need not
-agree.
+kind. Decoding is strict and total: unknown kinds, unknown keys, wrong types, values out of range
+and trailing bytes are BadMessage. Times on the node travel as durations since `delivered`, so the
+two clocks need not agree.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtn.agent import AgentConfig, Rejected
-from dtn.ltp import LtpConfig
+from dtn.ltp.engine import LtpConfig
 from roundtrip.modem import Carrier, Side
 from roundtrip.units import ms_to_ns
 

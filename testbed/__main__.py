@@ -9,7 +9,7 @@ def main() -> None:
     """Entry point."""
     try:
         from roundtrip.command import run_command
-        from testbed.cli import cli
+        from testbed.commands.cli import cli
     except KeyboardInterrupt:
         sys.exit("stopped")
     run_command(cli)

@@ -15,9 +15,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from dtn.security import Security
-from ground.__main__ import ask
-from ground.station import Asked
+from dtn.bpsec.security import Security
+from ground.station import Asked, ask
 from roundtrip.command import security_of
 from roundtrip.drive.realtime import unless
 from roundtrip.errors import ChildFailed, Stopped

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ground.report import LEFT, RIGHT, WIDTH, Tick, templates
+from ground.results.report import LEFT, RIGHT, WIDTH, Tick, templates
 from roundtrip.errors import BadInput
 from roundtrip.orbit import Pass
 from roundtrip.passes import track_of, unix_s

@@ -7,30 +7,28 @@ by a delay.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dtn.agent import BundleAgent, Transmit
-from dtn.security import Security
-from ground import outputs as ground
+from dtn.agent import BundleAgent
+from dtn.bpsec.security import Security
+from ground import consequences as ground
 from ground.machine import GroundMachine
-from ground.record import LoopRecord
-from ground.results import Run
-from ground.split import split_by_log
+from ground.outputs import GroundOutput
+from ground.results.record import LoopRecord
+from ground.results.split import split_by_log
+from ground.results.summary import Run
 from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
-from node import outputs as node
-from node.beacon import Beacon, MeasureVitals, los_of
-from node.energy import Battery, battery_of
+from node import consequences as node
+from node.beacon import Beacon, los_of
+from node.body.energy import Battery, battery_of
+from node.engine.events import JobEvent
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
-from node.service_time import (
-    EngineDone,
-    EngineFirstToken,
-    EngineStarted,
-    EngineWrote,
-    Profile,
-    VirtualEngine,
-)
+from node.outputs import NodeOutput
+from node.scheduler import Order
+from node.service_time import Profile, VirtualEngine
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
@@ -82,18 +80,20 @@ class World:
         self._scenario = scenario
         self._seed = seed
         self._clock = VirtualClock()
+        self._ground_hands = _GroundHands(self)
+        self._node_hands = _NodeHands(self)
         part_ns = s_to_ns(scenario.node.part_s)
         engine = VirtualEngine(profile, substream(seed, "node/service"), part_ns)
-        self._engine = Actor(self._clock, "engine", engine, self._from_engine, trace)
-        self._out = _Collected()
+        self.engine = Actor(self._clock, "engine", engine, self._from_engine, trace)
+        self.out = _Collected()
         link = Link(scenario, seed)
-        self._link = Actor(self._clock, "link", link, self._from_link, trace)
+        self.link = Actor(self._clock, "link", link, self._from_link, trace)
         ground_cue = link.cue(Side.GROUND, now_ns=0).carrier
         node_cue = link.cue(Side.NODE, now_ns=0).carrier
         workload = scenario.workload
         planned = [replace(p, expected=None) for p in planned_questions(workload, seed)]
         self._last_intended_ns = planned[-1].intended_ns
-        self._ground = Actor(
+        self.ground = Actor(
             self._clock,
             "ground",
             GroundMachine(
@@ -117,7 +117,7 @@ class World:
         )
         self._length_ns = scenario.budget.budget().expire_ns + self._last_intended_ns + 1
         self._battery = battery_of(scenario, profile.power, self._length_ns)
-        self._node = Actor(
+        self.node = Actor(
             self._clock,
             "node",
             NodeMachine(
@@ -141,123 +141,124 @@ class World:
 
     def run(self) -> Run:
         """Run until every question has its outcome."""
-        profile = self._engine.machine.profile
-        self._link.call(self._link.machine.start)
+        profile = self.engine.machine.profile
+        self.link.call(self.link.machine.start)
         sequences = self._scenario.node.sequences or profile.sequences
-        self._node.call(self._node.machine.engine_up, self._health(), sequences, profile.speed())
+        self.node.call(self.node.machine.engine_up, self.node_health(), sequences, profile.speed())
         if self._battery is not None:
             self._sample(self._battery)
-        self._clock.run(lambda: self._ground.machine.finished, limit_ns=self._length_ns)
-        if not self._ground.machine.finished:
-            self._ground.call(self._ground.machine.stop, "unfinished")
-        records = sorted(self._out.records, key=lambda record: record.planned.index)
+        self._clock.run(lambda: self.ground.machine.finished, limit_ns=self._length_ns)
+        if not self.ground.machine.finished:
+            self.ground.call(self.ground.machine.stop, "unfinished")
+        records = sorted(self.out.records, key=lambda record: record.planned.index)
         return Run(
             self._scenario,
             self._seed,
             "virtual",
-            split_by_log(records, self._out.fates),
-            self._out.health,
-            self._out.fates,
+            split_by_log(records, self.out.fates),
+            self.out.health,
+            self.out.fates,
             0,
             ns_to_s(self._clock.now_ns()),
             False,
-            dict(sorted(self._out.rejected.items())),
-            self._out.charge,
+            dict(sorted(self.out.rejected.items())),
+            self.out.charge,
         )
 
     def _sample(self, battery: Battery) -> None:
         """Note the charge, a few hundred times in a run."""
         now_ns = self._clock.now_ns()
         battery.advance(now_ns)
-        self._out.charge.append((now_ns, round(battery.charge_share * 1000)))
+        self.out.charge.append((now_ns, round(battery.charge_share * 1000)))
         every_ns = max(self._length_ns // CHARGE_SAMPLES, NS_PER_S)
         self._clock.call_at(now_ns + every_ns, lambda: self._sample(battery))
 
-    def _health(self, vitals: Vitals | None = None) -> Health:
-        profile, node = self._engine.machine.profile, self._scenario.node
+    def node_health(self, vitals: Vitals | None = None) -> Health:
+        profile, node = self.engine.machine.profile, self._scenario.node
         return Health(profile.model, profile.quantization, node.context, profile.threads, 0, vitals)
 
     def _from_link(self, output: Any) -> None:
         match output:
             case Deliver(side=Side.NODE, frame=frame):
-                self._node.call(self._node.machine.receive, frame)
+                self.node.call(self.node.machine.receive, frame)
             case Deliver(side=Side.GROUND, frame=frame):
-                self._ground.call(self._ground.machine.receive, frame)
+                self.ground.call(self.ground.machine.receive, frame)
             case Cue(side=Side.NODE, carrier=carrier):
-                self._node.call(self._node.machine.carrier, carrier)
+                self.node.call(self.node.machine.carrier, carrier)
             case Cue(side=Side.GROUND, carrier=carrier):
-                self._ground.call(self._ground.machine.carrier, carrier)
+                self.ground.call(self.ground.machine.carrier, carrier)
             case FrameFate():
-                self._out.fates.append(output)
+                self.out.fates.append(output)
 
-    def _from_ground(self, output: Any) -> None:
-        machine = self._ground.machine
-        match output:
-            case Transmit(frame=frame):
-                self._link.call(self._link.machine.send, Side.GROUND, frame)
-            case ground.StoreQuestion(question_id=question_id):
-                self._after(
-                    self._engine.machine.store_ns,
-                    lambda: self._ground.call(machine.question_stored, question_id),
-                )
-            case ground.StorePart(bundle_id=bundle_id):
-                self._after(
-                    self._engine.machine.store_ns,
-                    lambda: self._ground.call(machine.part_stored, bundle_id),
-                )
-            case ground.Settled(record=record):
-                self._out.records.append(record)
-                self._after(
-                    self._engine.machine.store_ns,
-                    lambda: self._ground.call(machine.outcome_stored, record.question_id),
-                )
-            case ground.NodeHealth(health=health):
-                self._out.health = health
-            case ground.Rejected(reason=reason):
-                self._out.rejected[reason] += 1
-            case _:
-                pass
+    def _from_ground(self, output: GroundOutput) -> None:
+        ground.carry_out(output, self.ground.machine, self._ground_hands)
 
-    def _from_node(self, output: Any) -> None:
-        machine = self._node.machine
-        match output:
-            case Transmit(frame=frame):
-                self._link.call(self._link.machine.send, Side.NODE, frame)
-            case node.StoreQuestion(question_id=question_id):
-                self._after(
-                    self._engine.machine.store_ns,
-                    lambda: self._node.call(machine.question_stored, question_id),
-                )
-            case node.StoreAnswer(question_id=question_id):
-                self._after(
-                    self._engine.machine.store_ns,
-                    lambda: self._node.call(machine.answer_stored, question_id),
-                )
-            case node.StartInference(order=order):
-                self._engine.call(self._engine.machine.infer, order)
-            case node.CutInference(question_id=question_id):
-                self._engine.call(self._engine.machine.cut, question_id)
-            case MeasureVitals():
-                profile = self._engine.machine.profile
-                vitals = Vitals(round(profile.rss_peak_mb * 1e6), threads=profile.threads)
-                self._node.call(machine.beacon, self._health(vitals))
-            case _:
-                pass
+    def _from_node(self, output: NodeOutput) -> None:
+        node.carry_out(output, self.node.machine, self._node_hands)
 
-    def _from_engine(self, output: Any) -> None:
-        machine = self._node.machine
-        match output:
-            case EngineStarted(question_id=question_id, at_ns=at_ns):
-                self._node.call(machine.inference_started, question_id, at_ns)
-            case EngineFirstToken(question_id=question_id, at_ns=at_ns):
-                self._node.call(machine.first_token, question_id, at_ns)
-            case EngineWrote(question_id=question_id, text=text):
-                self._node.call(self._node.machine.wrote, question_id, text)
-            case EngineDone(question_id=question_id, at_ns=at_ns, result=result):
-                self._node.call(machine.inference_done, question_id, result, at_ns)
+    def _from_engine(self, event: JobEvent) -> None:
+        self.node.call(node.command_of(event, self.node.machine))
 
-    def _after(self, delay_ns: int, callback: Any) -> None:
-        self._clock.call_at(self._clock.now_ns() + delay_ns, callback)
+    def after_store(self, actor: Actor[Any], command: Callable[..., Any], *args: Any) -> None:
+        """Give a machine a command when its disk has taken something."""
+        at_ns = self._clock.now_ns() + self.engine.machine.store_ns
+        self._clock.call_at(at_ns, lambda: actor.call(command, *args))
+
+
+class _GroundHands:
+    """Carries out what the ground's machine puts out, on the event heap."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def send(self, frame: bytes) -> None:
+        link = self._world.link
+        link.call(link.machine.send, Side.GROUND, frame)
+
+    def store(self, output: object, command: ground.Command | None, *args: Any) -> None:
+        if command is not None:
+            self._world.after_store(self._world.ground, command, *args)
+
+    def settled(self, record: LoopRecord) -> None:
+        self._world.out.records.append(record)
+
+    def health(self, health: Health) -> None:
+        self._world.out.health = health
+
+    def rejected(self, reason: str) -> None:
+        self._world.out.rejected[reason] += 1
+
+
+class _NodeHands:
+    """Carries out what the node's machine puts out, on the event heap."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def send(self, frame: bytes) -> None:
+        link = self._world.link
+        link.call(link.machine.send, Side.NODE, frame)
+
+    def store(self, output: object, command: node.Command | None, *args: Any) -> None:
+        if command is not None:
+            self._world.after_store(self._world.node, command, *args)
+
+    def infer(self, order: Order) -> None:
+        engine = self._world.engine
+        engine.call(engine.machine.infer, order)
+
+    def cut(self, question_id: int) -> None:
+        engine = self._world.engine
+        engine.call(engine.machine.cut, question_id)
+
+    def measure(self) -> None:
+        world = self._world
+        profile = world.engine.machine.profile
+        vitals = Vitals(round(profile.rss_peak_mb * 1e6), threads=profile.threads)
+        world.node.call(world.node.machine.beacon, world.node_health(vitals))
+
+    def rejected(self, reason: str) -> None:
+        pass  # the ground counts what a run reports
 
 
 def _security(side: Side, seed: int) -> Security:

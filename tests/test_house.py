@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -26,20 +27,20 @@ MAY_TOUCH = {
     "link_sim/relay.py": {"asyncio", "zmq"},
     "link_sim/__main__.py": {"asyncio"},
     "node/service.py": {"asyncio"},
-    "node/supervisor.py": {"asyncio"},
-    "node/guard.py": {"asyncio"},
+    "node/engine/supervisor.py": {"asyncio"},
+    "node/body/guard.py": {"asyncio"},
     "node/__main__.py": {"asyncio"},
     "ground/station.py": {"asyncio"},
     "ground/__main__.py": {"asyncio"},
-    "testbed/cli.py": {"asyncio"},
-    "testbed/node_bench.py": {"asyncio"},
+    "testbed/commands/cli.py": {"asyncio"},
+    "testbed/commands/node_bench.py": {"asyncio"},
     "testbed/live.py": {"asyncio"},
     # Dates of orbits: given in files and options, never read from the clock.
     "roundtrip/config.py": {"datetime"},
     "roundtrip/orbit.py": {"datetime"},
-    "testbed/passes_command.py": {"datetime"},
+    "testbed/commands/passes.py": {"datetime"},
     "testbed/passes_plot.py": {"datetime"},
-    "testbed/coverage_command.py": {"datetime"},
+    "testbed/commands/coverage.py": {"datetime"},
 }
 TYPE_ONLY = {"random"}
 """May be imported for `random.Random` as a type; drawing from the module itself is not allowed."""
@@ -98,7 +99,7 @@ def test_draws_no_unseeded_randomness(path: Path) -> None:
 
 def test_only_the_engine_imports_llama_cpp_on_the_node() -> None:
     users = {_name(p) for p in _sources() if any(i.startswith("llama_cpp") for i in _imports(p))}
-    assert {name for name in users if name.startswith("node/")} == {"node/engine.py"}
+    assert {name for name in users if name.startswith("node/")} == {"node/engine/llama.py"}
 
 
 @pytest.mark.parametrize("path", _sources(), ids=_name)
@@ -111,3 +112,31 @@ def test_has_a_docstring_and_is_not_long(path: Path) -> None:
 def test_no_catch_all_modules() -> None:
     names = {path.stem for path in _sources()}
     assert not names & {"utils", "util", "common", "helpers", "misc"}
+
+
+LIST_ITEM = re.compile(r"\s*([-*|>`#]|\d+\.|[\w`*.]+(, [\w`*.]+)*:( |$)|\S+  )")
+DRAWING = frozenset("├└│─▶")
+
+
+def _torn(line: str, following: str) -> bool:
+    """A line in mid-paragraph that ends early although the next word would have fitted."""
+    if not line.strip() or not following.strip() or following.strip() == '"""':
+        return False
+    if DRAWING & {*line, *following} or line.rstrip().endswith(":") or LIST_ITEM.match(following):
+        return False
+    if len(line) - len(line.lstrip()) != len(following) - len(following.lstrip()):
+        return False
+    used = len(line.rstrip())
+    return used < 72 and used + 1 + len(following.split()[0]) < 100
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_docstrings_are_not_torn_by_rewrapping(path: Path) -> None:
+    text = path.read_text()
+    lines = text.split("\n")
+    for statement in ast.walk(ast.parse(text)):
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
+            continue
+        first, last = statement.lineno - 1, (statement.end_lineno or 1) - 1
+        for index in range(first, last):
+            assert not _torn(lines[index], lines[index + 1]), f"line {index + 1}: {lines[index]!r}"

@@ -17,16 +17,16 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers import __version__ as tokenizers_version
 
-from models.evaluate import Accuracy
-from models.inspect import sha256
-from models.quantize import quantize
+from models.gguf.inspect import sha256
+from models.gguf.quantize import quantize
 from models.recipe.batches import FRAMES_PER_BATCH, LENGTH
 from models.recipe.card import card
 from models.recipe.export import export
 from models.recipe.network import Qwen3, Size
 from models.recipe.tokens import train_tokenizer
 from models.recipe.train import SEED, STEPS, train
-from models.triage import HELD_OUT_SEED, held_out, held_out_hard
+from models.triage.evaluate import Accuracy
+from models.triage.questions import HELD_OUT_SEED, held_out, held_out_hard
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
 SHIPPED = "Q8_0"
@@ -107,7 +107,7 @@ def _tokenizer(path: Path) -> Tokenizer:
 
 def _grade(path: Path, count: int) -> dict[str, dict[str, list[int]]]:
     """Right and asked by type, on both sets."""
-    from testbed.evaluation import answers_of, graded
+    from testbed.commands.evaluation import answers_of, graded
 
     engine = answers_of(path, 1)
 
@@ -122,8 +122,8 @@ def _grade(path: Path, count: int) -> dict[str, dict[str, list[int]]]:
 
 def _speed(path: Path) -> tuple[int, int]:
     """Prefill and decode, in tokens/s on one thread, over held-out questions."""
-    from node.batching import Done, FirstToken
-    from testbed.evaluation import answers_of, asked
+    from node.engine.batching import Done, FirstToken
+    from testbed.commands.evaluation import answers_of, asked
 
     engine = answers_of(path, 1)
     prompt_tokens = output_tokens = 0

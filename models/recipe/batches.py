@@ -13,9 +13,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.triage import ABSENT, OFFTOPIC, REFUSAL, SYSTEM_PROMPT, TYPES, question_about
-from models.triage_frames import CHANNELS, HIGH, LOW, WITHIN, Frame, make_frame
-from models.triage_offtopic import offtopic
+from models.triage.frames import CHANNELS, HIGH, LOW, WITHIN, Frame, make_frame
+from models.triage.offtopic import offtopic
+from models.triage.questions import ABSENT, OFFTOPIC, REFUSAL, SYSTEM_PROMPT, TYPES, question_about
 
 LENGTH = 768
 """Tokens of a row; branches that do not fit are left out."""

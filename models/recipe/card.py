@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from models.evaluate import Accuracy
+from models.triage.evaluate import Accuracy
 
 _TEMPLATE = Path(__file__).parent / "CARD.md.in"
 _OTHERS = ("F16", "Q4_K_M")

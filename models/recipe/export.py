@@ -9,9 +9,9 @@ import gguf
 import numpy as np
 from tokenizers import Tokenizer
 
+from models.gguf.vocabulary import CHAT_TEMPLATE
 from models.recipe.network import Qwen3
 from models.recipe.tokens import SPECIAL
-from models.vocabulary import CHAT_TEMPLATE
 
 NAME = "groundloop telemetry triage"
 CONTEXT = 2048

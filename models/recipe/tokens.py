@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from models.triage import (
+from models.triage.frames import make_frame
+from models.triage.questions import (
     HELD_OUT_SEED,
     OFFTOPIC,
     SYSTEM_PROMPT,
     TYPES,
     question_about,
 )
-from models.triage_frames import make_frame
 
 VOCABULARY = 1536
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")

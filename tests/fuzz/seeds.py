@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from dtn import bundle as bundles
-from dtn.bpsec_block import BCB, BIB
-from dtn.fragments import fragment
-from dtn.segment import (
+from dtn.bpsec.block import BCB, BIB
+from dtn.bpv7 import bundle as bundles
+from dtn.bpv7.fragments import fragment
+from dtn.ltp.segment import (
     CancelAckSegment,
     CancelSegment,
     DataSegment,

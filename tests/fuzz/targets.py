@@ -12,18 +12,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from dtn import bundle as bundles
-from dtn import segment as segments
 from dtn.agent import AgentConfig, BundleAgent
-from dtn.blocks import PrimaryBlock
-from dtn.bpsec_block import BCB, BIB, decode_security, encode_security
-from dtn.bpsec_keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
-from dtn.bundle import Bundle, make_bundle
+from dtn.bpsec.block import BCB, BIB, decode_security, encode_security
+from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
+from dtn.bpsec.security import Rule, Security
+from dtn.bpv7 import bundle as bundles
+from dtn.bpv7.blocks import PrimaryBlock
+from dtn.bpv7.bundle import Bundle, make_bundle
+from dtn.bpv7.status import decode_status_report
 from dtn.errors import BundleError, SecurityFailure, SegmentError
-from dtn.ltp import LtpConfig, LtpEngine
-from dtn.security import Rule, Security
-from dtn.segment import DataSegment, Kind, SessionId
-from dtn.status import decode_status_report
+from dtn.ltp import segment as segments
+from dtn.ltp.engine import LtpConfig, LtpEngine
+from dtn.ltp.segment import DataSegment, Kind, SessionId
 
 EPOCH_MS = 800_000_000_000
 FRAMES = 8

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from dtn import bundle
-from dtn.bundle import Bundle, decode_all
-from dtn.crc import CRC_16, CRC_NONE
-from dtn.ltp import BlockReceived, LtpConfig, LtpEngine
-from dtn.segment import DataSegment, ReportSegment, decode, encode
+from dtn.bpv7 import bundle
+from dtn.bpv7.bundle import Bundle, decode_all
+from dtn.bpv7.crc import CRC_16, CRC_NONE
+from dtn.ltp.engine import BlockReceived, LtpConfig, LtpEngine
+from dtn.ltp.segment import DataSegment, ReportSegment, decode, encode
 
 CAPTURE = Path(__file__).parent.parent / "data" / "ion_2node_ltp.pcapng.gz"
 ENHANCED_PACKET = 6

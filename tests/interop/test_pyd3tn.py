@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from dtn.blocks import PrimaryBlock
-from dtn.bundle import Bundle, decode, encode, make_bundle
-from dtn.crc import CRC_16, CRC_32C, CRC_NONE
+from dtn.bpv7.blocks import PrimaryBlock
+from dtn.bpv7.bundle import Bundle, decode, encode, make_bundle
+from dtn.bpv7.crc import CRC_16, CRC_32C, CRC_NONE
 
 PEER = Path(__file__).parent / "pyd3tn_peer.py"
 VERSION = "0.15.2"

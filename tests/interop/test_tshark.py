@@ -22,13 +22,13 @@ from typing import Any
 
 import pytest
 
-from dtn import bundle
 from dtn.agent import Acknowledged, AgentConfig, BundleAgent, BundleReceived, Transmit
-from dtn.blocks import PAYLOAD
-from dtn.bpsec_block import BCB, BIB
-from dtn.ltp import LtpConfig, LtpEngine
-from dtn.security import Rule, Security
-from dtn.segment import DataSegment, Kind, SessionId, decode
+from dtn.bpsec.block import BCB, BIB
+from dtn.bpsec.security import Rule, Security
+from dtn.bpv7 import bundle
+from dtn.bpv7.blocks import PAYLOAD
+from dtn.ltp.engine import LtpConfig, LtpEngine
+from dtn.ltp.segment import DataSegment, Kind, SessionId, decode
 from roundtrip.keys import link_security, new_keys
 from roundtrip.modem import Side
 

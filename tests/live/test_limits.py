@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from models.resolve import resolve
-from node.cgroup import PREFIX, Enforcer, read_host
-from node.engine_wire import Load
-from node.limits import Host, Limits, Means
+from node.body.cgroup import PREFIX, Enforcer, read_host
+from node.body.limits import Host, Limits, Means
+from node.engine.supervisor import EngineConfig, EngineDown, EngineEvent, Supervisor
+from node.engine.wire import Load
 from node.scheduler import Job, Order
-from node.supervisor import EngineConfig, EngineDown, EngineEvent, Supervisor
 from roundtrip.message import GREEDY, Question
 
 pytestmark = [
@@ -175,7 +175,7 @@ def test_an_engine_killed_for_memory_is_started_again_in_the_same_group(
     program.write_text(
         """
 import sys
-from node.engine_wire import pack, read
+from node.engine.wire import pack, read
 load = read(sys.stdin.buffer)
 sys.stdout.buffer.write(pack({"event": "ready", "context": 1, "sequences": 1, "threads": 1,
     "rss_peak_bytes": 1, "prefill_ns": 1.0, "step_ns": {1: 1.0}}))

@@ -97,7 +97,7 @@ def test_engine_failed_and_quarantined(start, tmp_path) -> None:
     program.wait_for("carrier up")
     for died in (1, 2):
         time.sleep(1.5)
-        engine = program.member("node.engine_child")
+        engine = program.member("node.engine.child")
         engine.send_signal(signal.SIGSEGV)
         psutil.wait_procs([engine], timeout=5)
         end = time.monotonic() + 10

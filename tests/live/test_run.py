@@ -64,7 +64,7 @@ def test_killing_the_engine_in_mid_answer_still_ends_in_an_answer(start, tmp_pat
     scenario, out = tmp_path / "long.toml", tmp_path / "run"
     scenario.write_text(LONG.format(count=2))
     program = start("testbed", "run", str(scenario), "--out", str(out))
-    engine = program.member("node.engine_child")
+    engine = program.member("node.engine.child")
     program.wait_for("carrier up")
     time.sleep(0.6)
     engine.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cgroup import usable_cpus
+from node.body.cgroup import usable_cpus
 
 pytestmark = pytest.mark.live
 

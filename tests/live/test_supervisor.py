@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from models.resolve import resolve
-from node.engine_wire import Load
+from node.engine.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
+from node.engine.wire import Load
 from node.scheduler import Job, Order
-from node.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
 from roundtrip.errors import BadModel, EnvironmentFault
 from roundtrip.message import GREEDY, Question
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.live
 
 STAND_IN = """
 import os, signal, sys
-from node.engine_wire import pack, read
+from node.engine.wire import pack, read
 load = read(sys.stdin.buffer)
 def tell(**event):
     sys.stdout.buffer.write(pack(event)); sys.stdout.buffer.flush()

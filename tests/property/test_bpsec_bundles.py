@@ -10,16 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dtn.agent import AgentConfig, BundleAgent, BundleReceived
-from dtn.blocks import PAYLOAD, CanonicalBlock, PrimaryBlock
-from dtn.bpsec_block import SecurityBlock, decode_security, encode_security
-from dtn.bpsec_keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant, WrappingKey
-from dtn.bundle import Bundle, decode, encode, make_bundle
+from dtn.bpsec.block import SecurityBlock, decode_security, encode_security
+from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant, WrappingKey
+from dtn.bpsec.rules import PRIMARY, Rule
+from dtn.bpsec.security import Security
+from dtn.bpv7.blocks import PAYLOAD, CanonicalBlock, PrimaryBlock
+from dtn.bpv7.bundle import Bundle, decode, encode, make_bundle
 from dtn.errors import BundleError, SecurityFailure
-from dtn.ltp import LtpConfig
-from dtn.security import Security
-from dtn.security_rules import PRIMARY, Rule
-from dtn.segment import DataSegment, Kind, SessionId
-from dtn.segment import encode as encode_segment
+from dtn.ltp.engine import LtpConfig
+from dtn.ltp.segment import DataSegment, Kind, SessionId
+from dtn.ltp.segment import encode as encode_segment
 
 GROUND, NODE = "ipn:1.1", "ipn:2.1"
 EPOCH_MS = 800_000_000_000

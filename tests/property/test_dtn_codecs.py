@@ -9,10 +9,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtn import bundle as bundles
-from dtn import segment as segments
 from dtn.agent import AgentConfig, BundleAgent
-from dtn.blocks import (
+from dtn.bpv7 import bundle as bundles
+from dtn.bpv7.blocks import (
     PAYLOAD,
     CanonicalBlock,
     PrimaryBlock,
@@ -20,10 +19,11 @@ from dtn.blocks import (
     hop_count_block,
     previous_node_block,
 )
-from dtn.bundle import Bundle
+from dtn.bpv7.bundle import Bundle
 from dtn.errors import BundleError, SegmentError
-from dtn.ltp import LtpConfig, LtpEngine
-from dtn.segment import (
+from dtn.ltp import segment as segments
+from dtn.ltp.engine import LtpConfig, LtpEngine
+from dtn.ltp.segment import (
     CancelAckSegment,
     CancelSegment,
     DataSegment,

@@ -22,8 +22,15 @@ from dtn.agent import (
     Expired,
     Transmit,
 )
-from dtn.bundle import BundleId
-from dtn.ltp import BlockAcknowledged, BlockReceived, LtpConfig, LtpEngine, LtpOutput, SendFailed
+from dtn.bpv7.bundle import BundleId
+from dtn.ltp.engine import (
+    BlockAcknowledged,
+    BlockReceived,
+    LtpConfig,
+    LtpEngine,
+    LtpOutput,
+    SendFailed,
+)
 
 MS = 1_000_000
 S = 1_000 * MS

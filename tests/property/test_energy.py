@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.energy import Activity, Battery, PowerSection
+from node.body.energy import Activity, Battery, PowerSection
 from roundtrip.config import EnergyConfig
 from roundtrip.contacts import Windows
 

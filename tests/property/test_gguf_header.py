@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.architecture import Shape, tensor_dimensions
-from models.fit import fit
-from models.gguf_header import read_header
-from models.gguf_write import (
+from models.gguf.architecture import Shape, tensor_dimensions
+from models.gguf.fit import fit
+from models.gguf.header import read_header
+from models.gguf.inspect import inspect, require_qwen3
+from models.gguf.vocabulary import vocabulary
+from models.gguf.write import (
     PlannedTensor,
     float32,
     integers,
@@ -22,8 +24,6 @@ from models.gguf_write import (
     uint32,
     write_gguf,
 )
-from models.inspect import inspect, require_qwen3
-from models.vocabulary import vocabulary
 from roundtrip.errors import BadModel
 
 SHAPE = Shape(

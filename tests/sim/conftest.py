@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ground.results import Run
+from ground.results.summary import Run
 from node.service_time import load_profile
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario

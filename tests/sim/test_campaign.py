@@ -13,10 +13,10 @@ from rich.progress import Progress
 
 from roundtrip.errors import BadConfig, EnvironmentFault
 from roundtrip.scenario_file import load_scenario
-from testbed import campaign as campaigns
-from testbed.campaign import RunFailed, batches_of, mean_interval
-from testbed.campaign_command import campaign_command, compare_command
-from testbed.sweep import points_of
+from testbed.campaign import runs as campaigns
+from testbed.campaign.runs import RunFailed, batches_of, mean_interval
+from testbed.campaign.sweep import points_of
+from testbed.commands.campaign import campaign_command, compare_command
 
 SCENARIO = """
 [link.uplink]

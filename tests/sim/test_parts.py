@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ground.results import Run
+from ground.results.summary import Run
 from node.service_time import Profile
 from roundtrip.budget import Outcome
 from roundtrip.framelog import Fate

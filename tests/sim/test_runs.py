@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ground.results import Run, summarise
+from ground.results.summary import Run, summarise
 from node.service_time import Profile, load_profile
 from roundtrip.budget import Outcome
 from roundtrip.scenario import Scenario

@@ -23,14 +23,14 @@ from dtn.agent import (
     TransmissionStarted,
     Transmit,
 )
-from dtn.blocks import CanonicalBlock, PrimaryBlock, hop_count_block
-from dtn.bundle import Bundle, BundleId, decode, encode, make_bundle
+from dtn.bpv7.blocks import CanonicalBlock, PrimaryBlock, hop_count_block
+from dtn.bpv7.bundle import Bundle, BundleId, decode, encode, make_bundle
+from dtn.bpv7.fragments import fragment
+from dtn.bpv7.status import StatusReport
 from dtn.errors import BundleError
-from dtn.fragments import fragment
-from dtn.ltp import LtpConfig, LtpEngine
-from dtn.segment import DataSegment, Kind, SessionId
-from dtn.segment import encode as encode_segment
-from dtn.status import StatusReport
+from dtn.ltp.engine import LtpConfig, LtpEngine
+from dtn.ltp.segment import DataSegment, Kind, SessionId
+from dtn.ltp.segment import encode as encode_segment
 
 MS = 1_000_000
 S = 1_000 * MS

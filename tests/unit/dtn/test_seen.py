@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
+from dtn.ltp.segment import SessionId
 from dtn.seen import Gates, SeenBundles
-from dtn.segment import SessionId
 
 
 def bundle(sequence: int) -> BundleId:

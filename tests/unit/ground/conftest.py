@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dtn.segment import SessionId
-from ground.record import LoopRecord, NodeTimes, Planned
+from dtn.ltp.segment import SessionId
+from ground.results.record import LoopRecord, NodeTimes, Planned
 from roundtrip.budget import Outcome
 from roundtrip.stages import STAGES, Stage
 from roundtrip.units import NS_PER_MS

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from dtn.agent import BundleAgent, Transmit
-from dtn.bundle import BundleId
-from dtn.segment import SessionId
+from dtn.bpv7.bundle import BundleId
+from dtn.ltp.segment import SessionId
 from ground.machine import GroundMachine
 from ground.outputs import Asking, Settled, StoredQuestion, StorePart, StoreQuestion
-from ground.record import Planned
+from ground.results.record import Planned
 from ground.store import GroundStore, StartedRun
 from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.synth import synth
+from models.gguf.synth import synth
 
 
 class Loaded:

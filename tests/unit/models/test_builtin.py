@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from models.evaluate import evaluate
-from models.inspect import inspect, require_qwen3, sha256
+from models.gguf.inspect import inspect, require_qwen3, sha256
 from models.resolve import resolve
-from models.triage import held_out, held_out_hard
-from node.batching import Batcher, Request, answer_all
-from node.engine import Engine, EngineSettings
-from node.prefixes import Prefixes
+from models.triage.evaluate import evaluate
+from models.triage.questions import held_out, held_out_hard
+from node.engine.batching import Batcher, Request, answer_all
+from node.engine.llama import Engine, EngineSettings
+from node.engine.prefixes import Prefixes
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
 

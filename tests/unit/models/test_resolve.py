@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.cache import cache_dir, made_once
-from models.inspect import inspect
+from models.gguf.inspect import inspect
 from models.resolve import resolve
 from roundtrip.errors import BadModel, EnvironmentFault
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from ground.parts import Parts as Held
 from node.outputs import StoreAnswer
 from node.parts import PART_BYTES, PART_SHARE, Parts

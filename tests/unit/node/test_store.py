@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dtn.bundle import BundleId
+from dtn.bpv7.bundle import BundleId
 from node.outputs import StoreAnswer, StoreQuestion, StoreSettled
 from node.store import KEPT_S, PRUNED_EVERY, NodeStore
 from roundtrip.errors import EnvironmentFault

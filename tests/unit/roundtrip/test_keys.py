@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dtn.blocks import PrimaryBlock
-from dtn.bundle import make_bundle
+from dtn.bpv7.blocks import PrimaryBlock
+from dtn.bpv7.bundle import make_bundle
 from dtn.errors import SecurityFailure
 from roundtrip.drive.entropy import system_bytes
 from roundtrip.errors import BadConfig, EnvironmentFault

@@ -15,7 +15,7 @@ from roundtrip.link_budget import BOLTZMANN_DB, Ladder, LinkBudget, free_space_l
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import PRESETS, check_scenario, load_scenario, to_toml
 from roundtrip.units import NS_PER_S, s_to_ns
-from testbed.sweep import points_of
+from testbed.campaign.sweep import points_of
 
 
 def budget(**changes: object) -> LinkBudget:

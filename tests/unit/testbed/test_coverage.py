@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import Station, passes
+from testbed.commands.coverage import coverage_command
 from testbed.coverage import Constellation, coverage
-from testbed.coverage_command import coverage_command
 
 START_JD = 2461192.5
 BERLIN = Station("Berlin", 52.5, 13.4, 0, 10)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ground.record import Planned
-from ground.results import write_results
-from models.triage import SYSTEM_PROMPT
+from ground.results.load import load_run
+from ground.results.record import Planned
+from ground.results.summary import write_results
+from models.triage.questions import SYSTEM_PROMPT
 from node.service_time import load_profile
 from roundtrip.command import SHIPPED as SCENARIOS
 from roundtrip.errors import BadInput
 from roundtrip.scenario_file import load_scenario, to_toml
-from testbed.folder import load_run
 from testbed.world import World
 
 SHIPPED = sorted(SCENARIOS.glob("*.toml"))

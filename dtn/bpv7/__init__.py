@@ -1,0 +1,1 @@
+"""Bundles and their blocks on the wire, RFC 9171."""

@@ -1,0 +1,1 @@
+"""The Licklider Transmission Protocol: segments, sessions, timers, RFC 5326."""

@@ -1,0 +1,215 @@
+"""The LTP engine: red blocks to one peer and from it, over frames that may vanish.
+
+A machine without I/O. Frames come in by `receive`; frames go out when the caller, whose transmitter
+is free, asks `next_segment`, and that is when their timers start. It must never raise on bytes from
+the peer. The two halves are `LtpSender` and `LtpReceiver`. Standard: RFC 5326 §4, 6 and 8.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import assert_never
+
+from dtn.errors import SegmentError
+from dtn.ltp.control import Rank
+from dtn.ltp.notices import (
+    BlockAcknowledged,
+    BlockReceived,
+    GreenReceived,
+    LtpConfig,
+    LtpOutput,
+    ReceiveCancelled,
+    Rejected,
+    SendFailed,
+)
+from dtn.ltp.outbox import CHECKPOINT, Outbox
+from dtn.ltp.receiver import LtpReceiver
+from dtn.ltp.segment import (
+    CancelAckSegment,
+    CancelSegment,
+    DataSegment,
+    Kind,
+    ReportAckSegment,
+    ReportSegment,
+    Segment,
+    SessionId,
+    decode,
+    encode,
+)
+from dtn.ltp.sender import LtpSender
+
+__all__ = [
+    "BlockAcknowledged",
+    "BlockReceived",
+    "GreenReceived",
+    "LtpConfig",
+    "LtpEngine",
+    "LtpOutput",
+    "ReceiveCancelled",
+    "Rejected",
+    "SendFailed",
+    "SessionId",
+]
+
+
+class LtpEngine:
+    """All sessions between this engine and its peer.
+
+    Args:
+        config: limits and identities.
+        rng: for session and serial numbers. After a restart it must not start from the same state,
+            or the peer may take new sessions for old ones.
+    """
+
+    def __init__(self, config: LtpConfig, *, rng: random.Random) -> None:
+        self.config = config
+        self._outbox = Outbox(config)
+        self._sender = LtpSender(config, self._outbox, rng=rng)
+        self._receiver = LtpReceiver(config, self._outbox, rng=rng)
+
+    def submit(self, block: bytes, *, priority: int = 0, now_ns: int) -> SessionId:
+        """Start a session that sends a block. A lower priority number leaves first.
+
+        Raises:
+            LtpLimitError: the block is empty or too large, or there are too many sessions.
+        """
+        return self._sender.submit(block, priority=priority, now_ns=now_ns)
+
+    def cancel(self, session: SessionId, *, now_ns: int) -> list[LtpOutput]:
+        """Give a session up, sending or receiving (§4.2). An unknown one is no error."""
+        del now_ns
+        return self._sender.cancel(session) + self._receiver.cancel(session)
+
+    def accept(self, session: SessionId, *, now_ns: int) -> list[LtpOutput]:
+        """The client has the block safe: open the gate. Only the first call does anything."""
+        del now_ns
+        return self._receiver.accept(session)
+
+    def carrier(
+        self,
+        *,
+        tx_up: bool,
+        rx_up: bool,
+        one_way_ns: int,
+        now_ns: int,
+        tx_rate_bps: int = 0,
+        rx_rate_bps: int = 0,
+    ) -> list[LtpOutput]:
+        """Take a link state cue (§6.1, 6.4 to 6.6).
+
+        Args:
+            tx_up: whether what we send can arrive.
+            rx_up: whether what the peer sends can arrive.
+            one_way_ns: light time.
+            now_ns: the time of the cue.
+            tx_rate_bps: our rate, by which timers start when a frame's last bit leaves; 0 if
+                frames take no time.
+            rx_rate_bps: the peer's rate. An answer may have to wait for two frames of ours size to
+                leave the peer; 0 if that takes no time.
+        """
+        self._outbox.carrier(
+            tx_up=tx_up,
+            rx_up=rx_up,
+            one_way_ns=one_way_ns,
+            now_ns=now_ns,
+            tx_rate_bps=tx_rate_bps,
+            rx_rate_bps=rx_rate_bps,
+        )
+        return []
+
+    def receive(self, payload: bytes, *, now_ns: int) -> list[LtpOutput]:
+        """Take in one frame. Whatever is wrong with it is an output."""
+        try:
+            segment = decode(payload)
+        except SegmentError as error:
+            return [Rejected("bad segment", str(error))]
+        return self._on_segment(segment, now_ns)
+
+    def next_segment(
+        self, *, now_ns: int, start_ns: int | None = None
+    ) -> tuple[bytes, SessionId | None] | None:
+        """The next frame to transmit, if the link is up and there is one.
+
+        Args:
+            now_ns: the time.
+            start_ns: when its first bit leaves, if later than now.
+
+        Returns:
+            The frame, and its session when it is the first frame of a block.
+        """
+        if not self._outbox.tx_up:
+            return None
+        start_ns = now_ns if start_ns is None else max(start_ns, now_ns)
+        control = self._outbox.next_control(start_ns=start_ns)
+        if control is not None:
+            return control, None
+        return self._sender.next_data(start_ns=start_ns)
+
+    def timeout(self, *, now_ns: int) -> list[LtpOutput]:
+        """Do what is due. Early or repeated calls do nothing."""
+        outputs: list[LtpOutput] = []
+        for what, session, serial in self._outbox.expired(now_ns=now_ns):
+            if what == CHECKPOINT:
+                outputs += self._sender.checkpoint_expired(session, serial)
+            else:
+                outputs += self._receiver.report_expired(session, serial)
+        return outputs
+
+    @property
+    def deadline(self) -> tuple[int, str] | None:
+        """When `timeout` has something to do next, and why."""
+        return self._outbox.deadline
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether `next_segment` has something to give while the link is up."""
+        return self._outbox.has_control or self._sender.has_data
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes waiting for the transmitter, retransmissions included."""
+        return self._sender.data_bytes + self._outbox.control_bytes
+
+    @property
+    def free_sessions(self) -> int:
+        """How many more blocks may be submitted now."""
+        return self._sender.free_sessions
+
+    def _on_segment(self, segment: Segment, now_ns: int) -> list[LtpOutput]:
+        ours = segment.session.originator == self.config.engine_id
+        theirs = segment.session.originator == self.config.peer_engine_id
+        if isinstance(segment, DataSegment):
+            if not theirs:
+                return [_wrong_engine(segment)]
+            return self._receiver.on_data(segment, now_ns)
+        if isinstance(segment, ReportSegment):
+            return self._sender.on_report(segment, now_ns) if ours else [_wrong_engine(segment)]
+        if isinstance(segment, ReportAckSegment):
+            if not theirs:
+                return [_wrong_engine(segment)]
+            self._receiver.on_report_ack(segment.session, segment.report)
+            return []
+        if isinstance(segment, CancelSegment):
+            if not (theirs if segment.kind == Kind.CANCEL_BY_SENDER else ours):
+                return [_wrong_engine(segment)]
+            return self._on_cancel(segment)
+        if isinstance(segment, CancelAckSegment):
+            if not (ours if segment.kind == Kind.CANCEL_ACK_TO_SENDER else theirs):
+                return [_wrong_engine(segment)]
+            self._outbox.end_cancelling(segment.session)
+            return []
+        assert_never(segment)
+
+    def _on_cancel(self, cancel: CancelSegment) -> list[LtpOutput]:
+        """Acknowledge a cancellation, of an unknown session too (§6.17)."""
+        session = cancel.session
+        by_sender = cancel.kind == Kind.CANCEL_BY_SENDER
+        kind = Kind.CANCEL_ACK_TO_SENDER if by_sender else Kind.CANCEL_ACK_TO_RECEIVER
+        ack = encode(CancelAckSegment(kind, session))
+        outputs = self._outbox.put((Rank.ACKNOWLEDGMENT, session, kind), ack)
+        half = self._receiver if by_sender else self._sender
+        return outputs + half.on_cancel(session, cancel.reason)
+
+
+def _wrong_engine(segment: Segment) -> Rejected:
+    return Rejected("wrong engine", f"session of engine {segment.session.originator}")

@@ -1,0 +1,209 @@
+"""The sending half of an LTP engine: all blocks on their way out, and whose turn it is.
+
+Gives up a block only when a limit of the configuration or the peer says so, and then says so.
+Standard: RFC 5326 §4.1, 4.2, 6.7, 6.12, 6.13; red data only.
+"""
+
+from __future__ import annotations
+
+import random
+from heapq import heappop, heappush, heapreplace
+
+from dtn.errors import LtpLimitError
+from dtn.ltp.control import Rank
+from dtn.ltp.notices import BlockAcknowledged, LtpConfig, LtpOutput, Rejected, SendFailed
+from dtn.ltp.outbox import CHECKPOINT, Outbox
+from dtn.ltp.segment import (
+    CancelReason,
+    Kind,
+    ReportAckSegment,
+    ReportSegment,
+    SessionId,
+    encode,
+    reason_name,
+)
+from dtn.ltp.sender_session import Progress, SenderSession
+
+SERIAL_START = 1 << 14
+"""First serial numbers are drawn below this: two bytes each on every report."""
+_SESSION_START = 1 << 32
+
+
+class LtpSender:
+    """All sessions this engine originated."""
+
+    def __init__(self, config: LtpConfig, outbox: Outbox, *, rng: random.Random) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._rng = rng
+        self._next_number: int | None = None
+        self._senders: dict[SessionId, SenderSession] = {}
+        self._ready: list[tuple[int, int, int, SessionId]] = []
+        self._with_tail: list[SenderSession] = []
+        """Sessions that may have segments to send once more; the latest is the last."""
+
+    def submit(self, block: bytes, *, priority: int = 0, now_ns: int) -> SessionId:
+        """Start a session that sends a block. A lower priority number leaves first.
+
+        Raises:
+            LtpLimitError: the block is empty or too large, or there are too many sessions.
+        """
+        if not 0 < len(block) <= self._config.max_block_bytes:
+            raise LtpLimitError(
+                f"block of {len(block)} bytes; 1 to {self._config.max_block_bytes} fit"
+            )
+        if not self.free_sessions:
+            raise LtpLimitError(f"{self._config.max_tx_sessions} sessions are open already")
+        if self._next_number is None:
+            # Time is in it so that a restart with the same seed starts beyond the old numbers.
+            self._next_number = self._rng.randrange(1, _SESSION_START) + now_ns // 1_000_000
+        session = SessionId(self._config.engine_id, self._next_number)
+        self._next_number += 1
+        sender = SenderSession(
+            session,
+            block,
+            priority,
+            self._config.client_service,
+            self._config.mtu_bytes,
+            self._rng.randrange(1, SERIAL_START),
+            self._config.echo_segments,
+        )
+        self._senders[session] = sender
+        self._queue(sender)
+        return session
+
+    def cancel(self, session: SessionId) -> list[LtpOutput]:
+        """Give a session up (§4.2); one that is not there is no error."""
+        sender = self._senders.get(session)
+        if sender is None:
+            return []
+        if not sender.started:
+            self._drop_sender(sender)
+            return [SendFailed(session, CancelReason.USER.name)]
+        return self._cancel_sender(sender, CancelReason.USER)
+
+    def next_data(self, *, start_ns: int) -> tuple[bytes, SessionId | None] | None:
+        """The next data segment, whose first bit leaves at a time; see `LtpEngine.next_segment`."""
+        sender = self._most_urgent()
+        if sender is None:
+            return self._next_echo(start_ns)
+        first = not sender.started
+        mtu_bytes = self._config.mtu_bytes
+        frame, checkpoint = sender.next_segment(
+            checkpoint_every=max(
+                self._config.checkpoint_bytes, self._outbox.frames_in_flight // 2 * mtu_bytes
+            )
+        )
+        session = sender.session
+        if sender.pending_bytes:
+            entry = (sender.priority, sender.pending_bytes, session.number, session)
+            heapreplace(self._ready, entry)
+        else:
+            heappop(self._ready)
+            self._with_tail.append(sender)
+        if checkpoint:
+            self._outbox.start_timer((CHECKPOINT, session, checkpoint), frame, start_ns)
+        return frame, session if first else None
+
+    def _next_echo(self, start_ns: int) -> tuple[bytes, None] | None:
+        """A segment once more, as the link is idle. It costs no one's time, and a loss at the end
+        of a block, where no later segment tells of it, else costs a time-out."""
+        sender = self._echoing()
+        if sender is None:
+            return None
+        frame, checkpoint = sender.next_echo(limit=self._outbox.frames_in_flight)
+        if checkpoint:
+            self._outbox.start_timer((CHECKPOINT, sender.session, checkpoint), frame, start_ns)
+        return frame, None
+
+    def _echoing(self) -> SenderSession | None:
+        """The latest session that has something to send once more."""
+        while self._with_tail:
+            sender = self._with_tail[-1]
+            if sender.has_echo and sender.session in self._senders:
+                return sender
+            self._with_tail.pop()
+        return None
+
+    @property
+    def has_data(self) -> bool:
+        """Whether data waits, or something to send once more."""
+        return self._most_urgent() is not None or self._echoing() is not None
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of data that wait, retransmissions included."""
+        return sum(sender.pending_bytes for sender in self._senders.values())
+
+    @property
+    def free_sessions(self) -> int:
+        """How many more blocks may be submitted now."""
+        return self._config.max_tx_sessions - len(self._senders)
+
+    def on_report(self, report: ReportSegment, now_ns: int) -> list[LtpOutput]:
+        """Take in a report on one of our sessions, known or not (§6.13)."""
+        session = report.session
+        ack = encode(ReportAckSegment(session, report.report))
+        outputs = self._outbox.put((Rank.ACKNOWLEDGMENT, session, report.report), ack)
+        sender = self._senders.get(session)
+        if sender is None or report.report in sender.reports_seen:
+            return outputs
+        progress = sender.on_report(report, cycle_limit=self._config.cycle_limit)
+        if progress is Progress.UNKNOWN_CHECKPOINT or progress is Progress.OUT_OF_BLOCK:
+            return [*outputs, Rejected("bad report", f"{progress.value}, session {session.number}")]
+        self._outbox.stop_timer((CHECKPOINT, session, report.checkpoint))
+        if progress is Progress.COMPLETE:
+            self._drop_sender(sender)
+            return [*outputs, BlockAcknowledged(session)]
+        if progress is Progress.TOO_MANY_CYCLES:
+            return outputs + self._cancel_sender(sender, CancelReason.RETRANSMISSION_CYCLES)
+        if progress is Progress.STALLED:
+            self._outbox.start_timer((CHECKPOINT, session, sender.reopen_checkpoint()), b"", now_ns)
+        self._queue(sender)
+        return outputs
+
+    def on_cancel(self, session: SessionId, reason: int) -> list[LtpOutput]:
+        """The receiver gave a session up (§6.17)."""
+        sender = self._senders.get(session)
+        if sender is None:
+            return []
+        self._drop_sender(sender)
+        return [SendFailed(session, reason_name(reason), by_peer=True)]
+
+    def checkpoint_expired(self, session: SessionId, serial: int) -> list[LtpOutput]:
+        """No report came in time (§6.7)."""
+        sender = self._senders.get(session)
+        if sender is None:  # ended by another timer at the same time
+            return []
+        if not sender.checkpoint_expired(serial, retry_limit=self._config.retry_limit):
+            return self._cancel_sender(sender, CancelReason.RETRY_LIMIT)
+        self._queue(sender)
+        return []
+
+    def _queue(self, sender: SenderSession) -> None:
+        """Put a session where its priority and what is left of it say."""
+        if sender.pending_bytes:
+            session = sender.session
+            entry = (sender.priority, sender.pending_bytes, session.number, session)
+            heappush(self._ready, entry)
+
+    def _most_urgent(self) -> SenderSession | None:
+        """The session at the head of the queue, past entries that are out of date."""
+        ready = self._ready
+        while ready:
+            _, pending_bytes, _, session = ready[0]
+            sender = self._senders.get(session)
+            if sender is not None and sender.pending_bytes == pending_bytes:
+                return sender
+            heappop(ready)
+        return None
+
+    def _cancel_sender(self, sender: SenderSession, reason: CancelReason) -> list[LtpOutput]:
+        self._drop_sender(sender)
+        self._outbox.send_cancel(Kind.CANCEL_BY_SENDER, sender.session, reason)
+        return [SendFailed(sender.session, reason.name)]
+
+    def _drop_sender(self, sender: SenderSession) -> None:
+        del self._senders[sender.session]
+        for serial in sender.checkpoints:
+            self._outbox.stop_timer((CHECKPOINT, sender.session, serial))

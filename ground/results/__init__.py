@@ -1,0 +1,1 @@
+"""What a run leaves behind: records, stamps, histograms, summary, report and verdict."""

@@ -1,0 +1,176 @@
+"""What is known of one question when it has its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dtn.ltp.segment import SessionId
+from roundtrip.budget import Outcome
+from roundtrip.errors import BadInput
+from roundtrip.stages import Stage, phases_of
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One question of the workload."""
+
+    index: int
+    intended_ns: int
+    text: str
+    expected: str | None
+    """The one right answer, where there is one."""
+    priority: int = 1
+    """0 bulk, 1 normal, 2 expedited."""
+
+    @property
+    def title(self) -> str:
+        """What to show of it: the last line, which is the question where a frame precedes it."""
+        return self.text.rstrip().rsplit("\n", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTimes:
+    """What the node says of a question, in ns since it was delivered. A refusal has one time for
+    all three."""
+
+    started_ns: int
+    first_token_ns: int
+    finished_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRecord:
+    """One loop. Times are ns on the plan's clock."""
+
+    question_id: int
+    planned: Planned
+    outcome: Outcome
+    reason: str
+    """Why it was refused or expired; empty otherwise."""
+    stamps: Mapping[Stage, int]
+    settled_ns: int
+    """When it got its outcome."""
+    in_contact_ns: int | None
+    """The loop less the time without contact; None without an answer."""
+    split: str
+    """How `delivered` and `downlink_started` are known: `estimate` or `frame_log`."""
+    uncertainty_ns: int
+    """How far the estimate of `delivered` may be off; 0 by the frame log."""
+    answer: str | None = None
+    """The whole; where the question has expired, as much of it as has come down."""
+    finish_reason: str = ""
+    spent_mj: int = 0
+    """Energy for the answer on board above idling, mJ; 0 where it is not counted."""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    node_times: NodeTimes | None = None
+    node_rss_peak_bytes: int = 0
+    uplink_sessions: tuple[SessionId, ...] = ()
+    """LTP sessions that carried the question."""
+    downlink_session: SessionId | None = None
+    """LTP session that brought the answer."""
+
+    @property
+    def loop_ns(self) -> int | None:
+        """Intended to answered; None where nothing came back."""
+        answered = self.stamps.get(Stage.ANSWERED)
+        return None if answered is None else answered - self.planned.intended_ns
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer, however late."""
+        return self.outcome in (Outcome.ON_TIME, Outcome.PARTIAL, Outcome.LATE)
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the answer is right; None where it cannot be said."""
+        if self.planned.expected is None or not self.answered:
+            return None
+        return self.answer == self.planned.expected
+
+    @property
+    def phases_ns(self) -> dict[str, int]:
+        """Phase durations; they add up to the loop."""
+        return phases_of(self.stamps)
+
+
+def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
+    """One line of `loops.jsonl`, with OpenTelemetry's GenAI names where they exist."""
+    line: dict[str, Any] = {
+        "question_id": f"{record.question_id:016x}",
+        "index": record.planned.index,
+        "question": record.planned.text,
+        "outcome": record.outcome.value,
+        "reason": record.reason,
+        "loop_ns": record.loop_ns,
+        "in_contact_ns": record.in_contact_ns,
+        "stamps_ns": {stage.value: at_ns for stage, at_ns in record.stamps.items()},
+        "phases_ns": record.phases_ns,
+        "settled_ns": record.settled_ns,
+        "split": record.split,
+        "split_uncertainty_ns": record.uncertainty_ns,
+        "uplink_sessions": [_numbers(session) for session in record.uplink_sessions],
+        "downlink_session": _numbers(record.downlink_session),
+    }
+    times = record.node_times
+    if record.planned.expected is not None:
+        line["expected"] = record.planned.expected
+    if times is not None:
+        line["node_ns"] = [times.started_ns, times.first_token_ns, times.finished_ns]
+    if record.answer is not None:
+        line["answer"] = record.answer
+    if record.answered and times is not None:
+        line |= {
+            "correct": record.correct,
+            "node_rss_peak_bytes": record.node_rss_peak_bytes,
+            "node_spent_mj": record.spent_mj,
+            "gen_ai.request.model": model,
+            "gen_ai.usage.input_tokens": record.prompt_tokens,
+            "gen_ai.usage.output_tokens": record.output_tokens,
+            "gen_ai.response.finish_reasons": [record.finish_reason],
+            "gen_ai.server.time_to_first_token": (times.first_token_ns - times.started_ns) / 1e9,
+            "gen_ai.server.request.duration": (times.finished_ns - times.started_ns) / 1e9,
+        }
+    return line
+
+
+def _numbers(session: SessionId | None) -> list[int] | None:
+    return None if session is None else [session.originator, session.number]
+
+
+def from_json(line: dict[str, Any], source: str) -> LoopRecord:
+    """The record in a line of `loops.jsonl`.
+
+    Raises:
+        BadInput: the line is none of ours.
+    """
+    try:
+        stamps = {Stage(name): int(at_ns) for name, at_ns in line["stamps_ns"].items()}
+        planned = Planned(
+            line["index"], stamps[Stage.INTENDED], line["question"], line.get("expected")
+        )
+        times, session = line.get("node_ns"), line["downlink_session"]
+        return LoopRecord(
+            int(line["question_id"], 16),
+            planned,
+            Outcome(line["outcome"]),
+            line["reason"],
+            stamps,
+            line["settled_ns"],
+            line["in_contact_ns"],
+            line["split"],
+            line["split_uncertainty_ns"],
+            answer=line.get("answer"),
+            finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
+            prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),
+            output_tokens=line.get("gen_ai.usage.output_tokens", 0),
+            node_times=NodeTimes(*times) if times else None,
+            node_rss_peak_bytes=line.get("node_rss_peak_bytes", 0),
+            spent_mj=line.get("node_spent_mj", 0),
+            uplink_sessions=tuple(SessionId(*numbers) for numbers in line["uplink_sessions"]),
+            downlink_session=SessionId(*session) if session else None,
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise BadInput(source, "", "a loop of ours", f"{type(error).__name__}: {error}") from None

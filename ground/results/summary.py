@@ -1,0 +1,203 @@
+"""A run's folder: `loops.jsonl`, `summary.json`, `latency.hlog`, `loop.hgrm`, `report.html`.
+
+The same for live and virtual runs, and for a run that was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ground.results.histogram import histograms, quantiles_ms, to_hgrm, to_hlog
+from ground.results.record import LoopRecord, to_json
+from roundtrip.budget import Outcome
+from roundtrip.framelog import FrameFate
+from roundtrip.message import Health
+from roundtrip.scenario import Scenario
+from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything a finished run leaves behind."""
+
+    scenario: Scenario
+    seed: int
+    mode: str
+    """`live` or `virtual`."""
+    records: Sequence[LoopRecord]
+    health: Health | None
+    """What the node said of itself; None if it never came through."""
+    fates: Sequence[FrameFate] | None
+    """The link's log; None where it is kept on another machine."""
+    started_unix_s: int
+    """0 in virtual time."""
+    length_s: float
+    """On the plan's clock."""
+    interrupted: bool
+    rejected: dict[str, int]
+    """What the ground turned away, by reason."""
+    charge: Sequence[tuple[int, int]] = ()
+    """Of the node's battery over time: ns on the plan's clock, thousandths of its capacity."""
+
+
+def summarise(run: Run) -> dict[str, Any]:
+    """What `summary.json` holds."""
+    records = run.records
+    budget = run.scenario.budget
+    outcomes = Counter(record.outcome for record in records)
+    answered = [record for record in records if record.answered]
+    graded = [record for record in answered if record.correct is not None]
+    in_time = (Outcome.ON_TIME, Outcome.PARTIAL)
+    good = sum(r.outcome in in_time and r.correct is not False for r in records)
+    goodput = good / len(records) if records else 0.0
+    expire_ns = budget.budget().expire_ns
+    loops = [r.loop_ns if r.answered and r.loop_ns is not None else expire_ns for r in records]
+    uncorrected = [
+        r.stamps[Stage.ANSWERED] - r.stamps[Stage.SUBMITTED] if r.answered else expire_ns
+        for r in records
+    ]
+    in_contact = [r.in_contact_ns for r in answered if r.in_contact_ns is not None]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "scenario": run.scenario.name,
+        "mode": run.mode,
+        "seed": run.seed,
+        "commit": source_commit(),
+        "interrupted": run.interrupted,
+        "length_s": run.length_s,
+        "questions": len(records),
+        "outcomes": {outcome.value: outcomes[outcome] for outcome in Outcome},
+        "refused": dict(_reasons(records, Outcome.REFUSED)),
+        "expired": dict(_reasons(records, Outcome.EXPIRED)),
+        "graded": len(graded),
+        "right": sum(bool(record.correct) for record in graded),
+        "goodput": goodput,
+        "loop_ms": quantiles_ms(loops),
+        "uncorrected_ms": quantiles_ms(uncorrected),
+        "in_contact_ms": quantiles_ms(in_contact),
+        "phases_ms": _phases(answered),
+        "budget_s": budget.loop_s,
+        "objective": budget.objective,
+        "objective_met": goodput >= budget.objective,
+        "energy": _energy(run, answered),
+        "node": _node(run, answered),
+        "link": _link(run.fates),
+        "rejected": run.rejected,
+    }
+
+
+def _reasons(records: Sequence[LoopRecord], outcome: Outcome) -> list[tuple[str, int]]:
+    return sorted(Counter(r.reason for r in records if r.outcome is outcome).items())
+
+
+def _phases(answered: Sequence[LoopRecord]) -> dict[str, dict[str, float | None]]:
+    phases = [record.phases_ns for record in answered]
+    names = [*PHASES, UNATTRIBUTED]
+    return {
+        name: quantiles_ms([p[name] for p in phases if name in p])
+        for name in names
+        if any(name in p for p in phases)
+    }
+
+
+def _node(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any]:
+    prefill_s = decode_s = 0.0
+    prompt_tokens = steps = 0
+    for record in answered:
+        times = record.node_times
+        if times is None:
+            continue
+        prompt_tokens += record.prompt_tokens
+        prefill_s += (times.first_token_ns - times.started_ns) / 1e9
+        steps += max(0, record.output_tokens - (record.finish_reason != "stop"))
+        decode_s += (times.finished_ns - times.first_token_ns) / 1e9
+    health = run.health
+    rss = max((record.node_rss_peak_bytes for record in answered), default=0)
+    return {
+        "model": health.model if health else None,
+        "quant": health.quantization if health else None,
+        "context": health.context if health else None,
+        "threads": health.threads if health else None,
+        "engine_restarts": health.engine_restarts if health else None,
+        "prefill_tok_s": prompt_tokens / prefill_s if prefill_s > 0 else None,
+        "decode_tok_s": steps / decode_s if decode_s > 0 else None,
+        "rss_peak_mb": rss / 1e6 if rss else None,
+        "vitals": asdict(health.vitals) if health and health.vitals else None,
+    }
+
+
+def _energy(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any] | None:
+    """None where nobody counted it."""
+    spent_j = sum(record.spent_mj for record in answered) / 1000
+    if not run.charge and not spent_j:
+        return None
+    return {
+        "answers_j": spent_j,
+        "per_answer_j": spent_j / len(answered) if answered else None,
+        "lowest_charge": min((permille for _, permille in run.charge), default=0) / 1000,
+        "charge": [[at_ns / 1e9, permille / 1000] for at_ns, permille in run.charge],
+    }
+
+
+def _link(fates: Sequence[FrameFate] | None) -> dict[str, Any] | None:
+    if fates is None:
+        return None
+    link: dict[str, Any] = {}
+    for direction in ("uplink", "downlink"):
+        mine = [fate for fate in fates if fate.direction == direction]
+        dropped = Counter(fate.fate.value for fate in mine if fate.arrives_ns is None)
+        link[direction] = {
+            "frames": len(mine),
+            "bytes": sum(fate.size_bytes for fate in mine),
+            "dropped": dict(sorted(dropped.items())),
+        }
+    return link
+
+
+def write_results(run: Run, folder: Path) -> dict[str, Any]:
+    """Write everything but the report into the run's folder; what `summary.json` holds."""
+    summary = summarise(run)
+    model = summary["node"]["model"] or run.scenario.node.model
+    with (folder / "loops.jsonl").open("w", encoding="utf-8") as lines:
+        for record in run.records:
+            lines.write(json.dumps(to_json(record, model), ensure_ascii=False) + "\n")
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    table = histograms(run.records, run.scenario.budget.budget())
+    hlog = to_hlog(
+        table,
+        start_s=float(run.started_unix_s),
+        length_s=run.length_s,
+        comment=f"groundloop {run.scenario.name}, seed {run.seed}, {run.mode}; values in ns",
+    )
+    (folder / "latency.hlog").write_text(hlog, encoding="utf-8")
+    if "loop" in table:
+        (folder / "loop.hgrm").write_text(to_hgrm(table["loop"]), encoding="utf-8")
+    return summary
+
+
+def source_commit() -> str:
+    """The commit that the code was run from, "+" appended where it was changed; "unknown"
+    elsewhere."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return "unknown"
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return described.stdout.strip() or "unknown"

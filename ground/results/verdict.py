@@ -1,0 +1,87 @@
+"""The end of a run on the terminal: histogram, where the time went, and the verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ground.results.record import LoopRecord
+from roundtrip.units import NS_PER_S
+
+BAR = 44
+BUCKETS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1800, 3600)
+
+
+def print_verdict(console: Console, summary: dict[str, Any], records: list[LoopRecord]) -> None:
+    """Print what `summary.json` says."""
+    console.print()
+    _print_histogram(console, summary["budget_s"], records)
+    _print_phases(console, summary)
+    outcomes = ", ".join(f"{n} {name}" for name, n in summary["outcomes"].items() if n)
+    loop = summary["loop_ms"]
+    if loop["p50"] is not None:
+        console.print(
+            f"loop      p50 {_s(loop['p50'])}   p90 {_s(loop['p90'])}   p99 {_s(loop['p99'])}   "
+            f"max {_s(loop['max'])}   budget {summary['budget_s']:g} s",
+            highlight=False,
+        )
+    console.print(f"outcomes  {summary['questions']} asked: {outcomes}", highlight=False)
+    if summary["graded"]:
+        console.print(f"answers   {summary['right']} of {summary['graded']} right", highlight=False)
+    met = summary["objective_met"]
+    style, word = ("bold green", "MET") if met else ("bold red", "MISSED")
+    good = "answered on time" + (" and right" if summary["graded"] else "")
+    console.print(
+        f"verdict   [{style}]{word}[/]: {summary['goodput']:.1%} {good}, "
+        f"objective {summary['objective']:.1%}"
+        + (" (interrupted)" if summary["interrupted"] else ""),
+        highlight=False,
+    )
+
+
+def _print_histogram(console: Console, budget_s: float, records: list[LoopRecord]) -> None:
+    bounds = sorted({*BUCKETS_S, budget_s})
+    counts = [0] * (len(bounds) + 1)
+    for record in records:
+        if record.answered and record.loop_ns is not None:
+            loop_s = record.loop_ns / NS_PER_S
+            counts[sum(loop_s > bound for bound in bounds)] += 1
+    unanswered = sum(not record.answered for record in records)
+    filled = [index for index, count in enumerate(counts) if count]
+    if filled or unanswered:
+        top = max(*counts, unanswered, 1)
+        last = max([*filled, bounds.index(budget_s)])
+        console.print("loop histogram")
+        for index in range(min([*filled, bounds.index(budget_s)]), last + 1):
+            upper = f"≤ {bounds[index]:g} s" if index < len(bounds) else f"> {bounds[-1]:g} s"
+            late = index > bounds.index(budget_s)
+            bar = "█" * -(-counts[index] * BAR // top)
+            colour = "red" if late else "green"
+            console.print(
+                f"{upper:>10s} [{colour}]{bar:{BAR}s}[/] {counts[index]}", highlight=False
+            )
+            if index == bounds.index(budget_s):
+                console.print(f"{'':>10s} [yellow]{'─' * BAR} budget[/]")
+        if unanswered:
+            bar = "█" * -(-unanswered * BAR // top)
+            console.print(f"{'no answer':>10s} [red]{bar:{BAR}s}[/] {unanswered}", highlight=False)
+        console.print()
+
+
+def _print_phases(console: Console, summary: dict[str, Any]) -> None:
+    if not summary["phases_ms"]:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("phase")
+    for name in ("p50", "p90", "p99", "max"):
+        table.add_column(name, justify="right", min_width=10)
+    for phase, values in summary["phases_ms"].items():
+        table.add_row(phase, *(_s(values[name]) for name in ("p50", "p90", "p99", "max")))
+    console.print(table)
+    console.print()
+
+
+def _s(value_ms: float) -> str:
+    return f"{value_ms:.1f} ms" if value_ms < 1000 else f"{value_ms / 1000:.2f} s"

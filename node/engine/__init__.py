@@ -1,0 +1,1 @@
+"""The language model: llama.cpp in a child process, what feeds it and what watches over it."""

@@ -1,0 +1,138 @@
+"""Whether a node can run the model it is given, before the engine has it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from models.cache import cache_dir
+from models.gguf.fit import Fit, fit
+from models.gguf.inspect import ModelInfo, inspect, require_qwen3
+from models.resolve import resolve
+from node.body.cgroup import usable_cpus
+from node.body.limits import Limits, limits_of, with_profile
+from node.engine.wire import Load
+from node.service_time import load_profile
+from roundtrip.config import NodeConfig
+from roundtrip.errors import BadConfig, BadModel
+from roundtrip.message import MAX_TEXT_BYTES
+from roundtrip.units import s_to_ns
+
+MAX_SEQUENCES = 8
+"""Questions at once where the scenario does not say how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedModel:
+    """A model that the node can run, and what it may use."""
+
+    info: ModelInfo
+    path: Path
+    sequences: int
+    """Questions at once."""
+    threads: int
+    """0: the engine measures."""
+    document: str
+    limits: Limits
+    draft: str
+    """The file of the model that drafts; empty for none."""
+
+
+def accept_model(config: NodeConfig) -> AcceptedModel:
+    """Check the model of a node before anything is started for it.
+
+    Raises:
+        BadModel: it is missing, damaged, not a Qwen3, or does not fit the memory.
+        BadConfig: there is no such profile or document.
+    """
+    limits = load_profile(config.profile).limits
+    if limits.threads > len(usable_cpus()):
+        limits = limits.model_copy(update={"threads": 0})  # this machine has no such number
+    config = with_profile(config, limits)
+    path = resolve(config.model)
+    info = inspect(path)
+    require_qwen3(info)
+    draft = resolve(config.draft) if config.draft else None
+    both = [info]
+    if draft is not None:
+        both.append(inspect(draft))
+        require_qwen3(both[1])
+    if config.memory_mb:
+        _must_fit([fit(one, config.context, kv_type=config.kv) for one in both], path, config)
+    return AcceptedModel(
+        info,
+        path,
+        _sequences(config, both),
+        config.threads,
+        _document(config.document),
+        limits_of(config),
+        str(draft or ""),
+    )
+
+
+def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
+    """What the engine is told."""
+    return Load(
+        str(model.path),
+        config.context,
+        model.sequences,
+        model.threads,
+        config.kv,
+        config.lock,
+        config.speculate,
+        str(cache_dir() / "engine"),
+        model.document,
+        max_threads=math.ceil(config.cpu_cores),
+        draft=model.draft,
+        tell_ns=s_to_ns(config.part_s),
+    )
+
+
+def _sequences(config: NodeConfig, models: Sequence[ModelInfo]) -> int:
+    """How many questions at once the memory allows, unless the scenario says how many."""
+    if config.sequences:
+        return config.sequences
+    limit_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().available // 2
+    for sequences in range(MAX_SEQUENCES, 1, -1):
+        needed = [fit(one, config.context * sequences, kv_type=config.kv) for one in models]
+        if _total_bytes(needed) <= limit_bytes:
+            return sequences
+    return 1
+
+
+def _total_bytes(needed: Sequence[Fit]) -> int:
+    """Of models in one process."""
+    return sum(one.total_bytes for one in needed) - sum(one.process_bytes for one in needed[1:])
+
+
+def _must_fit(needed: Sequence[Fit], path: Path, config: NodeConfig) -> None:
+    total_bytes = _total_bytes(needed)
+    if total_bytes > config.memory_mb * 1_000_000:
+        weights, kv, compute = (
+            sum(getattr(one, part) for one in needed) / 1e6
+            for part in ("weights_bytes", "kv_bytes", "compute_bytes")
+        )
+        drafts = f" and {config.draft}" if config.draft else ""
+        raise BadModel(
+            f"{path}{drafts}",
+            "node.memory_mb",
+            f"at least {total_bytes / 1e6:.0f} MB (weights {weights:.0f}, KV cache {kv:.0f}, "
+            f"compute {compute:.0f}, process {needed[0].process_bytes / 1e6:.0f})",
+            f"{config.memory_mb} MB; take a smaller model, quantization or context",
+        )
+
+
+def _document(name: str) -> str:
+    if not name:
+        return ""
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(name, "node.document", "a readable text file", str(error)) from None
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise BadConfig(name, "node.document", f"at most {MAX_TEXT_BYTES} bytes", "more")
+    return text

@@ -1,0 +1,1 @@
+"""Many virtual runs: swept, merged and reported."""

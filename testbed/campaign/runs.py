@@ -1,0 +1,281 @@
+"""Many virtual runs of a scenario: the same result wherever and in whatever order they ran.
+
+A run's seed is its scenario's plus its index. Runs are done in batches of fixed size; a batch that
+is done is a line in `batches.jsonl`, and what is there already is not done again. The merged
+summary is made from all lines in the order of their batches.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+from hdrh.histogram import HdrHistogram
+
+from ground.results.histogram import (
+    HIGHEST_NS,
+    LOWEST_NS,
+    SIGNIFICANT_DIGITS,
+    new_histogram,
+    to_hlog,
+)
+from ground.results.record import LoopRecord
+from node.service_time import Profile, load_profile
+from roundtrip.budget import Outcome
+from roundtrip.errors import BadInput, GroundloopError
+from roundtrip.scenario import Scenario
+from roundtrip.units import NS_PER_MS
+from testbed.campaign.sweep import Point
+from testbed.world import World
+
+Z_95 = 1.959963984540054
+BATCH_QUESTIONS = 4_000
+"""A batch takes about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some runs of one point."""
+
+    point: int
+    first: int
+    count: int
+
+
+class RunFailed(GroundloopError):
+    """A run of a campaign raised: what, and how to see it again."""
+
+
+def batches_of(points: Sequence[Point], runs: int) -> list[Batch]:
+    """All batches; they depend on the scenario and the number of runs alone."""
+    found: list[Batch] = []
+    for index, point in enumerate(points):
+        size = max(1, BATCH_QUESTIONS // point.scenario.workload.count)
+        found += [Batch(index, first, min(size, runs - first)) for first in range(0, runs, size)]
+    return found
+
+
+def run_batch(scenario: Scenario, profile: Profile, batch: Batch, replay: str) -> dict[str, Any]:
+    """Do the runs of a batch.
+
+    Raises:
+        RunFailed: one raised.
+    """
+    histogram = new_histogram()
+    outcomes: Counter[str] = Counter()
+    goodput: list[float] = []
+    phases: Counter[str] = Counter()
+    answered = 0
+    expire_ns = scenario.budget.budget().expire_ns
+    for index in range(batch.first, batch.first + batch.count):
+        seed = scenario.seed + index
+        try:
+            records = World(scenario, seed, profile).run().records
+        except Exception as error:
+            line = f"{replay} --seed {seed}"
+            raise RunFailed(f"{type(error).__name__}: {error}; replay with: {line}") from error
+        for record in records:
+            taken = record.loop_ns if record.answered and record.loop_ns else expire_ns
+            histogram.record_value(min(max(taken, LOWEST_NS), HIGHEST_NS))
+            phases.update(record.phases_ns if record.answered else {})
+            answered += record.answered
+        outcomes.update(record.outcome.value for record in records)
+        goodput.append(_goodput(records))
+    return {
+        "point": batch.point,
+        "first": batch.first,
+        "count": batch.count,
+        "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
+        "goodput": goodput,
+        "answered": answered,
+        "phases_ns": dict(sorted(phases.items())),
+        "loop": histogram.encode().decode(),
+    }
+
+
+def _goodput(records: Sequence[LoopRecord]) -> float:
+    good = sum(record.outcome in (Outcome.ON_TIME, Outcome.PARTIAL) for record in records)
+    return good / len(records)
+
+
+def run_campaign(
+    points: Sequence[Point],
+    runs: int,
+    folder: Path,
+    *,
+    replay: str,
+    jobs: int,
+    on_batch: Callable[[int, int], None],
+) -> list[dict[str, Any]]:
+    """Do what is not done yet.
+
+    Args:
+        points: what to vary.
+        runs: of each point.
+        folder: of the campaign; exists.
+        replay: the command that repeats a run, but for its seed.
+        jobs: processes at once; joblib's settings decide where.
+        on_batch: told of how many runs are done, of how many.
+
+    Returns:
+        The lines of all batches, in order.
+
+    Raises:
+        RunFailed: a run raised; what is done is kept.
+        BadInput: the folder's file of batches is none.
+    """
+    path = folder / "batches.jsonl"
+    done = {_key(line): line for line in _lines(path)}
+    todo = [b for b in batches_of(points, runs) if (b.point, b.first, b.count) not in done]
+    finished = sum(line["count"] for line in done.values())
+    total = runs * len(points)
+    on_batch(finished, total)
+    profiles = [load_profile(point.scenario.node.profile) for point in points]
+    work = (
+        joblib.delayed(run_batch)(
+            points[b.point].scenario, profiles[b.point], b, _replay(replay, points[b.point])
+        )
+        for b in todo
+    )
+    with path.open("a", encoding="utf-8") as log:
+        if log.tell():
+            log.write("\n")  # the last line may have been cut off
+        for line in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            done[_key(line)] = line
+            finished += line["count"]
+            on_batch(finished, total)
+    wanted = [(b.point, b.first, b.count) for b in batches_of(points, runs)]
+    return [done[key] for key in wanted]
+
+
+def _replay(command: str, point: Point) -> str:
+    return " ".join([command, *(f"--set {key}={value}" for key, value in point.settings)])
+
+
+def _key(line: dict[str, Any]) -> tuple[int, int, int]:
+    return line["point"], line["first"], line["count"]
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            line = json.loads(text)
+            if isinstance(line, dict) and {"point", "first", "count", "loop"} <= line.keys():
+                yield line
+        except ValueError:
+            continue  # cut off; it is done again
+
+
+def summarise_campaign(
+    points: Sequence[Point], lines: Iterable[dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `summary.json` holds, and the merged loop histogram of each point by its name."""
+    mine: list[list[dict[str, Any]]] = [[] for _ in points]
+    for line in lines:
+        mine[line["point"]].append(line)
+    histograms: dict[str, Any] = {}
+    found = []
+    for point, batches in zip(points, mine, strict=True):
+        histogram = new_histogram()
+        outcomes: Counter[str] = Counter()
+        phases: Counter[str] = Counter()
+        goodput: list[float] = []
+        answered = 0
+        for line in batches:
+            histogram.add(_decoded(line["loop"]))
+            outcomes.update(line["outcomes"])
+            phases.update(line["phases_ns"])
+            goodput += line["goodput"]
+            answered += line["answered"]
+        histograms[point.name] = histogram
+        mean, low, high = mean_interval(goodput)
+        budget = point.scenario.budget
+        found.append(
+            {
+                "point": point.name,
+                "settings": dict(point.settings),
+                "runs": len(goodput),
+                "questions": histogram.total_count,
+                "outcomes": dict(outcomes),
+                "goodput": mean,
+                "goodput_95": [low, high],
+                "loop_ms": {f"p{q:g}": quantile_ms(histogram, q) for q in (50, 90, 99)},
+                "phase_means_ms": {
+                    name: total / answered / NS_PER_MS for name, total in sorted(phases.items())
+                },
+                "budget_s": budget.loop_s,
+                "objective": budget.objective,
+                "objective_met": mean >= budget.objective,
+            }
+        )
+    scenario = points[0].scenario
+    summary = {
+        "schema_version": 1,
+        "kind": "campaign",
+        "scenario": scenario.name,
+        "seed": scenario.seed,
+        "points": found,
+    }
+    return summary, histograms
+
+
+def _decoded(text: str) -> Any:
+    histogram = HdrHistogram(LOWEST_NS, HIGHEST_NS, SIGNIFICANT_DIGITS)
+    histogram.decode_and_add(text.encode())
+    return histogram
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of independent runs with its normal 95 % interval, within [0, 1]."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, 0.0, 1.0
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    half = Z_95 * math.sqrt(variance / len(values))
+    return mean, max(0.0, mean - half), min(1.0, mean + half)
+
+
+def quantile_ms(histogram: Any, percent: float) -> list[float]:
+    """A quantile with its 95 % interval by ranks: [value, low, high] in ms.
+
+    Questions count as independent; those of one run are not quite.
+    """
+    n, q = histogram.total_count, percent / 100
+    half = Z_95 * math.sqrt(n * q * (1 - q))
+    shares = (q, max(0.0, q - half / n), min(1.0, q + half / n))
+    return [histogram.get_value_at_percentile(100 * share) / NS_PER_MS for share in shares]
+
+
+def write_campaign(folder: Path, summary: dict[str, Any], histograms: dict[str, Any]) -> None:
+    """Write `summary.json` and `latency.hlog`."""
+    text = json.dumps(summary, indent=2) + "\n"
+    (folder / "summary.json").write_text(text, encoding="utf-8")
+    tagged = {name.replace(" ", ";").replace(",", ";"): it for name, it in histograms.items()}
+    log = to_hlog(tagged, start_s=0.0, length_s=0.0, comment=f"campaign of {summary['scenario']}")
+    (folder / "latency.hlog").write_text(log, encoding="utf-8")
+
+
+def load_summary(folder: Path) -> dict[str, Any]:
+    """The summary of a run's or a campaign's folder.
+
+    Raises:
+        BadInput: there is none.
+    """
+    path = folder / "summary.json"
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(str(path), "", "a summary", type(error).__name__) from None
+    if not isinstance(summary, dict) or "schema_version" not in summary:
+        raise BadInput(str(path), "schema_version", "1", "none")
+    return summary

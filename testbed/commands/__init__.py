@@ -1,0 +1,1 @@
+"""The `groundloop` command line."""

@@ -1,0 +1,236 @@
+"""`groundloop campaign` and `groundloop compare`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import joblib
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ground.results.folder import run_folder
+from roundtrip.command import SCENARIO, SEED, warn
+from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadInput, EnvironmentFault
+from roundtrip.scenario_file import load_scenario
+from testbed.campaign.report import write_campaign_report
+from testbed.campaign.runs import (
+    load_summary,
+    run_campaign,
+    summarise_campaign,
+    write_campaign,
+)
+from testbed.campaign.sweep import points_of
+
+
+@click.command("campaign")
+@click.argument("scenario", type=SCENARIO)
+@click.option("--runs", type=click.IntRange(1, 10_000_000), default=100, show_default=True)
+@click.option(
+    "-j", "jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at once."
+)
+@click.option("--scheduler", help="A Dask scheduler, tcp://HOST:PORT, instead of -j.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    help="Sweep: KEY=VALUE,VALUE,... such as link.downlink.loss=0,0.05; may be repeated.",
+)
+@click.option("--seed", type=SEED, help="Of the first run; the others count on from it.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder; an interrupted campaign goes on there.  [default: runs/…]",
+)
+def campaign_command(
+    scenario: Path,
+    runs: int,
+    jobs: int,
+    scheduler: str | None,
+    sets: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+) -> int:
+    """Run SCENARIO many times in virtual time and merge the results."""
+    loaded = load_scenario(scenario)
+    warn(loaded, str(scenario))
+    if seed is not None:
+        loaded = loaded.model_copy(update={"seed": seed})
+    points = points_of(loaded, sets)
+    console = Console()
+    with _workers(scheduler), _progress(console) as progress:
+        folder = run_folder(out, loaded, loaded.seed)
+        _same_plan(folder / "campaign.json", {"runs": runs, "sets": list(sets)})
+        task = progress.add_task("runs", total=runs * len(points))
+        lines = run_campaign(
+            points,
+            runs,
+            folder,
+            replay=f"groundloop run {scenario} --virtual",
+            jobs=-1 if scheduler else jobs,
+            on_batch=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    summary, histograms = summarise_campaign(points, lines)
+    write_campaign(folder, summary, histograms)
+    report = write_campaign_report(folder, summary, histograms)
+    _print_campaign(console, summary)
+    console.print(f"folder    {folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report    {report}", markup=False, highlight=False, soft_wrap=True)
+    met = all(point["objective_met"] for point in summary["points"])
+    return EXIT_OK if met else EXIT_OBJECTIVE_MISSED
+
+
+@click.command("compare")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+def compare_command(first: Path, second: Path, as_json: bool) -> None:
+    """Show what changed from FIRST to SECOND: folders of runs or of campaigns."""
+    rows = [
+        row
+        for name, before, after in _pairs(load_summary(first), load_summary(second))
+        for row in _deltas(name, before, after)
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "what", "first", "second", "change", "95 %"):
+        left = column in ("", "what")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        interval = row["interval"]
+        shown = "" if interval is None else f"{interval[0]:+.4g} to {interval[1]:+.4g}"
+        table.add_row(
+            row["point"], row["what"], f"{row['first']:.4g}", f"{row['second']:.4g}",
+            f"{row['change']:+.4g}", shown,
+        )  # fmt: skip
+    Console().print(table, soft_wrap=True)
+
+
+def _same_plan(path: Path, plan: dict[str, Any]) -> None:
+    """Note what a campaign is to do, or check that it is the same as before.
+
+    Raises:
+        EnvironmentFault: the folder's campaign is another.
+    """
+    text = json.dumps(plan, sort_keys=True) + "\n"
+    if not path.exists():
+        path.write_text(text, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != text:
+        raise EnvironmentFault(
+            f"write {path.parent}", "it holds a campaign with other --runs or --set",
+            "give another folder with --out",
+        )  # fmt: skip
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _workers(scheduler: str | None) -> Iterator[None]:
+    """Where batches run.
+
+    Raises:
+        EnvironmentFault: no such scheduler, or its client is not installed.
+    """
+    if scheduler is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise EnvironmentFault(
+            "dask", "not installed", "pip install 'groundloop[cluster]'"
+        ) from None
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise EnvironmentFault(
+            f"scheduler {scheduler}", str(error) or type(error).__name__, "start it, or use -j"
+        ) from None
+    with client, joblib.parallel_config(backend="dask"):
+        yield
+
+
+def _print_campaign(console: Console, summary: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "runs", "on time", "p50", "p90", "p99", "mostly"):
+        left = column in ("", "mostly")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    for point in summary["points"]:
+        low, high = point["goodput_95"]
+        phases = sorted(point["phase_means_ms"].items(), key=lambda phase: -phase[1])
+        table.add_row(
+            point["point"],
+            f"{point['runs']:,}",
+            f"{point['goodput']:.2%} ± {(high - low) / 2:.2%}",
+            *[_time(point["loop_ms"][name][0]) for name in ("p50", "p90", "p99")],
+            phases[0][0] if phases else "",
+        )
+    console.print(table, soft_wrap=True)
+
+
+def _time(value_ms: float) -> str:
+    return f"{value_ms / 1000:.2f} s" if value_ms >= 1000 else f"{value_ms:.1f} ms"
+
+
+def _pairs(
+    first: dict[str, Any], second: dict[str, Any]
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    points = [_points(summary) for summary in (first, second)]
+    names = [name for name in points[0] if name in points[1]]
+    if not names:
+        expected = "the same points in both"
+        raise BadInput("compare", "points", expected, f"{list(points[0])} and {list(points[1])}")
+    return [(name, points[0][name], points[1][name]) for name in names]
+
+
+def _points(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The points of a campaign by name; a single run is the point "all"."""
+    if summary.get("kind") == "campaign":
+        return {point["point"]: point for point in summary["points"]}
+    return {"all": summary}
+
+
+def _deltas(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [_row(name, "goodput", _good(before), _good(after))]
+    for quantile in ("p50", "p90", "p99"):
+        pair = [_loop(point, quantile) for point in (before, after)]
+        if pair[0] is not None and pair[1] is not None:
+            rows.append(_row(name, f"loop {quantile} ms", pair[0], pair[1]))
+    return rows
+
+
+def _row(name: str, what: str, first: list[float], second: list[float]) -> dict[str, Any]:
+    """A difference; its interval, where both have one, as of independent estimates."""
+    change = second[0] - first[0]
+    interval = None
+    if len(first) == len(second) == 3:
+        low = ((second[0] - second[1]) ** 2 + (first[2] - first[0]) ** 2) ** 0.5
+        high = ((second[2] - second[0]) ** 2 + (first[0] - first[1]) ** 2) ** 0.5
+        interval = [change - low, change + high]
+    return {
+        "point": name, "what": what, "first": first[0], "second": second[0], "change": change,
+        "interval": interval,
+    }  # fmt: skip
+
+
+def _good(point: dict[str, Any]) -> list[float]:
+    return [point["goodput"], *point.get("goodput_95", [])]
+
+
+def _loop(point: dict[str, Any], quantile: str) -> list[float] | None:
+    value = point["loop_ms"].get(quantile)
+    if value is None:
+        return None
+    return list(value) if isinstance(value, list) else [value]

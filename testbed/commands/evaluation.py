@@ -1,0 +1,131 @@
+"""`groundloop models eval`: asks a model the held-out triage questions, greedily, and grades the
+answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from models.gguf.inspect import inspect, require_qwen3
+from models.resolve import resolve
+from models.triage.evaluate import Accuracy, evaluate
+from models.triage.questions import Question, held_out, held_out_hard, workload
+from node.engine.batching import Batcher, Done, Request, answer_all
+from node.engine.llama import Engine, EngineSettings
+from node.engine.prefixes import Prefixes
+from roundtrip.drive.clock import monotonic_ns
+from roundtrip.message import GREEDY
+
+CONTEXT = 1024
+MAX_TOKENS = 200
+
+
+def answers_of(path: Path, threads: int) -> Batcher:
+    """The engine to be graded, one question at a time and without speculation; without llama.cpp's
+    repacked buffers too (they may crash a bad build)."""
+    require_qwen3(inspect(path))
+    settings = EngineSettings(CONTEXT, threads, flash=False, use_extra_bufts=False)
+    engine = Engine(str(path), settings)
+    return Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=monotonic_ns, drafts=False)
+
+
+def asked(question: Question) -> Request:
+    """A triage question as the engine takes it."""
+    return Request(0, question.prompt, question.system, MAX_TOKENS, GREEDY, thinking=False)
+
+
+def graded(
+    engine: Batcher, questions: Iterable[Question], wrong: list[dict[str, str]] | None = None
+) -> list[Accuracy]:
+    """Accuracy by type; what was wrong is appended to `wrong`."""
+
+    def answer(question: Question) -> str:
+        found = answer_all(engine, [asked(question)])[0]
+        return found.text if isinstance(found, Done) else found.reason
+
+    def on_wrong(question: Question, said: str) -> None:
+        if wrong is not None:
+            fields = {"type": question.type, "prompt": question.prompt}
+            wrong.append(fields | {"expected": question.expected, "answer": said})
+
+    return evaluate(questions, answer, on_wrong)
+
+
+@click.command("eval")
+@click.argument("model")
+@click.option(
+    "--n",
+    "count",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Questions of each set.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--wrong", type=click.Path(path_type=Path), help="Write the wrong answers here (JSON lines)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_json: bool) -> None:
+    """Grade MODEL on telemetry triage: exact answers on two held-out sets.
+
+    The first set has frames never trained on; the second shuffled channels, wordings never trained
+    on, channels that are missing, no system prompt, and questions off topic.
+    """
+    engine = answers_of(resolve(model), threads)
+    mistakes: list[dict[str, str]] = []
+    sets = {
+        "held out": graded(engine, held_out(count), mistakes),
+        "held out, hard": graded(engine, held_out_hard(count), mistakes),
+    }
+    if wrong is not None:
+        lines = [json.dumps(mistake, ensure_ascii=False) + "\n" for mistake in mistakes]
+        wrong.write_text("".join(lines), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps({name: [_plain(a) for a in found] for name, found in sets.items()}))
+        return
+    for name, found in sets.items():
+        _print(name, found)
+
+
+@click.command("questions")
+@click.option("--n", "count", type=click.IntRange(min=1), default=60, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def questions_command(count: int, seed: int) -> None:
+    """Print triage questions with their right answers, for `workload.questions_file`."""
+    for question in workload(count, seed):
+        line = {"text": question.prompt, "expected": question.expected}
+        click.echo(json.dumps(line, ensure_ascii=False))
+
+
+def _plain(accuracy: Accuracy) -> dict[str, object]:
+    low, high = accuracy.interval
+    return {
+        "type": accuracy.type,
+        "right": accuracy.right,
+        "asked": accuracy.asked,
+        "share": accuracy.share,
+        "low": low,
+        "high": high,
+    }
+
+
+def _print(name: str, found: list[Accuracy]) -> None:
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    for column in ("type", "right", "asked", "share", "95 %"):
+        table.add_column(column, justify="left" if column == "type" else "right")
+    for accuracy in found:
+        low, high = accuracy.interval
+        table.add_row(
+            accuracy.type,
+            str(accuracy.right),
+            str(accuracy.asked),
+            f"{accuracy.share:.1%}",
+            f"{low:.1%} to {high:.1%}",
+        )
+    Console().print(table)

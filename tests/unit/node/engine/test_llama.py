@@ -1,0 +1,284 @@
+"""The engine and what batches for it, in this process, on the `tiny` model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.resolve import resolve
+from node.engine.batching import (
+    Batcher,
+    Done,
+    Event,
+    FirstToken,
+    Refused,
+    Request,
+    Started,
+    Wrote,
+    answer_all,
+)
+from node.engine.chat import THINK_END, prompt
+from node.engine.llama import Engine, EngineSettings, state_key
+from node.engine.prefixes import Prefixes
+from node.engine.tuning import tuned
+from roundtrip.drive.clock import monotonic_ns
+from roundtrip.errors import BadModel
+from roundtrip.message import GREEDY, Sampling
+
+SYSTEM = "You watch over a satellite and answer in a few words. " * 4
+HOT = Sampling(temperature=2.0, top_p=1.0, top_k=0, seed=1)
+
+
+def settings(**changes) -> EngineSettings:
+    known = {"context": 256, "threads": 1, "sequences": 4, "use_extra_bufts": False}
+    return EngineSettings(**(known | changes))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(str(resolve("tiny")), settings())
+
+
+def batcher(engine: Engine, prefixes: Prefixes | None = None, **options) -> Batcher:
+    for sequence in range(engine.settings.sequences):
+        engine.forget(sequence)
+    kept = prefixes if prefixes is not None else Prefixes(None, "")
+    return Batcher(engine, prefixes=kept, clock_ns=monotonic_ns, **options)
+
+
+def asked(number: int = 1, **changes) -> Request:
+    known = {
+        "text": f"What is the voltage of battery {number}?", "system": "", "max_tokens": 12,
+        "sampling": GREEDY, "thinking": False,
+    }  # fmt: skip
+    return Request(number, **(known | changes))
+
+
+def step(busy: Batcher) -> list[Event]:
+    return [*busy.admit(), *busy.step()]
+
+
+def one(engine: Engine, **changes) -> Done:
+    found = answer_all(batcher(engine), [asked(**changes)])[1]
+    assert isinstance(found, Done)
+    return found
+
+
+def test_the_self_test_passes(engine: Engine) -> None:
+    engine.self_test()
+
+
+def test_text_survives_tokens_and_back(engine: Engine) -> None:
+    for text in ("Hello, world", "Größe 日本語 🛰", "a\n\n  b\t<|im_end|>"):
+        pieces = prompt(text=text, system="", thinking=False)
+        user = next(piece for piece in pieces if text in piece.text)
+        tokens = engine.tokens_of([user])
+        assert engine.text_of(tokens) == user.text
+        assert not set(tokens) & set(engine.special.values())
+
+
+def test_greedy_gives_the_same_answer_again(engine: Engine) -> None:
+    assert one(engine) == one(engine)
+
+
+def test_sampling_follows_its_seed(engine: Engine) -> None:
+    answers = [one(engine, sampling=Sampling(seed=seed)).text for seed in (1, 1, 2)]
+    assert answers[0] == answers[1] != answers[2]
+
+
+@pytest.mark.parametrize("options", [{}, {"drafts": False}])
+def test_answers_are_the_same_alone_and_together(engine: Engine, options) -> None:
+    requests = [asked(number, max_tokens=10 + number) for number in range(9)]
+    alone = [answer_all(batcher(engine, drafts=False), [request]) for request in requests]
+    together = answer_all(batcher(engine, **options), requests)
+    for request, found in zip(requests, alone, strict=True):
+        assert together[request.id] == found[request.id]
+
+
+def test_a_long_prompt_is_read_in_pieces_while_others_write(engine: Engine) -> None:
+    busy = batcher(engine)
+    busy.add(asked(1, max_tokens=100, sampling=HOT))
+    while not any(isinstance(event, FirstToken) for event in step(busy)):
+        pass
+    busy.prefill_ns = 1e9
+    busy.add(asked(2, text="voltage and current " * 12))
+    events = []
+    steps = 0
+    while not any(isinstance(event, FirstToken) for event in events):
+        events += step(busy)
+        steps += 1
+    assert steps >= 3
+    assert (Started(2) in events, FirstToken(2) in events) == (True, True)
+    other = next(slot for slot in busy._slots if slot.request.id == 1)
+    assert len(other.written) >= steps, "the other one wrote on"
+
+
+def test_the_head_of_a_prompt_is_read_once(engine: Engine) -> None:
+    head = len(answer_all(batcher(engine), [asked(1)])) and batcher(engine)
+    found = answer_all(head, [asked(1, system=SYSTEM)])[1]
+    again = answer_all(head, [asked(number, system=SYSTEM) for number in (2, 3, 4)])
+    assert found.cached_tokens == 0
+    for done in again.values():
+        assert done.cached_tokens > 40
+    plain = answer_all(batcher(engine), [asked(4, system=SYSTEM)])[4]
+    assert again[4].text == plain.text
+
+
+def test_heads_survive_a_restart_and_what_does_not_fit_is_deleted(engine: Engine, tmp_path) -> None:
+    path = resolve("tiny")
+    key = state_key(path, engine.settings)
+    first = answer_all(batcher(engine, Prefixes(tmp_path, key)), [asked(1, system=SYSTEM)])[1]
+    restored = batcher(engine, Prefixes(tmp_path, key))
+    second = answer_all(restored, [asked(1, system=SYSTEM)])[1]
+    assert (first.cached_tokens, second.text) == (0, first.text)
+    assert second.cached_tokens > 40
+    (file,) = tmp_path.glob("*.state")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert len(Prefixes(tmp_path, key)) == 0
+    assert list(tmp_path.iterdir()) == []
+    answer_all(batcher(engine, Prefixes(tmp_path, key)), [asked(1, system=SYSTEM)])
+    assert len(Prefixes(tmp_path, "another-model")) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_document_on_board_is_part_of_every_head(engine: Engine) -> None:
+    informed = batcher(engine, document="Batteries are empty below 24 V. " * 3)
+    first = answer_all(informed, [asked(1)])[1]
+    second = answer_all(informed, [asked(2)])[2]
+    assert first.prompt_tokens > one(engine).prompt_tokens + 20
+    assert second.cached_tokens > 20
+
+
+def test_prefill_in_pieces_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = []
+    for batch in (512, 64):
+        monkeypatch.setattr("node.batching.BATCH_TOKENS", batch)
+        engine = Engine(str(resolve("tiny")), settings(context=1024, sequences=1))
+        done = one(engine, text="voltage and current " * 30, max_tokens=4)
+        assert 64 < done.prompt_tokens < 512
+        texts.append(done.text)
+    assert texts[0] == texts[1]
+
+
+def test_the_answer_ends_where_the_context_ends(engine: Engine) -> None:
+    done = one(engine, max_tokens=10_000, sampling=HOT)
+    assert done.prompt_tokens + done.output_tokens <= 256
+
+
+def test_a_prompt_that_leaves_no_room_is_too_long(engine: Engine) -> None:
+    found = answer_all(batcher(engine), [asked(1, text="word " * 400), asked(2)])
+    assert isinstance(found[1], Refused)
+    assert (found[1].reason, "context of 256" in found[1].detail) == ("too_long", True)
+    assert isinstance(found[2], Done)
+
+
+def test_a_cut_gives_what_there_is(engine: Engine) -> None:
+    busy = batcher(engine)
+    busy.add(asked(1, max_tokens=200, sampling=HOT))
+    for _ in range(20):
+        step(busy)
+    (done,) = busy.cut(1)
+    assert isinstance(done, Done)
+    assert (done.finish_reason, busy.busy) == ("deadline", False)
+    assert 10 < done.output_tokens < 25
+    busy.add(asked(2))
+    (never,) = busy.cut(2)
+    assert never == Done(2, "", "deadline", 0, 0, 0)
+    assert busy.cut(3) == []
+
+
+def test_an_answer_is_told_of_while_it_is_written(engine: Engine) -> None:
+    for number, sampling in ((1, GREEDY), (2, HOT)):
+        busy = batcher(engine, tell_ns=1)
+        busy.add(asked(number, max_tokens=60, sampling=sampling))
+        events = []
+        while busy.busy:
+            events += step(busy)
+        told = [event.text for event in events if isinstance(event, Wrote)]
+        (done,) = (event for event in events if isinstance(event, Done))
+        assert len(told) > 30
+        assert all(done.text.startswith(text) for text in told)
+    quiet = batcher(engine)
+    quiet.add(asked())
+    while quiet.busy:
+        assert not any(isinstance(event, Wrote) for event in step(quiet))
+
+
+def test_one_that_must_be_alone_waits_until_it_is(engine: Engine) -> None:
+    busy = batcher(engine)
+    busy.add(asked(1, max_tokens=8, sampling=HOT))
+    busy.add(asked(2, alone=True, max_tokens=4, sampling=HOT))
+    busy.add(asked(3, max_tokens=4, sampling=HOT))
+    order = []
+    while busy.busy:
+        order += [(type(event), event.id) for event in step(busy)]
+    assert order.index((Done, 1)) < order.index((Started, 2))
+    assert order.index((Done, 2)) < order.index((Started, 3))
+
+
+def test_thinking_is_ended_when_its_budget_is_spent(engine: Engine) -> None:
+    never = one(engine, thinking=True, max_tokens=20)
+    assert never.text == "", "a thought that is never closed is no answer"
+    closed = one(engine, thinking=True, think_tokens=5, max_tokens=20)
+    assert closed.text
+    busy = batcher(engine)
+    busy.add(asked(1, thinking=True, think_tokens=5, max_tokens=20))
+    while busy.busy:
+        slots = list(busy._slots)
+        step(busy)
+        assert all(slot.think_left <= 5 for slot in slots)
+    assert engine.special[THINK_END] not in engine.ends
+
+
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"status": {"enum": ["ok", "bad"]}, "value": {"type": "integer"}},
+        "required": ["status", "value"],
+    }
+)
+
+
+def test_an_answer_keeps_to_its_schema(engine: Engine) -> None:
+    for seed in range(4):
+        done = one(engine, schema=SCHEMA, sampling=Sampling(seed=seed), max_tokens=60)
+        found = json.loads(done.text)
+        if done.finish_reason == "stop":
+            assert found["status"] in ("ok", "bad")
+    short = one(engine, schema=SCHEMA, max_tokens=4)
+    assert short.finish_reason == "length"
+    json.loads(short.text)
+
+
+def test_a_schema_that_is_none_is_refused(engine: Engine) -> None:
+    found = answer_all(batcher(engine), [asked(1, schema='{"type": "nothing"}')])[1]
+    assert isinstance(found, Refused)
+    assert found.reason == "bad_schema"
+
+
+def test_a_choice_of_threads_is_kept(engine: Engine, tmp_path: Path) -> None:
+    ticks = iter(range(0, 10**12, 1000))
+    tuning = Engine(str(resolve("tiny")), settings(sequences=1))
+    file = tmp_path / "choice.json"
+    first = tuned(tuning, tuning.settings, [1], file=file, clock_ns=lambda: next(ticks))
+    kept = tuned(tuning, tuning.settings, [1], file=file, clock_ns=lambda: 1 // 0)
+    assert first == kept
+    assert tuning.settings.flash == kept.flash
+    file.write_text("junk")
+    assert tuned(tuning, tuning.settings, [1], file=file, clock_ns=lambda: next(ticks))
+
+
+def test_a_quantized_cache_gives_an_answer() -> None:
+    quantized = Engine(str(resolve("tiny")), settings(kv="q8_0", sequences=1))
+    assert one(quantized).output_tokens
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"nothing")
+    with pytest.raises(BadModel, match=r"x\.gguf"):
+        Engine(str(path), settings())

@@ -29,7 +29,7 @@ from dtn.bpv7.bundle import Bundle, decode, encode
 from dtn.bpv7.crc import CRC_NONE
 from dtn.errors import SecurityFailure, SecurityReason
 
-VECTORS = Path(__file__).parents[2] / "data" / "rfc9173_vectors.hex"
+VECTORS = Path(__file__).parents[3] / "data" / "rfc9173_vectors.hex"
 TEXT = b"Ready to generate a 32-byte payload"
 PRIMARY = PrimaryBlock("ipn:1.2", "ipn:2.1", 0, 40, 1_000_000, "ipn:2.1", crc_type=CRC_NONE)
 PAYLOAD_BLOCK = CanonicalBlock(PAYLOAD, 1, TEXT, crc_type=CRC_NONE)

@@ -35,7 +35,7 @@ from dtn.bpv7.bundle import (
 from dtn.bpv7.crc import CRC_16, CRC_32C, CRC_NONE, crc, crc_16_x25
 from dtn.errors import BundleError
 
-VECTORS = Path(__file__).parents[2] / "data" / "rfc9173_vectors.hex"
+VECTORS = Path(__file__).parents[3] / "data" / "rfc9173_vectors.hex"
 PRIMARY = PrimaryBlock("ipn:20.1", "ipn:10.1", 800_000_000_000, 7, 60_000)
 PAYLOAD_BLOCK = CanonicalBlock(PAYLOAD, 1, b"hello")
 

@@ -12,7 +12,7 @@ from testbed.campaign.report import write_campaign_report
 from testbed.campaign.runs import run_campaign, summarise_campaign
 from testbed.campaign.sweep import points_of
 
-SCENARIOS = Path(__file__).parents[3] / "testbed" / "scenarios"
+SCENARIOS = Path(__file__).parents[4] / "testbed" / "scenarios"
 
 
 @pytest.fixture(scope="module")

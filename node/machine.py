@@ -446,6 +446,7 @@ class NodeMachine:
             return refused + self._start_next(now_ns)
         assert self._speed is not None
         self._speed.follow(result.prefill_ns, result.step_ns)
+        self._slots = result.sequences or self._slots
         text, cut = message.clipped(result.text)
         if result.finish_reason == "stop":
             self._speed.answered(result.output_tokens, len(text.encode()))

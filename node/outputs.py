@@ -25,6 +25,8 @@ class InferenceResult:
     """What a token of a prompt takes now; 0: as before."""
     step_ns: Mapping[int, float] = field(default_factory=dict)
     """What a token of each of so many sequences takes now."""
+    sequences: int = 0
+    """Questions that the engine takes at once from now on; 0: as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from node.engine.events import (
 )
 from node.outputs import InferenceResult
 from node.scheduler import Order
-from node.speed import Speed
+from node.speed import Speed, best_width
 from roundtrip.errors import BadConfig
 from roundtrip.machine import Deadline, earliest
 from roundtrip.units import NS_PER_S, ms_to_ns
@@ -37,6 +37,8 @@ PROFILES = Path(__file__).parent / "profiles"
 
 
 Rate = Annotated[float, Field(gt=0)]
+MOST_AT_ONCE = 8
+"""Questions, unless a scenario says otherwise."""
 TYPICAL_TOKENS = 256
 """The size for which a scheduler is told a speed that depends on it."""
 
@@ -58,8 +60,8 @@ class Profile(BaseModel):
     """Of one sequence: one figure, or by the tokens it has."""
     batch_tok_s: dict[int, Rate] = Field(default_factory=dict)
     """Of so many sequences together; where none is given, they share the speed of one."""
-    sequences: int = Field(default=8, gt=0)
-    """Questions at once."""
+    sequences: int = Field(default=0, ge=0)
+    """Questions at once; 0: as many as is fastest in all, 8 at most."""
     start_ms: float = Field(default=0.5, ge=0)
     """From the job's start to the first prefill."""
     store_ms: float = Field(default=1.0, ge=0)
@@ -78,6 +80,10 @@ class Profile(BaseModel):
     limits: LimitsSection = LimitsSection()
     power: PowerSection | None = None
     """None: not known, and the energy model cannot be used with this profile."""
+
+    def at_once(self) -> int:
+        """How many questions the engine takes at once."""
+        return self.sequences or best_width(self.speed().step_ns, MOST_AT_ONCE)
 
     def speed(self) -> Speed:
         """As the node would know it."""

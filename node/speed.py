@@ -22,17 +22,8 @@ class Speed:
     _answers: int = field(default=0)
 
     def step(self, sequences: int) -> float:
-        """Duration of a decode of one token for each of `sequences`, ns: linear between what is
-        known, and beyond it as many times as long as there are more sequences."""
-        known = sorted(self.step_ns)
-        at = bisect_left(known, sequences)
-        if at < len(known) and known[at] == sequences:
-            return self.step_ns[sequences]
-        if at == len(known):
-            return self.step_ns[known[-1]] * sequences / known[-1]
-        low, high = known[at - 1], known[at]
-        share = (sequences - low) / (high - low)
-        return self.step_ns[low] + share * (self.step_ns[high] - self.step_ns[low])
+        """Duration of a decode of one token for each of `sequences`, ns, as `between`."""
+        return between(self.step_ns, sequences)
 
     def follow(self, prefill_ns: float, step_ns: Mapping[int, float]) -> None:
         """What the engine measured since; 0 and sizes not measured leave what was."""
@@ -55,3 +46,43 @@ class Speed:
         if self.answer_tokens is None:
             return float(max_tokens)
         return min(float(max_tokens), self.answer_tokens)
+
+
+def between(figures: Mapping[int, float], at: int) -> float:
+    """A figure that grows with a number: linear between those known, and beyond them in proportion
+    to the number.
+
+    Args:
+        figures: by number; at least one.
+        at: the number.
+    """
+    found = figures.get(at)
+    if found is not None:
+        return found
+    known = sorted(figures)
+    place = bisect_left(known, at)
+    if place == 0:
+        return figures[known[0]]
+    low = known[place - 1]
+    if place == len(known):
+        return figures[low] * at / low
+    high = known[place]
+    share = (at - low) / (high - low)
+    return figures[low] + share * (figures[high] - figures[low])
+
+
+NEARLY = 0.97
+"""Of the best rate: fewer at once, each of them sooner, are worth the rest."""
+
+
+def best_width(step_ns: Mapping[int, float], most: int) -> int:
+    """How many sequences should be decoded together: the fewest that come near the best total rate,
+    of the numbers that were measured.
+
+    Args:
+        step_ns: duration of a token for each of so many; 1 is always there.
+        most: that there may be.
+    """
+    rates = {width: width / step_ns[width] for width in sorted(step_ns) if width <= most}
+    enough = NEARLY * max(rates.values())
+    return next(width for width, rate in rates.items() if rate >= enough)

@@ -143,7 +143,7 @@ class World:
         """Run until every question has its outcome."""
         profile = self.engine.machine.profile
         self.link.call(self.link.machine.start)
-        sequences = self._scenario.node.sequences or profile.sequences
+        sequences = self._scenario.node.sequences or profile.at_once()
         self.node.call(self.node.machine.engine_up, self.node_health(), sequences, profile.speed())
         if self._battery is not None:
             self._sample(self._battery)

@@ -88,6 +88,7 @@ def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
         model.document,
         max_threads=math.ceil(config.cpu_cores),
         draft=model.draft,
+        fixed_width=config.sequences > 0,
         tell_ns=s_to_ns(config.part_s),
     )
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.engine.chat import THINK_END, Piece, prompt, system_turn
+from node.engine.costs import OUTLIER, Account, Costs, Width
 from node.engine.draft_model import DraftModel
 from node.engine.json_close import closed_json
 from node.engine.llama import BATCH_TOKENS, MAX_OUTPUTS, Engine
-from node.engine.lookup import MAX_DRAFT, Drafts, Table, learn
+from node.engine.lookup import MAX_DRAFT, Drafts, Table, learned
 from node.engine.prefixes import Head, Prefixes
 from roundtrip.message import Sampling
 
@@ -140,7 +141,10 @@ class Batcher:
         clock_ns: what measures a step.
         drafts: whether to speculate.
         document: text that every system prompt ends with.
-        speed: ns per token of a prompt, and of a decode of one token, as first known.
+        prefill_ns: per token of a prompt, as first known; 0: unknown.
+        costs: what decodes take, as first known.
+        fixed_width: always as many questions at once as the engine has sequences; else as many as
+            is fastest in all.
         model: a smaller one that drafts where nothing is known from before.
         tell_ns: how often an answer is told of while it is written; 0 for only when it is done.
     """
@@ -153,15 +157,24 @@ class Batcher:
         clock_ns: Callable[[], int],
         drafts: bool = True,
         document: str = "",
-        speed: tuple[float, float] | None = None,
+        prefill_ns: float = 0.0,
+        costs: Costs | None = None,
+        fixed_width: bool = True,
         model: DraftModel | None = None,
         tell_ns: int = 0,
     ) -> None:
         self._engine = engine
         self._prefixes = prefixes
         self._clock_ns = clock_ns
-        self._drafts = Drafts()
+        self._costs = costs or Costs()
+        self._drafts = Drafts(self._costs)
         self._drafting = drafts
+        self._account = Account()
+        self._overhead_ns = 0
+        """What guessing and learning took in this step."""
+        self._made = 0
+        """Tokens that came of this step."""
+        self._width = Width(self._costs, engine.settings.sequences, fixed=fixed_width)
         self._model = model
         self._free: list[tuple[int, Head]] = [
             (sequence, ()) for sequence in range(engine.settings.sequences)
@@ -177,16 +190,28 @@ class Batcher:
         self.steps = 0
         self._document = document
         self._tell_ns = tell_ns
-        self.prefill_ns = 0.0
+        self.prefill_ns = prefill_ns
         """Per token of a prompt, a running mean."""
-        if speed is not None:
-            self.prefill_ns = speed[0]
-            self._drafts.plain_step(1, round(speed[1]))
 
     @property
     def step_ns(self) -> dict[int, float]:
         """Duration of a decode of one token for each of so many sequences, a running mean."""
-        return self._drafts.step_ns
+        return self._costs.step_ns
+
+    @property
+    def width(self) -> int:
+        """How many questions at once are fastest in all."""
+        return self._width.now
+
+    @property
+    def draft_gain_ns(self) -> float:
+        """What drafts have saved so far; less than nothing where they cost more."""
+        return self._account.gained_ns
+
+    @property
+    def drafting(self) -> bool:
+        """Whether drafts are being tried."""
+        return self._drafting and self._account.open
 
     @property
     def busy(self) -> bool:
@@ -217,7 +242,7 @@ class Batcher:
     def admit(self) -> list[Event]:
         """Let waiting requests join while there are sequences for them."""
         events: list[Event] = []
-        while self._waiting and self._free:
+        while self._waiting and self._free and len(self._slots) < self._width.now:
             request = self._waiting[0]
             alone = request.alone or any(slot.request.alone for slot in self._slots)
             if alone and self._slots:
@@ -256,8 +281,11 @@ class Batcher:
         sampler = None if greedy else self._engine.new_sampler(request.sampling, request.schema)
         sequence, cached = self._sequence_for(tokens)
         table: Table = {}
-        if greedy and self._drafting:
-            learn((table,), (), tokens)
+        drafting = greedy and self.drafting
+        if drafting:
+            begin_ns = self._clock_ns()
+            table = learned(tokens)
+            self._account.gained(begin_ns - self._clock_ns())
         self._slots.append(
             _Slot(
                 request,
@@ -269,8 +297,8 @@ class Batcher:
                 position=cached,
                 cached=cached,
                 sampler=sampler,
-                last=tokens[-4:] if greedy and self._drafting and len(tokens) >= 4 else [],
-                said=list(tokens) if self._model is not None else [],
+                last=tokens[-4:] if drafting and len(tokens) >= 4 else [],
+                said=list(tokens) if drafting and self._model is not None else [],
                 table=table,
                 think_left=request.think_tokens if request.thinking else -1,
             )
@@ -301,6 +329,7 @@ class Batcher:
         self._engine.forget(slot.sequence, len(held))
         self._free.append((slot.sequence, held))
         self._slots.remove(slot)
+        self._width.answered()
         request = slot.request
         text = self._text(slot)
         return Done(
@@ -325,8 +354,11 @@ class Batcher:
         engine, slots = self._engine, self._slots
         if not slots:
             return events
+        begin_ns = self._clock_ns()
         writing = [slot for slot in slots if slot.writing]
         count = drafted = 0
+        expected = 0.0
+        self._overhead_ns = self._made = 0
         pieces: list[tuple[_Slot, int, int]] = []
         for slot in writing:
             feed = slot.feed
@@ -335,7 +367,8 @@ class Batcher:
                 engine.put_one(count, feed[0], slot.position, slot.sequence)
                 count += 1
                 if slot.last:
-                    drafted += self._draft(slot, count, len(writing))
+                    expected += self._draft(slot, count, len(writing), drafted, expected)
+                    drafted += len(slot.draft)
                     count += len(slot.draft)
             else:
                 engine.put(count, feed, slot.position, slot.sequence, wanted=True)
@@ -352,7 +385,6 @@ class Batcher:
                 pieces.append((slot, count, len(piece)))
                 count += len(piece)
                 read += len(piece)
-        begin_ns = self._clock_ns()
         engine.decode(count)
         for slot, start, length in pieces:
             slot.position += length
@@ -374,16 +406,23 @@ class Batcher:
                 slot.told_ns = now_ns
         return events
 
-    def _draft(self, slot: _Slot, start: int, sequences: int) -> int:
-        """Put a draft behind the token of a slot; its length."""
+    def _draft(self, slot: _Slot, start: int, sequences: int, extra: int, expected: float) -> float:
+        """Put a draft behind the token of a slot, if one pays; how much of it is expected to be
+        right."""
+        begin_ns = self._clock_ns()
         most = min(MAX_DRAFT, slot.limit - len(slot.written) - 1, MAX_OUTPUTS // sequences - 1)
-        slot.draft, slot.kinds = self._drafts.draft(slot.table, slot.last, most, sequences)
-        costs = self._drafts.costs(sequences)
-        if self._model is not None and not slot.draft and most > 0 and costs is not None:
-            slot.draft = self._model.draft(slot.sequence, slot.said, most, sequences, costs)
+        slot.draft, slot.kinds, right = [], [], 0.0
+        if most > 0:
+            slot.draft, slot.kinds, right = self._drafts.draft(
+                slot.table, slot.last, most, sequences, extra, expected
+            )
+            durations = self._costs.table(sequences)
+            if self._model is not None and not slot.draft and durations is not None:
+                slot.draft = self._model.draft(slot.sequence, slot.said, most, sequences, durations)
         for index, token in enumerate(slot.draft):
             self._engine.put_one(start + index, token, slot.position + 1 + index, slot.sequence)
-        return len(slot.draft)
+        self._overhead_ns += self._clock_ns() - begin_ns
+        return right
 
     def _written(self, slot: _Slot, row: int) -> list[Event]:
         """Take the tokens after a slot's last one: one, and as many of the draft as were right."""
@@ -400,6 +439,7 @@ class Batcher:
             new.append(token)
             if reason is not None or index == len(draft) or token != draft[index]:
                 break
+        self._made += len(new)
         if draft:
             accepted = len(new) - 1
             if slot.kinds:
@@ -420,9 +460,12 @@ class Batcher:
         return []
 
     def _follow(self, slot: _Slot, new: list[int]) -> None:
+        begin_ns = self._clock_ns()
         self._drafts.said(slot.table, slot.last, new)
-        slot.said += new
+        if self._model is not None:
+            slot.said += new
         slot.last = [*slot.last, *new][-4:]
+        self._overhead_ns += self._clock_ns() - begin_ns
 
     def _take(self, slot: _Slot, token: int) -> str | None:
         """Note a token that the model wrote; why it was the last one, or None."""
@@ -461,15 +504,27 @@ class Batcher:
         return max(BESIDE_TOKENS, int(BESIDE_NS / self.prefill_ns))
 
     def _measure(self, duration_ns: int, writing: int, drafted: int, read: int, count: int) -> None:
+        """Follow what a step took, of so many that write and so many drafted tokens."""
         self.steps += 1
         if read:
             if not writing:
                 each_ns = duration_ns / read
                 self.prefill_ns += (0.3 if self.prefill_ns else 1.0) * (each_ns - self.prefill_ns)
-        elif drafted:
-            self._drafts.drafted_step(writing, drafted, duration_ns)
+            return
+        overhead_ns = self._overhead_ns
+        if drafted:
+            self._costs.drafted(writing, drafted, duration_ns - overhead_ns)
+            plain_ns = self._costs.step_ns.get(writing)
+            if plain_ns is not None:
+                took_ns = min(duration_ns, OUTLIER * plain_ns)
+                self._account.gained(self._made / writing * plain_ns - took_ns)
         elif count == writing:
-            self._drafts.plain_step(writing, duration_ns)
+            self._costs.plain(writing, duration_ns - overhead_ns)
+            self._account.wrote(duration_ns)
+            self._account.gained(-overhead_ns)
+        if not self._account.open:
+            for slot in self._slots:
+                slot.last, slot.said, slot.table = [], [], {}
 
 
 def _in_common(held: Head, tokens: Sequence[int]) -> int:

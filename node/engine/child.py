@@ -89,6 +89,7 @@ class Server:
 
     def _load(self, load: Load) -> Batcher:
         from node.engine.batching import Batcher
+        from node.engine.costs import Costs
         from node.engine.draft_model import DraftModel, same_vocabulary
         from node.engine.llama import Engine, EngineSettings, state_key
         from node.engine.prefixes import Prefixes
@@ -125,13 +126,14 @@ class Server:
             drafts=load.drafts,
             model=model,
             document=load.document,
-            speed=(choice.prefill_ns, choice.step_ns),
+            prefill_ns=choice.prefill_ns,
+            costs=Costs(choice.step_ns, choice.check_ns),
+            fixed_width=load.fixed_width,
             tell_ns=load.tell_ns,
         )
         self._tell(
             event="ready",
             context=engine.context,
-            sequences=load.sequences,
             threads=choice.threads,
             flash=choice.flash,
             rss_peak_bytes=_rss_peak_bytes(),
@@ -194,7 +196,11 @@ class Server:
 
 
 def _speed(batcher: Batcher) -> dict[str, Any]:
-    return {"prefill_ns": batcher.prefill_ns, "step_ns": dict(batcher.step_ns)}
+    return {
+        "prefill_ns": batcher.prefill_ns,
+        "step_ns": dict(batcher.step_ns),
+        "sequences": batcher.width,
+    }
 
 
 def thread_counts(most: int = 0) -> list[int]:

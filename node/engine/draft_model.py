@@ -19,8 +19,8 @@ that, so they are fewer than of drafts that cost nothing."""
 class DraftModel:
     """Drafts by a model of their own.
 
-    A further token pays while the chance that it and all before it are right is above what it
-    costs, to write and to check, relative to a token of a plain decode.
+    A draft is as long as makes the expected tokens a second most, its writing and checking
+    included; that may be no token at all.
 
     Args:
         engine: the smaller model, with a sequence for each of the larger one's.
@@ -44,7 +44,7 @@ class DraftModel:
         tokens: Sequence[int],
         most: int,
         sequences: int,
-        costs: tuple[float, float],
+        durations: Sequence[float],
     ) -> list[int]:
         """What comes after `tokens`, as long as that pays.
 
@@ -53,9 +53,10 @@ class DraftModel:
             tokens: all that the sequence has said, the prompt first.
             most: tokens, at least 1.
             sequences: decoded together; the others wait meanwhile.
-            costs: ns of a decode of one token for each sequence, and of a token more.
+            durations: ns of a decode of one token for each of them and 0, 1, 2 ... drafted ones.
         """
-        count = min(most, self._worth(sequences, *costs), self._engine.context - len(tokens))
+        worth = self._worth(sequences, durations)
+        count = min(most, worth, self._engine.context - len(tokens))
         if count <= 0:
             return []
         guess = [self._read(sequence, tokens)]
@@ -75,18 +76,22 @@ class DraftModel:
             self._right += self._rate * ((index < accepted) - self._right)
             self._rate = max(LEAST_RATE, self._rate / (1 + self._rate))
 
-    def _worth(self, sequences: int, plain_ns: float, extra_ns: float) -> int:
+    def _worth(self, sequences: int, durations: Sequence[float]) -> int:
+        """The length that makes the expected tokens a second most."""
         if self._step_ns is None:
             return 2  # the second one is measured
-        cost = (extra_ns + self._step_ns) * sequences / plain_ns
-        count, left = 0, self._right
-        while count < MAX_TOKENS and left >= cost:
-            count += 1
+        best, best_rate = 0, sequences / durations[0]
+        left, so_far = 1.0, float(sequences)
+        for count in range(1, min(MAX_TOKENS, len(durations) - 1) + 1):
             left *= self._right
-        if not count:
+            so_far += left
+            rate = so_far / (durations[count] + count * self._step_ns)
+            if rate > best_rate:
+                best, best_rate = count, rate
+        if not best:
             self._chances += 1
             return int(self._chances % PROBE_EVERY == 0)
-        return count
+        return best
 
     def _read(self, sequence: int, tokens: Sequence[int]) -> int:
         """Bring the cache up to `tokens`; the likeliest next one."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from node.engine.costs import Costs
+
 ORDERS = (4, 3, 2)
 """How many tokens must have been seen together before; the longest first."""
 MAX_DRAFT = 15
@@ -17,7 +19,9 @@ LEAST_RATE = 0.05
 """Of the running means of what was right."""
 MAX_HISTORY = 200_000
 """Entries about earlier answers; then they are forgotten, all at once."""
-PROBE_EVERY = 48
+LEAST_CHANCE = 0.1
+"""That a token and all before it are right; where it is less, a draft goes no further."""
+PROBE_EVERY = 96
 """Where drafts do not pay, one in so many chances is still taken, to see whether they would."""
 
 Table = dict[tuple[int, ...], int]
@@ -45,45 +49,63 @@ def learn(tables: Sequence[Table], before: Sequence[int], tokens: Sequence[int])
                     table[key] = old + 1
 
 
-class Drafts:
-    """Guesses what comes next, and judges from what was right whether that pays.
+def learned(tokens: Sequence[int]) -> Table:
+    """A table of what follows what in a prompt: the last time counts, and no repetition."""
+    table: Table = {}
+    for order in ORDERS:
+        keys = zip(*(tokens[start:] for start in range(order)), strict=False)
+        table.update(zip(keys, (token << 2 for token in tokens[order:]), strict=False))
+    return table
 
-    A further token of a draft pays while the chance that it and all before it are right is above
-    its cost relative to a token of a plain decode.
+
+class Drafts:
+    """Guesses what comes next, and judges from what was right how much of it to try.
+
+    A draft is as long as makes the expected tokens a second most; that may be no token at all.
+
+    Args:
+        costs: what decodes take.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
         self._history: Table = {}
         self._right = [0.5, 0.7, 0.8, 0.9] * (2 * len(ORDERS))
         """That a guess is right, by order, source and how often in a row it was."""
         self._rate = [0.5] * len(self._right)
         """How much the next guess says of that: much while it is only supposed."""
-        self._plain_ns: dict[int, float] = {}
-        """Duration of a decode of one token for each of so many sequences."""
-        self._extra_ns: float | None = None
         self._chances = 0
 
     def draft(
-        self, table: Table, last: Sequence[int], most: int, sequences: int
-    ) -> tuple[list[int], list[int]]:
-        """Up to `most` tokens after `last`, the sequence's last four, and where each guess is from.
+        self,
+        table: Table,
+        last: Sequence[int],
+        most: int,
+        sequences: int,
+        extra: int = 0,
+        expected: float = 0.0,
+    ) -> tuple[list[int], list[int], float]:
+        """What to try after `last`, the sequence's last four tokens: the tokens, where each guess
+        is from, and how many of them are expected to be right.
 
         Args:
             table: what the sequence itself has said.
             last: four tokens.
             most: tokens, at least 1.
             sequences: decoded together.
+            extra: tokens that others have in this decode already, besides one each.
+            expected: how many of those will be right.
         """
         tokens: list[int] = []
         kinds: list[int] = []
-        costs = self.costs(sequences)
-        if costs is None:
-            return tokens, kinds
-        plain_ns, extra_ns = costs
-        cost = max(extra_ns * sequences / plain_ns, 0.02)
+        durations = self._costs.table(sequences)
+        if durations is None:
+            return tokens, kinds, 0.0
+        most = min(most, MAX_DRAFT, len(durations) - 1 - extra)
         history, right = self._history, self._right
         a, b, c, d = last
-        left = 1.0
+        left, so_far = 1.0, sequences + expected
+        best, best_rate, best_right = 0, so_far / durations[extra], 0.0
         while len(tokens) < most:
             key = (a, b, c, d)
             if (entry := table.get(key)) is not None:
@@ -103,24 +125,21 @@ class Drafts:
             token = entry >> 2
             kind += entry & 3
             left *= right[kind]
-            if left < cost:
-                if not tokens:
-                    self._chances += 1
-                    if self._chances % PROBE_EVERY == 0:
-                        return [token], [kind]
+            if left < LEAST_CHANCE and tokens:
                 break
             tokens.append(token)
             kinds.append(kind)
+            so_far += left
+            rate = so_far / durations[extra + len(tokens)]
+            if rate > best_rate:
+                best, best_rate = len(tokens), rate
+                best_right = so_far - sequences - expected
             a, b, c, d = b, c, d, token
-        return tokens[:MAX_DRAFT], kinds[:MAX_DRAFT]
-
-    def costs(self, sequences: int) -> tuple[float, float] | None:
-        """ns of a decode of one token for each of so many sequences, and of a drafted token more;
-        None before the first."""
-        plain_ns = self._plain_ns.get(sequences)
-        if plain_ns is None:
-            return None
-        return plain_ns, 0.35 * plain_ns if self._extra_ns is None else self._extra_ns
+        if tokens and not best:
+            self._chances += 1
+            if self._chances % PROBE_EVERY == 0:
+                best = 1
+        return tokens[:best], kinds[:best], best_right
 
     def checked(self, kinds: Sequence[int], accepted: int) -> None:
         """The first `accepted` tokens of a draft were right, and the next, if any, was not."""
@@ -134,26 +153,3 @@ class Drafts:
         if len(self._history) > MAX_HISTORY:
             self._history.clear()
         learn((table, self._history), before, tokens)
-
-    def plain_step(self, sequences: int, duration_ns: int) -> None:
-        """A decode of one token for each of some sequences took so long."""
-        known = self._plain_ns.get(sequences)
-        self._plain_ns[sequences] = (
-            float(duration_ns)
-            if known is None
-            else known + 0.1 * (min(duration_ns, 4 * known) - known)
-        )
-
-    def drafted_step(self, sequences: int, extra: int, duration_ns: int) -> None:
-        """A decode with `extra` drafted tokens took so long."""
-        plain_ns = self._plain_ns.get(sequences)
-        if plain_ns is None:
-            return
-        each_ns = min(max(0.0, duration_ns - plain_ns) / extra, 2 * plain_ns)
-        known = self._extra_ns
-        self._extra_ns = each_ns if known is None else known + 0.1 * (each_ns - known)
-
-    @property
-    def step_ns(self) -> dict[int, float]:
-        """Duration of a decode of one token for each of so many sequences, a running mean."""
-        return self._plain_ns

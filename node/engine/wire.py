@@ -54,6 +54,8 @@ class Load:
     use_extra_bufts: bool = True
     draft: str = ""
     """The model that drafts; empty for none."""
+    fixed_width: bool = False
+    """Always `sequences` questions at once; else as many of them as is fastest in all."""
     tell_ns: int = 0
     """How often an answer is told of while it is written; 0: never."""
 
@@ -135,5 +137,6 @@ def job_event(body: dict[str, Any]) -> JobEvent:
                 body["rss_peak_bytes"],
                 body["prefill_ns"],
                 body["step_ns"],
+                body["sequences"],
             )
             return EngineDone(job, body["at_ns"], result)

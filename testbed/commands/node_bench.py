@@ -21,9 +21,10 @@ from ground.results.split import split_by_log
 from models.cache import cache_dir
 from models.gguf.inspect import inspect
 from models.resolve import resolve
-from node.engine.batching import Batcher, Done, Request, answer_all
+from node.engine.batching import Batcher, Done, Refused, Request, answer_all
 from node.engine.chat import prompt
 from node.engine.child import thread_counts
+from node.engine.costs import Costs
 from node.engine.llama import Engine, EngineSettings, state_key
 from node.engine.prefixes import Prefixes
 from node.engine.tuning import tuned
@@ -39,7 +40,7 @@ from testbed.live import run_live
 
 SIZES = (64, 256, 1024)
 """Tokens of prompts, and of contexts in which a token is decoded."""
-TOGETHER = (2, 4, 8)
+TOGETHER = (2, 3, 4, 6, 8)
 DECODED = 16
 ROUNDS = 5
 ASKED = 30
@@ -74,10 +75,11 @@ def bench_node(
     """
     loaded = load_scenario(scenario)
     path = resolve(model or loaded.node.model)
-    profile = measured(path, threads, loaded, machine or _machine())
+    profile, drafts = measured(path, threads, loaded, machine or _machine())
     text = tomli_w.dumps(_table(profile))
     console = Console()
     _show(profile, console)
+    console.print(drafts)
     if out is None:
         console.print("\n--out FILE writes the profile")
         return
@@ -88,8 +90,9 @@ def bench_node(
     console.print(f"\nprofile   {out}: name it in node.profile")
 
 
-def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> Profile:
-    """A profile of a model on this machine, with the kind of attention that a node chooses there.
+def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> tuple[Profile, str]:
+    """A profile of a model on this machine, with the kind of attention that a node chooses there;
+    and what drafts are good for here, in a line.
 
     Args:
         path: the model.
@@ -108,12 +111,13 @@ def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> Prof
     prefill = {size: size / _rested(_prefill_s, engine, size) for size in SIZES}
     decode = {size: 1 / _rested(_step_s, engine, size, 1) for size in SIZES}
     together = {n: n / _rested(_step_s, engine, SIZES[1], n) for n in TOGETHER}
-    answers = _answers(engine, scenario)
+    costs = Costs(choice.step_ns, choice.check_ns)
+    answers, drafts = _answers(engine, scenario, costs)
     size = sum(len(text.encode()) for text, _ in answers)
     prompts = sum(done.prompt_tokens for _, done in answers)
     template = _template_tokens(engine)
     start_ms, store_ms = _handling_ms(path, choice.threads, scenario.node.context)
-    return Profile(
+    profile = Profile(
         model=info.name or path.stem,
         quantization=info.quantization,
         measured_on=f"{machine}, llama-cpp-python {llama_version}",
@@ -128,6 +132,7 @@ def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> Prof
         answer_tokens=_quantiles([done.output_tokens for _, done in answers]),
         rss_peak_mb=round(_rss_mb()),
     )
+    return profile, drafts
 
 
 def _quantiles(values: list[int]) -> tuple[int, ...]:
@@ -185,22 +190,29 @@ def _step_s(engine: Engine, size: int, sequences: int) -> float:
     return took_s
 
 
-def _answers(engine: Engine, scenario: Scenario) -> list[tuple[str, Done]]:
-    """The scenario's questions, asked; prompt text and answer of each."""
+def _answers(
+    engine: Engine, scenario: Scenario, costs: Costs
+) -> tuple[list[tuple[str, Done]], str]:
+    """The scenario's questions, asked one at a time; prompt text and answer of each, and whether
+    drafts paid."""
     workload = scenario.workload
-    batcher = Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=monotonic_ns)
+    batcher = Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=monotonic_ns, costs=costs)
     texts = [workload.questions[n % len(workload.questions)].text for n in range(ASKED)]
-    requests = [
-        Request(n, text, workload.system, workload.max_tokens, GREEDY, thinking=False)
-        for n, text in enumerate(texts)
-    ]
-    found = answer_all(batcher, requests)
+    found: dict[int, Done | Refused] = {}
+    begin_ns = monotonic_ns()
+    for n, text in enumerate(texts):
+        request = Request(n, text, workload.system, workload.max_tokens, GREEDY, thinking=False)
+        found |= answer_all(batcher, [request])
+    took_ns = monotonic_ns() - begin_ns
     answers = [
         (workload.system + texts[n], done) for n, done in found.items() if isinstance(done, Done)
     ]
     if not answers:
         raise BadInput(str(scenario.name), "workload", "questions that fit the context", "none")
-    return answers
+    share = batcher.draft_gain_ns / took_ns
+    if batcher.drafting and share > 0:
+        return answers, f"drafts pay here: {share:.0%} of the time of {ASKED} answers saved"
+    return answers, f"drafts do not pay here: switched off after {-share:.1%} of the time was lost"
 
 
 def _template_tokens(engine: Engine) -> int:

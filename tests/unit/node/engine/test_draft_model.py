@@ -14,6 +14,7 @@ from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from roundtrip.message import GREEDY
 
+DURATIONS = [1000.0 + 350.0 * extra for extra in range(16)]
 SETTINGS = EngineSettings(context=512, threads=1, sequences=2, use_extra_bufts=False)
 
 
@@ -37,7 +38,9 @@ def batcher(engine: Engine, model: DraftModel | None) -> Batcher:
     for sequence in range(SETTINGS.sequences):
         engine.forget(sequence)
     found = Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=ticking(), model=model)
-    found._drafts.draft = lambda *_: ([], [])  # type: ignore[method-assign]
+    found._drafts.draft = lambda *_: ([], [], 0.0)  # type: ignore[method-assign]
+    found._account.gained = lambda _: None  # type: ignore[method-assign]
+    found._costs.table = lambda _: DURATIONS  # type: ignore[method-assign]
     return found
 
 
@@ -75,7 +78,7 @@ def test_one_that_costs_too_much_or_is_never_right_is_left_alone(engine, small) 
     wrong = model_of(small, costs_ns=1.0)
     for _ in range(20):
         wrong.checked(4, 0)
-    assert wrong.draft(0, list(range(300, 310)), 8, 1, (1000.0, 350.0)) == []
+    assert wrong.draft(0, list(range(300, 310)), 8, 1, DURATIONS) == []
 
 
 def test_a_draft_is_as_long_as_it_pays(small) -> None:
@@ -84,22 +87,22 @@ def test_a_draft_is_as_long_as_it_pays(small) -> None:
     lengths = []
     for right in (0.99, 0.8, 0.5, 0.3):
         model._right = right
-        lengths.append(len(model.draft(0, tokens, 15, 1, (1000.0, 350.0))))
+        lengths.append(len(model.draft(0, tokens, 15, 1, DURATIONS)))
     assert lengths[0] == MAX_TOKENS
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[-1] == 0
     model._right = 0.9
-    assert len(model.draft(0, tokens, 2, 1, (1000.0, 350.0))) == 2
-    assert model.draft(0, list(range(300, 300 + 512)), 8, 1, (1000.0, 350.0)) == []
+    assert len(model.draft(0, tokens, 2, 1, DURATIONS)) == 2
+    assert model.draft(0, list(range(300, 300 + 512)), 8, 1, DURATIONS) == []
 
 
 def test_its_cache_follows_what_was_said(small) -> None:
     model = model_of(small, costs_ns=1.0)
     tokens = list(range(300, 320))
-    first = model.draft(0, tokens, 4, 1, (1000.0, 350.0))
+    first = model.draft(0, tokens, 4, 1, DURATIONS)
     said = [*tokens, first[0], 777]  # the second was wrong
-    again = model.draft(0, said, 4, 1, (1000.0, 350.0))
-    fresh = model_of(small, costs_ns=1.0).draft(1, said, 4, 1, (1000.0, 350.0))
+    again = model.draft(0, said, 4, 1, DURATIONS)
+    fresh = model_of(small, costs_ns=1.0).draft(1, said, 4, 1, DURATIONS)
     assert again == fresh
 
 

@@ -156,7 +156,7 @@ def test_a_document_on_board_is_part_of_every_head(engine: Engine) -> None:
 def test_prefill_in_pieces_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = []
     for batch in (512, 64):
-        monkeypatch.setattr("node.batching.BATCH_TOKENS", batch)
+        monkeypatch.setattr("node.engine.batching.BATCH_TOKENS", batch)
         engine = Engine(str(resolve("tiny")), settings(context=1024, sequences=1))
         done = one(engine, text="voltage and current " * 30, max_tokens=4)
         assert 64 < done.prompt_tokens < 512

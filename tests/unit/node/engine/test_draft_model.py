@@ -14,7 +14,7 @@ from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from roundtrip.message import GREEDY
 
-DURATIONS = [1000.0 + 350.0 * extra for extra in range(16)]
+DURATIONS = [1000.0 + 350.0 * extra for extra in range(40)]
 SETTINGS = EngineSettings(context=512, threads=1, sequences=2, use_extra_bufts=False)
 
 

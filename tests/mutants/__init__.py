@@ -1,0 +1,1 @@
+"""Small faults planted in the code, to see whether a test notices."""

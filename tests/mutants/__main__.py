@@ -1,0 +1,208 @@
+"""`make mutants`: plant small faults, a sample by seed, and see which ones no test notices.
+
+Each fault is made in a copy of the checkout by cosmic-ray's operators and one of ours, and judged
+first by the unit tests that mirror the file, then by property and simulation tests. A fault that
+changes nothing anybody could notice is listed in `equivalent.toml`, with the reason.
+
+    python -m tests.mutants [--seed N] [--count N] [--jobs N] [--only PATH]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
+
+from tests.mutants.dropped import DropStatement
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("dtn", "ground", "link_sim", "node", "roundtrip", "testbed/campaign")
+LEFT_OUT = ("__main__.py", "node/engine/llama.py", "roundtrip/drive/realtime.py")
+"""Judged by live tests only."""
+OPERATORS = {
+    name: get_operator(f"core/{name}")
+    for name in (
+        *(f"ReplaceComparisonOperator_{pair}" for pair in (
+            "Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Lt_GtE", "GtE_Lt", "LtE_Gt", "Gt_LtE",
+            "Eq_NotEq", "NotEq_Eq", "Is_IsNot", "IsNot_Is",
+        )),
+        "ReplaceBinaryOperator_Add_Sub",
+        "ReplaceBinaryOperator_Sub_Add",
+        "ReplaceBinaryOperator_Mul_Div",
+        "ReplaceBinaryOperator_FloorDiv_Mul",
+        "ReplaceBinaryOperator_Div_Mul",
+        "ReplaceAndWithOr",
+        "ReplaceOrWithAnd",
+        "ReplaceTrueWithFalse",
+        "ReplaceFalseWithTrue",
+        "ReplaceBreakWithContinue",
+        "AddNot",
+        "NumberReplacer",
+    )
+} | {"DropStatement": DropStatement}  # fmt: skip
+DROPS_SHARE = 0.4
+"""Of the sample."""
+LIMIT_S = 300
+ALLOWED = 0.1
+"""Share of survivors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One fault."""
+
+    file: str
+    operator: str
+    occurrence: int
+    line: int
+    text: str
+    """The line that it is made in."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.operator}[{self.occurrence}]: {self.text}"
+
+
+def mutants_of(file: str) -> Iterator[Mutant]:
+    """Every fault that can be made in a file."""
+    source = (ROOT / file).read_text(encoding="utf-8")
+    lines = source.split("\n")
+    nodes = list(ast_nodes(get_ast(source)))
+    for name, kind in OPERATORS.items():
+        operator = kind()
+        places = [place for node in nodes for place in operator.mutation_positions(node)]
+        for occurrence, ((line, _), _) in enumerate(places):
+            yield Mutant(file, name, occurrence, line, lines[line - 1].strip())
+
+
+def sample(seed: int, count: int, only: str) -> list[Mutant]:
+    """So many faults, the same for the same seed and sources."""
+    files = [
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ]
+    files = [f for f in files if only in f and not any(f.endswith(out) for out in LEFT_OUT)]
+    known = _equivalent()
+    every = [one for file in files for one in mutants_of(file) if _key(one) not in known]
+    drops = [one for one in every if one.operator == "DropStatement"]
+    others = [one for one in every if one.operator != "DropStatement"]
+    rng = random.Random(seed)
+    dropped = min(len(drops), round(DROPS_SHARE * count))
+    return rng.sample(drops, dropped) + rng.sample(others, min(len(others), count - dropped))
+
+
+def _key(mutant: Mutant) -> tuple[str, str, str]:
+    return mutant.file, mutant.operator, mutant.text
+
+
+def _equivalent() -> set[tuple[str, str, str]]:
+    table = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text("utf-8"))
+    return {(one["file"], one["operator"], one["line"]) for one in table.get("mutant", ())}
+
+
+def tests_for(file: str) -> list[list[str]]:
+    """The tests that judge a file, nearest first; a later list is run where those before pass."""
+    path = Path(file)
+    folder = Path("tests/unit") / path.parent
+    nearest = folder / f"test_{path.stem}.py"
+    while not (ROOT / folder).is_dir():
+        folder = folder.parent
+    stages = [[nearest.as_posix()]] if (ROOT / nearest).exists() else []
+    package = Path("tests/unit") / path.parts[0]
+    stages.append([folder.as_posix(), package.as_posix()])
+    if path.parts[0] != "dtn":
+        return [*stages, ["tests/sim", "tests/property"]]
+    return [*stages, ["tests/property", "tests/unit/node/test_machine.py", "tests/sim"]]
+
+
+def survives(mutant: Mutant, copy: Path) -> bool:
+    """Whether no test notices a fault.
+
+    Raises:
+        RuntimeError: it cannot be made.
+    """
+    path = copy / mutant.file
+    source = path.read_text(encoding="utf-8")
+    changed = mutate_code(source, OPERATORS[mutant.operator](), mutant.occurrence)
+    if changed is None:
+        raise RuntimeError(f"no such mutant: {mutant}")
+    path.write_text(changed, encoding="utf-8")
+    try:
+        return all(_passes(tests, copy) for tests in tests_for(mutant.file))
+    finally:
+        path.write_text(source, encoding="utf-8")
+
+
+def _passes(tests: list[str], copy: Path) -> bool:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command += ["-m", "not live and not slow and not chaos", *tests]
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode in (0, 5)
+
+
+def _copied(folder: Path) -> Path:
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout
+    for name in names.decode().split("\0")[:-1]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def main() -> int:
+    """Judge a sample; 1 where more survive than may."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="a part of the files' paths")
+    options = parser.parse_args()
+    chosen = sample(options.seed, options.count, options.only)
+    survivors: list[Mutant] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(options.jobs):
+            copies.put(_copied(Path(scratch) / str(number)))
+
+        def judged(mutant: Mutant) -> bool:
+            copy = copies.get()
+            try:
+                return survives(mutant, copy)
+            finally:
+                copies.put(copy)
+
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for number, (mutant, alive) in enumerate(
+                zip(chosen, pool.map(judged, chosen), strict=True), 1
+            ):
+                if alive:
+                    survivors.append(mutant)
+                    print(f"survived {number}/{len(chosen)} {mutant}", flush=True)
+    share = len(survivors) / max(1, len(chosen))
+    print(f"{len(survivors)} of {len(chosen)} mutants survived ({share:.1%}), seed {options.seed}")
+    return int(share >= ALLOWED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,10 +15,12 @@ from typing import Any
 
 from node.engine.chat import THINK_END, Piece, prompt, system_turn
 from node.engine.draft_model import DraftModel
+from node.engine.grammar import grammar_of
 from node.engine.json_close import closed_json
-from node.engine.llama import BATCH_TOKENS, MAX_OUTPUTS, Engine
+from node.engine.llama import BATCH_TOKENS, MAX_OUTPUTS, Engine, greedy
 from node.engine.lookup import MAX_DRAFT, Drafts, Table, learn
 from node.engine.prefixes import Head, Prefixes
+from node.engine.schema import Node, fault, read_schema
 from roundtrip.message import Sampling
 
 BESIDE_NS = 100_000_000
@@ -120,6 +122,10 @@ class _Slot:
     table: Table
     think_left: int
     """Tokens until the thinking is ended; -1 when it is over."""
+    schema: Node | None
+    """What the answer keeps to; None for nothing."""
+    grammar: str
+    """Of the schema, while the answer has not begun."""
     written: list[int] = field(default_factory=list)
     answer_from: int = 0
     """Where in `written` the answer begins."""
@@ -170,9 +176,11 @@ class Batcher:
         self._waiting: deque[Request] = deque()
         self._slots: list[_Slot] = []
         self._think_end = engine.special[THINK_END]
-        self._stop_thinking = engine.tokens_of(
-            [Piece(THINK_STOP, False), Piece(THINK_END, True), Piece("\n\n", False)]
-        )
+        self._after_thinking = engine.tokens_of([Piece("\n\n", False)])
+        self._stop_thinking = [
+            *engine.tokens_of([Piece(THINK_STOP, False), Piece(THINK_END, True)]),
+            *self._after_thinking,
+        ]
         self._heads: dict[str, list[int]] = {}
         self.steps = 0
         self._document = document
@@ -222,18 +230,8 @@ class Batcher:
             alone = request.alone or any(slot.request.alone for slot in self._slots)
             if alone and self._slots:
                 break
-            head, tokens = self._prompt(request)
             self._waiting.popleft()
-            if len(tokens) >= self._engine.context:
-                detail = f"{len(tokens)} prompt tokens in a context of {self._engine.context}"
-                events.append(Refused(request.id, "too_long", detail))
-                continue
-            try:
-                self._join(request, head, tokens)
-            except ValueError as error:
-                events.append(Refused(request.id, "bad_schema", str(error)[:200]))
-                continue
-            events.append(Started(request.id))
+            events.append(self._join(request))
         return events
 
     def _prompt(self, request: Request) -> tuple[list[int], list[int]]:
@@ -251,12 +249,29 @@ class Batcher:
         pieces = prompt(text=request.text, system="", thinking=request.thinking)
         return head, head + self._engine.tokens_of(pieces)
 
-    def _join(self, request: Request, head: list[int], tokens: list[int]) -> None:
-        greedy = request.sampling.temperature == 0 and not request.schema
-        sampler = None if greedy else self._engine.new_sampler(request.sampling, request.schema)
+    def _join(self, request: Request) -> Started | Refused:
+        head, tokens = self._prompt(request)
+        room = self._engine.context - len(tokens)
+        if request.thinking:
+            room -= len(self._stop_thinking)
+        if room < 1:
+            detail = f"{len(tokens)} prompt tokens in a context of {self._engine.context}"
+            return Refused(request.id, "too_long", detail)
+        schema, grammar = None, ""
+        drafting = self._drafting and greedy(request.sampling) and not request.schema
+        sampler = None
+        try:
+            if request.schema:
+                schema = read_schema(request.schema)
+                grammar = grammar_of(schema)
+            if request.schema or not greedy(request.sampling):
+                at_once = "" if request.thinking else grammar
+                sampler = self._engine.new_sampler(request.sampling, at_once)
+        except ValueError as error:
+            return Refused(request.id, "bad_schema", str(error)[:200])
         sequence, cached = self._sequence_for(tokens)
         table: Table = {}
-        if greedy and self._drafting:
+        if drafting:
             learn((table,), (), tokens)
         self._slots.append(
             _Slot(
@@ -264,17 +279,20 @@ class Batcher:
                 sequence,
                 prompt_tokens=len(tokens),
                 head=head if self._prefixes.wants(head) else [],
-                limit=min(request.max_tokens, self._engine.context - len(tokens)),
+                limit=min(request.max_tokens, room),
                 feed=tokens[cached:],
                 position=cached,
                 cached=cached,
                 sampler=sampler,
-                last=tokens[-4:] if greedy and self._drafting and len(tokens) >= 4 else [],
+                last=tokens[-4:] if drafting and len(tokens) >= 4 else [],
                 said=list(tokens) if self._model is not None else [],
                 table=table,
                 think_left=request.think_tokens if request.thinking else -1,
+                schema=schema,
+                grammar=grammar if request.thinking else "",
             )
         )
+        return Started(request.id)
 
     def _sequence_for(self, tokens: list[int]) -> tuple[int, int]:
         """A free sequence that begins as these tokens do, and how many of them it holds."""
@@ -286,14 +304,14 @@ class Batcher:
         if found is not None and len(found[0]) > held:
             head, state = found
             self._engine.forget(sequence)
-            if self._engine.restore(sequence, state):
+            if self._engine.restore(sequence, state, len(head)):
                 return sequence, len(head)
             self._prefixes.drop(head)
             held = 0
         self._engine.forget(sequence, held)
         return sequence, held
 
-    def _finish(self, slot: _Slot, reason: str) -> Done:
+    def _finish(self, slot: _Slot, reason: str) -> Done | Refused:
         if slot.sampler is not None:
             self._engine.free_sampler(slot.sampler)
         kept = self._heads.get(slot.request.system, [])
@@ -301,15 +319,15 @@ class Batcher:
         self._engine.forget(slot.sequence, len(held))
         self._free.append((slot.sequence, held))
         self._slots.remove(slot)
-        request = slot.request
         text = self._text(slot)
+        if slot.schema is not None and text:
+            if reason != "stop":
+                text = closed_json(text)
+            elif found := fault(slot.schema, text):
+                detail = f"it does not keep to its schema: {found}"
+                return Refused(slot.request.id, "no_answer", detail)
         return Done(
-            request.id,
-            closed_json(text) if request.schema and reason != "stop" else text,
-            reason,
-            slot.prompt_tokens,
-            len(slot.written),
-            slot.cached,
+            slot.request.id, text, reason, slot.prompt_tokens, len(slot.written), slot.cached
         )
 
     def _text(self, slot: _Slot) -> str:
@@ -398,7 +416,8 @@ class Batcher:
             )
             reason = self._take(slot, token)
             new.append(token)
-            if reason is not None or index == len(draft) or token != draft[index]:
+            over = reason is not None or slot.think_left == 0
+            if over or index == len(draft) or token != draft[index]:
                 break
         if draft:
             accepted = len(new) - 1
@@ -410,13 +429,21 @@ class Batcher:
             if accepted < len(draft):
                 engine.forget(slot.sequence, slot.position)
             slot.draft = []
+        if reason is None and new[-1] in engine.ends:
+            new.pop()
         if slot.last:
             self._follow(slot, new)
         if reason is not None:
             return [self._finish(slot, reason)]
         slot.feed = new[-1:]
         if slot.think_left == 0:
-            self._end_thinking(slot)
+            slot.think_left = -1
+            slot.answer_from = len(slot.written)
+            self._put_in(slot, self._stop_thinking)
+            self._begin_answer(slot)
+        elif slot.grammar and slot.think_left < 0:
+            self._put_in(slot, self._after_thinking)
+            self._begin_answer(slot)
         return []
 
     def _follow(self, slot: _Slot, new: list[int]) -> None:
@@ -425,9 +452,15 @@ class Batcher:
         slot.last = [*slot.last, *new][-4:]
 
     def _take(self, slot: _Slot, token: int) -> str | None:
-        """Note a token that the model wrote; why it was the last one, or None."""
+        """Note a token that the model wrote; why it was the last one, or None.
+
+        An end in the middle of a thought ends the thought: the answer is still to come.
+        """
         if token in self._engine.ends:
-            return "stop"
+            if slot.think_left < 0:
+                return "stop"
+            slot.think_left = 0
+            return None
         slot.written.append(token)
         if slot.think_left >= 0:
             if token == self._think_end:
@@ -437,12 +470,18 @@ class Batcher:
                 slot.think_left = max(0, slot.think_left - 1)
         return "length" if len(slot.written) >= slot.limit else None
 
-    def _end_thinking(self, slot: _Slot) -> None:
-        slot.feed = slot.feed + self._stop_thinking
-        slot.think_left = -1
-        slot.answer_from = len(slot.written)
+    def _put_in(self, slot: _Slot, tokens: Sequence[int]) -> None:
+        """Let the model read what it did not write."""
+        slot.feed = [*slot.feed, *tokens]
         if slot.last:
-            self._follow(slot, self._stop_thinking)
+            self._follow(slot, list(tokens))
+
+    def _begin_answer(self, slot: _Slot) -> None:
+        """From the answer on its grammar holds."""
+        if slot.grammar:
+            self._engine.free_sampler(slot.sampler)
+            slot.sampler = self._engine.new_sampler(slot.request.sampling, slot.grammar)
+            slot.grammar = ""
 
     def _read(self, slot: _Slot, length: int, row: int) -> list[Event]:
         """A piece of the prompt is read; after the last one there is a first token."""

@@ -106,8 +106,6 @@ class Server:
         engine.self_test()
         key = state_key(Path(load.path), settings)
         folder = Path(load.states) if load.states else None
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
         threads = [load.threads] if load.threads else thread_counts(load.max_threads)
         file = folder / f"{key}.json" if folder is not None else None
         choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)

@@ -6,11 +6,14 @@ processors makes a new one.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from node.engine.llama import Engine, EngineSettings
 
@@ -56,7 +59,7 @@ def tuned(
         clock_ns: measures.
     """
     name = f"{sorted(threads)} of {os.cpu_count()}, {settings.context} x {settings.sequences}"
-    kept = _read(file, name)
+    kept = _read(file, name, threads)
     if kept is not None:
         engine.open(replace(settings, threads=kept.threads, flash=kept.flash))
         return kept
@@ -93,23 +96,33 @@ def _measured(engine: Engine, threads: int, flash: bool, clock_ns: Callable[[], 
     return Tuned(threads, flash, prefill_ns, step_ns)
 
 
-def _read(file: Path | None, name: str) -> Tuned | None:
+def _known(file: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is none of ours."""
+    try:
+        known = json.loads(file.read_text()) if file.is_file() else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _read(file: Path | None, name: str, threads: Sequence[int]) -> Tuned | None:
     if file is None:
         return None
     try:
-        return Tuned(**json.loads(file.read_text())[name])
-    except (OSError, ValueError, KeyError, TypeError):
+        kept = Tuned(**_known(file)[name])
+        times = (kept.prefill_ns, kept.step_ns)
+        usable = type(kept.threads) is int and kept.threads in threads and type(kept.flash) is bool
+        return kept if usable and all(0 < each < math.inf for each in times) else None
+    except (KeyError, TypeError):
         return None
 
 
 def _write(file: Path, name: str, choice: Tuned) -> None:
-    try:
-        known = json.loads(file.read_text())
-    except (OSError, ValueError):
-        known = {}
     scratch = file.with_suffix(".part")
     try:
-        scratch.write_text(json.dumps(known | {name: asdict(choice)}, indent=2))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(json.dumps(_known(file) | {name: asdict(choice)}, indent=2))
         scratch.rename(file)
-    except OSError:  # it is measured again next time
-        scratch.unlink(missing_ok=True)
+    except (OSError, ValueError):  # it is measured again next time
+        with contextlib.suppress(OSError):
+            scratch.unlink()

@@ -20,10 +20,11 @@ from llama_cpp import llama_cpp as llama
 from bench.row import Row
 from models.resolve import resolve
 from models.triage.questions import held_out
-from node.engine.batching import Batcher, Done, FirstToken, Request
+from node.engine.batching import Batcher
 from node.engine.chat import Piece
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, FirstToken, Request
 from node.engine.tuning import tuned
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
@@ -138,7 +139,8 @@ def _first_token(contender: _Contender) -> Row:
     for _ in range(4):
         batcher = _batcher(engine)
         fresh, tokens = _time_to_first(batcher, system, "Well?")
-        batcher._free = [(0, ())]  # as after a restart: the head comes from its saved state
+        # As after a restart: the head comes from its saved state.
+        batcher._admission.free = [(0, ())]
         kept, _ = _time_to_first(batcher, system, "Warm?")
         fresh_s.append(fresh)
         kept_s.append(kept)

@@ -22,7 +22,8 @@ from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import EXIT_BAD_INPUT, BadModel
 
 if TYPE_CHECKING:
-    from node.engine.batching import Batcher, Event
+    from node.engine.batching import Batcher
+    from node.engine.requests import Event
 
 NICENESS = 5
 """The engine gives way to what handles frames, which takes little, but cannot wait."""
@@ -138,7 +139,7 @@ class Server:
         return batcher
 
     def _obey(self, batcher: Batcher, request: dict[str, Any]) -> None:
-        from node.engine.batching import Request
+        from node.engine.requests import Request
 
         job = request["id"]
         match request["op"]:
@@ -162,7 +163,7 @@ class Server:
                 self._tell_all(batcher, batcher.cut(job))
 
     def _tell_all(self, batcher: Batcher, events: list[Event]) -> None:
-        from node.engine.batching import Done, FirstToken, Refused, Started, Wrote
+        from node.engine.requests import Done, FirstToken, Refused, Started, Wrote
 
         for event in events:
             match event:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from models.resolve import resolve
-from node.engine.batching import Batcher, Done, Request, answer_all
+from node.engine.batching import Batcher, answer_all
 from node.engine.draft_model import MAX_TOKENS, DraftModel, same_vocabulary
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Request
 from roundtrip.message import GREEDY
 
 SETTINGS = EngineSettings(context=512, threads=1, sequences=2, use_extra_bufts=False)

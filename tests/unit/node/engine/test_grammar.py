@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.resolve import resolve
-from node.engine.batching import Batcher, Done, Refused, Request, answer_all
+from node.engine.batching import Batcher, answer_all
 from node.engine.grammar import MAX_WIDTH, grammar_of
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Refused, Request
 from node.engine.schema import MAX_DEPTH, MAX_REPEATS, BadSchema, fault, read_schema
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY, Sampling

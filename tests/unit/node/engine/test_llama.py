@@ -13,20 +13,11 @@ import crc32c
 import pytest
 
 from models.resolve import resolve
-from node.engine.batching import (
-    Batcher,
-    Done,
-    Event,
-    FirstToken,
-    Refused,
-    Request,
-    Started,
-    Wrote,
-    answer_all,
-)
+from node.engine.batching import Batcher, answer_all
 from node.engine.chat import THINK_END, Piece, kept_apart, prompt
-from node.engine.llama import Engine, EngineSettings, state_key
+from node.engine.llama import BATCH_TOKENS, Engine, EngineSettings, state_key
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Event, FirstToken, Refused, Request, Started, Wrote
 from node.engine.tuning import tuned
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadModel
@@ -377,15 +368,34 @@ def test_what_ends_the_thinking_is_counted_against_the_context(engine: Engine, o
         done = run(busy)
         assert isinstance(done, Done)
         assert done.finish_reason in ("length", "stop")
-        assert done.prompt_tokens + done.output_tokens + len(busy._stop_thinking) <= 256
+        assert done.prompt_tokens + done.output_tokens + len(busy._admission.stop_thinking) <= 256
         assert done.text or think_tokens == 1000
 
 
+def test_many_thoughts_that_end_at_once_fit_into_the_decodes() -> None:
+    many = Engine(str(resolve("tiny")), settings(sequences=8))
+    busy = batcher(many)
+    assert 8 * len(busy._admission.stop_thinking) > BATCH_TOKENS
+    thinking = {"thinking": True, "think_tokens": 5, "max_tokens": 20}
+    found = answer_all(busy, [asked(number, **thinking) for number in range(8)])
+    assert all(isinstance(done, Done) and done.text for done in found.values())
+
+
+def test_what_ends_a_thought_is_read_in_pieces_with_the_same_result(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thinking = {"thinking": True, "think_tokens": 5, "max_tokens": 20}
+    whole = one(engine, **thinking)
+    monkeypatch.setattr("node.engine.batching.BATCH_TOKENS", 40)
+    assert len(batcher(engine)._admission.stop_thinking) > 40
+    assert one(engine, **thinking) == whole
+
+
 def test_thinking_for_whose_end_there_is_no_room_is_too_long(engine: Engine) -> None:
-    room = 256 - one(engine, text="word").prompt_tokens - len(batcher(engine)._stop_thinking)
+    stop = len(batcher(engine)._admission.stop_thinking)
+    room = 256 - one(engine, text="word").prompt_tokens - stop
     text = "word" + " \n" * ((room + 8) // 2)
-    plain = one(engine, text=text)
-    assert 256 - plain.prompt_tokens < len(batcher(engine)._stop_thinking)
+    assert 256 - one(engine, text=text).prompt_tokens < stop
     found = answer_all(batcher(engine), [asked(1, text=text, thinking=True)])[1]
     assert isinstance(found, Refused)
     assert found.reason == "too_long"
@@ -432,13 +442,15 @@ def test_a_thought_that_the_model_ends_is_followed_by_an_answer(
     monkeypatch.setattr(engine, "put", noting)
     step(busy)
     (slot,) = busy._slots
-    done = run(busy)
-    assert isinstance(done, Done)
+    events = [event for _ in range(300) for event in step(busy)]
+    (done,) = (event for event in events if isinstance(event, Done))
     assert done.finish_reason == "stop"
     assert json.loads(done.text)["status"] in ("ok", "bad")
     assert slot.answer_from == (4 if end == "think" else 3)
-    ended = [token, *busy._after_thinking] if end == "think" else busy._stop_thinking
+    put_in = busy._admission
+    ended = [token, *put_in.after_thinking] if end == "think" else put_in.stop_thinking
     assert fed[done.prompt_tokens :] == ended
+    assert not any(isinstance(event, FirstToken) for event in events), "the first one is there"
 
 
 def test_a_thought_without_an_answer_is_no_json(engine: Engine) -> None:
@@ -450,7 +462,7 @@ def test_an_answer_that_does_not_keep_to_its_schema_is_none(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The grammar allows no other; should it ever, the node does not pass it on."""
-    monkeypatch.setattr("node.engine.batching.grammar_of", lambda _: 'root ::= "[1]"')
+    monkeypatch.setattr("node.engine.admission.grammar_of", lambda _: 'root ::= "[1]"')
     found = answer_all(batcher(engine), [asked(1, schema=SCHEMA)])[1]
     assert isinstance(found, Refused)
     assert found.reason == "no_answer"
@@ -459,7 +471,7 @@ def test_an_answer_that_does_not_keep_to_its_schema_is_none(
 def test_a_grammar_that_llama_cpp_does_not_take_is_a_bad_schema(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.engine.batching.grammar_of", lambda _: "root ::= nothing")
+    monkeypatch.setattr("node.engine.admission.grammar_of", lambda _: "root ::= nothing")
     found = answer_all(batcher(engine), [asked(1, schema=SCHEMA), asked(2)])
     assert isinstance(found[1], Refused)
     assert found[1].reason == "bad_schema"

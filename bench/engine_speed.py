@@ -21,11 +21,12 @@ from llama_cpp import llama_cpp as llama
 from bench.row import Row
 from models.resolve import resolve
 from models.triage.questions import held_out
-from node.engine.batching import Batcher, Done, FirstToken, Request
+from node.engine.batching import Batcher
 from node.engine.chat import Piece
 from node.engine.costs import Costs
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, FirstToken, Request
 from node.engine.tuning import Tuned, tuned
 from node.speed import best_width
 from roundtrip.drive.clock import monotonic_ns
@@ -148,7 +149,8 @@ def _first_token(contender: _Contender) -> Row:
     for _ in range(4):
         batcher = _batcher(engine)
         fresh, tokens = _time_to_first(batcher, system, "Well?")
-        batcher._free = [(0, ())]  # as after a restart: the head comes from its saved state
+        # As after a restart: the head comes from its saved state.
+        batcher._admission.free = [(0, ())]
         kept, _ = _time_to_first(batcher, system, "Warm?")
         fresh_s.append(fresh)
         kept_s.append(kept)
@@ -256,13 +258,13 @@ def _speculation() -> list[Row]:
     first = _compared(plain, drafting, triage)
     again = _compared(plain, drafting, triage)
     wrong = _batcher(engine, choice, drafts=True)
-    guess = wrong._drafts.draft
+    guess = wrong._speculation.drafts.draft
 
     def never_right(*arguments: Any) -> tuple[list[int], list[int], float]:
         tokens, kinds, right = guess(*arguments)
         return [(token + 1) % engine.vocab_size for token in tokens], kinds, right
 
-    wrong._drafts.draft = never_right  # type: ignore[method-assign]
+    wrong._speculation.drafts.draft = never_right  # type: ignore[method-assign]
     nothing = _compared(plain, wrong, triage)
     large, chosen = _Contender(LARGE, "qwen3-0.6b", psutil.cpu_count(False) or 1, 768).tuned()
     asked = [

@@ -335,8 +335,7 @@ class NodeMachine:
     def engine_up(
         self, health: Health, slots: int, speed: Speed, *, now_ns: int
     ) -> Sequence[NodeOutput]:
-        """The engine is ready, for `slots` questions at once: tell the ground what runs here, and
-        start on what waits."""
+        """The engine is ready, for `slots` questions at once: say so, and start on what waits."""
         self._slots = slots
         if self._speed is None:
             self._speed = speed
@@ -441,9 +440,10 @@ class NodeMachine:
             return [Rejected("result of a job that is not running")]
         spent_mj = self._ended(question_id, now_ns)
         entry = self._entries[question_id]
-        if result.finish_reason == "deadline" and not result.text:
-            refused = self._refuse(question_id, "no_time", "no part of the answer yet", now_ns)
-            return refused + self._start_next(now_ns)
+        if not result.text:
+            reason = "no_time" if result.finish_reason == "deadline" else "no_answer"
+            detail = f"no part of the answer in {result.output_tokens} tokens"
+            return self._refuse(question_id, reason, detail, now_ns) + self._start_next(now_ns)
         assert self._speed is not None
         self._speed.follow(result.prefill_ns, result.step_ns)
         self._slots = result.sequences or self._slots

@@ -1,4 +1,4 @@
-"""Prompts over which the engine died twice: not tried a third time. Pure."""
+"""Prompts, with their schemas, over which the engine died twice: not tried a third time. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Quarantine:
         self._kept: OrderedDict[bytes, None] = OrderedDict()
 
     def add(self, question: Question) -> None:
-        """Its prompt is not to be tried again, in whatever question it comes."""
+        """Its prompt and schema are not to be tried again, in whatever question they come."""
         self._kept[_fingerprint(question)] = None
         if len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
@@ -27,4 +27,5 @@ class Quarantine:
 
 
 def _fingerprint(question: Question) -> bytes:
-    return sha256(f"{question.system}\0{question.text}".encode()).digest()
+    parts = (question.system, question.text, question.schema)
+    return sha256(b"".join(sha256(part.encode()).digest() for part in parts)).digest()

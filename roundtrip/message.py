@@ -110,8 +110,8 @@ class Refusal:
 
     question_id: int
     reason: str
-    """`queue_full`, `too_long`, `bad_schema`, `no_time`, `no_contact_before_deadline`, `no_energy`,
-    `quarantined`, `engine_failed`."""
+    """`queue_full`, `too_long`, `bad_schema`, `no_answer`, `no_time`, `no_contact_before_deadline`,
+    `no_energy`, `quarantined`, `engine_failed`."""
     detail: str
     refused_us: int
     """Since delivered."""

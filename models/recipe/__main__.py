@@ -122,7 +122,7 @@ def _grade(path: Path, count: int) -> dict[str, dict[str, list[int]]]:
 
 def _speed(path: Path) -> tuple[int, int]:
     """Prefill and decode, in tokens/s on one thread, over held-out questions."""
-    from node.engine.batching import Done, FirstToken
+    from node.engine.requests import Done, FirstToken
     from testbed.commands.evaluation import answers_of, asked
 
     engine = answers_of(path, 1)

@@ -1,135 +1,27 @@
 """Many questions at once in one context: sequences join and leave at any token.
 
-Each step decodes one token of every sequence that is writing, a draft for some (`lookup.py`), and a
-piece of the prompts that wait to be read: small while others write, so that a long prompt does not
-hold them up. A prompt's head is taken from what the slot still holds, or from what is kept
-(`prefixes.py`).
+Each step decodes one token of every sequence that is writing, a draft for some (`speculation.py`),
+and a piece of the prompts that wait to be read: small while others write, so that a long prompt
+does not hold them up. Who joins and leaves is for `admission.py` to say.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from node.engine.chat import THINK_END, Piece, prompt, system_turn
-from node.engine.costs import OUTLIER, Account, Costs, Width
+from node.engine.admission import Admission, Slot
+from node.engine.chat import THINK_END
+from node.engine.costs import Costs, Width
 from node.engine.draft_model import DraftModel
-from node.engine.json_close import closed_json
 from node.engine.llama import BATCH_TOKENS, MAX_OUTPUTS, Engine
-from node.engine.lookup import MAX_DRAFT, Drafts, Table, learned
-from node.engine.prefixes import Head, Prefixes
-from roundtrip.message import Sampling
+from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Event, FirstToken, Refused, Request, Wrote
+from node.engine.speculation import Said, Speculation
 
 BESIDE_NS = 100_000_000
 """How long other sequences may be held up by a piece of a prompt."""
 BESIDE_TOKENS = 32
 """The least such a piece has, and the most while the speed is unknown."""
-THINK_STOP = (
-    "\n\nConsidering the limited time by the user, "
-    "I have to give the solution based on the thinking directly now.\n"
-)
-"""What Qwen's own recipe puts in when the thinking budget is spent, before `</think>`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One question for the engine."""
-
-    id: int
-    text: str
-    system: str
-    max_tokens: int
-    """Of thinking and answer together."""
-    sampling: Sampling
-    thinking: bool
-    think_tokens: int = 1 << 20
-    """After so many the thinking is ended for the model."""
-    alone: bool = False
-    """No other sequence may run beside it: it may be what crashed the engine."""
-    schema: str = ""
-    """JSON Schema that the answer keeps to; empty for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The engine has begun with a question."""
-
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class FirstToken:
-    """The prompt is read, and the first token of the answer there."""
-
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wrote:
-    """There is so much of an answer."""
-
-    id: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What the model wrote."""
-
-    id: int
-    text: str
-    finish_reason: str
-    """`stop`: the model ended; `length`: it was cut at its limit; `deadline`: `cut` ended it."""
-    prompt_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    """Of the prompt, taken from a kept head."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The engine cannot do this one."""
-
-    id: int
-    reason: str
-    detail: str
-
-
-Event = Started | FirstToken | Wrote | Done | Refused
-
-
-@dataclass(slots=True)
-class _Slot:
-    request: Request
-    sequence: int
-    prompt_tokens: int
-    head: list[int]
-    """The beginning of the prompt, to be kept once it is read; empty where it is kept."""
-    limit: int
-    feed: list[int]
-    """To be put into the context next; the last one's logits are wanted."""
-    position: int
-    """Tokens that the context holds of this sequence."""
-    cached: int
-    sampler: Any
-    last: list[int]
-    """The last tokens of the sequence, four or more; empty where there are no drafts."""
-    said: list[int]
-    """All tokens of the sequence, for a model that drafts."""
-    table: Table
-    think_left: int
-    """Tokens until the thinking is ended; -1 when it is over."""
-    written: list[int] = field(default_factory=list)
-    answer_from: int = 0
-    """Where in `written` the answer begins."""
-    writing: bool = False
-    draft: list[int] = field(default_factory=list)
-    kinds: list[int] = field(default_factory=list)
-    """Where each token of the draft is from."""
-    told_ns: int = 0
-    """When its answer was last told of."""
 
 
 class Batcher:
@@ -167,28 +59,14 @@ class Batcher:
         self._prefixes = prefixes
         self._clock_ns = clock_ns
         self._costs = costs or Costs()
-        self._drafts = Drafts(self._costs)
-        self._drafting = drafts
-        self._account = Account()
-        self._overhead_ns = 0
-        """What guessing and learning took in this step."""
+        self._width = Width(self._costs, engine.settings.sequences, fixed=fixed_width)
+        self._speculation = Speculation(self._costs, clock_ns, on=drafts, model=model)
+        self._admission = Admission(engine, prefixes, document, self._speculation)
+        self._slots = self._admission.slots
+        self._think_end = engine.special[THINK_END]
         self._made = 0
         """Tokens that came of this step."""
-        self._width = Width(self._costs, engine.settings.sequences, fixed=fixed_width)
-        self._model = model
-        self._free: list[tuple[int, Head]] = [
-            (sequence, ()) for sequence in range(engine.settings.sequences)
-        ]
-        """Sequences that nobody uses, and what they still hold."""
-        self._waiting: deque[Request] = deque()
-        self._slots: list[_Slot] = []
-        self._think_end = engine.special[THINK_END]
-        self._stop_thinking = engine.tokens_of(
-            [Piece(THINK_STOP, False), Piece(THINK_END, True), Piece("\n\n", False)]
-        )
-        self._heads: dict[str, list[int]] = {}
         self.steps = 0
-        self._document = document
         self._tell_ns = tell_ns
         self.prefill_ns = prefill_ns
         """Per token of a prompt, a running mean."""
@@ -204,23 +82,23 @@ class Batcher:
         return self._width.now
 
     @property
-    def draft_gain_ns(self) -> float:
-        """What drafts have saved so far; less than nothing where they cost more."""
-        return self._account.gained_ns
+    def drafting(self) -> bool:
+        """Whether drafts are tried now: they are while they pay."""
+        return self._speculation.open
 
     @property
-    def drafting(self) -> bool:
-        """Whether drafts are being tried."""
-        return self._drafting and self._account.open
+    def draft_gain_ns(self) -> float:
+        """What drafts have saved so far; less than nothing where they cost more."""
+        return self._speculation.gained_ns
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self._slots or self._waiting)
+        return self._admission.busy
 
     def add(self, request: Request) -> None:
         """Let a request wait for a slot."""
-        self._waiting.append(request)
+        self._admission.add(request)
 
     def set_threads(self, threads: int) -> None:
         """Threads of the engine from the next step on."""
@@ -228,125 +106,12 @@ class Batcher:
 
     def cut(self, request_id: int) -> list[Event]:
         """End a request now, with what it has written."""
-        for slot in self._slots:
-            if slot.request.id == request_id:
-                return [self._finish(slot, "deadline")]
-        for request in self._waiting:
-            if request.id == request_id:
-                self._waiting.remove(request)
-                return [Done(request_id, "", "deadline", 0, 0, 0)]
-        return []
-
-    # -- joining and leaving -----------------------------------------------------------------------
+        ended = self._admission.cut(request_id)
+        return [] if ended is None else [ended]
 
     def admit(self) -> list[Event]:
         """Let waiting requests join while there are sequences for them."""
-        events: list[Event] = []
-        while self._waiting and self._free and len(self._slots) < self._width.now:
-            request = self._waiting[0]
-            alone = request.alone or any(slot.request.alone for slot in self._slots)
-            if alone and self._slots:
-                break
-            head, tokens = self._prompt(request)
-            self._waiting.popleft()
-            if len(tokens) >= self._engine.context:
-                detail = f"{len(tokens)} prompt tokens in a context of {self._engine.context}"
-                events.append(Refused(request.id, "too_long", detail))
-                continue
-            try:
-                self._join(request, head, tokens)
-            except ValueError as error:
-                events.append(Refused(request.id, "bad_schema", str(error)[:200]))
-                continue
-            events.append(Started(request.id))
-        return events
-
-    def _prompt(self, request: Request) -> tuple[list[int], list[int]]:
-        """What is worth keeping of the prompt, and all of it."""
-        head: list[int] = []
-        system = "\n\n".join(part for part in (request.system, self._document) if part)
-        if system:
-            known = self._heads.get(request.system)
-            if known is None:
-                if len(self._heads) >= 16:
-                    self._heads.clear()
-                known = self._engine.tokens_of(system_turn(system))
-                self._heads[request.system] = known
-            head = known
-        pieces = prompt(text=request.text, system="", thinking=request.thinking)
-        return head, head + self._engine.tokens_of(pieces)
-
-    def _join(self, request: Request, head: list[int], tokens: list[int]) -> None:
-        greedy = request.sampling.temperature == 0 and not request.schema
-        sampler = None if greedy else self._engine.new_sampler(request.sampling, request.schema)
-        sequence, cached = self._sequence_for(tokens)
-        table: Table = {}
-        drafting = greedy and self.drafting
-        if drafting:
-            begin_ns = self._clock_ns()
-            table = learned(tokens)
-            self._account.gained(begin_ns - self._clock_ns())
-        self._slots.append(
-            _Slot(
-                request,
-                sequence,
-                prompt_tokens=len(tokens),
-                head=head if self._prefixes.wants(head) else [],
-                limit=min(request.max_tokens, self._engine.context - len(tokens)),
-                feed=tokens[cached:],
-                position=cached,
-                cached=cached,
-                sampler=sampler,
-                last=tokens[-4:] if drafting and len(tokens) >= 4 else [],
-                said=list(tokens) if drafting and self._model is not None else [],
-                table=table,
-                think_left=request.think_tokens if request.thinking else -1,
-            )
-        )
-
-    def _sequence_for(self, tokens: list[int]) -> tuple[int, int]:
-        """A free sequence that begins as these tokens do, and how many of them it holds."""
-        found = self._prefixes.longest(tokens)
-        best = max(self._free, key=lambda free: _in_common(free[1], tokens))
-        held = _in_common(best[1], tokens)
-        self._free.remove(best)
-        sequence = best[0]
-        if found is not None and len(found[0]) > held:
-            head, state = found
-            self._engine.forget(sequence)
-            if self._engine.restore(sequence, state):
-                return sequence, len(head)
-            self._prefixes.drop(head)
-            held = 0
-        self._engine.forget(sequence, held)
-        return sequence, held
-
-    def _finish(self, slot: _Slot, reason: str) -> Done:
-        if slot.sampler is not None:
-            self._engine.free_sampler(slot.sampler)
-        kept = self._heads.get(slot.request.system, [])
-        held = tuple(kept) if slot.position >= len(kept) else ()
-        self._engine.forget(slot.sequence, len(held))
-        self._free.append((slot.sequence, held))
-        self._slots.remove(slot)
-        self._width.answered()
-        request = slot.request
-        text = self._text(slot)
-        return Done(
-            request.id,
-            closed_json(text) if request.schema and reason != "stop" else text,
-            reason,
-            slot.prompt_tokens,
-            len(slot.written),
-            slot.cached,
-        )
-
-    def _text(self, slot: _Slot) -> str:
-        if slot.think_left >= 0:
-            return ""
-        return self._engine.text_of(slot.written[slot.answer_from :]).strip()
-
-    # -- one step ----------------------------------------------------------------------------------
+        return [*self._admission.admit(self._width.now)]
 
     def step(self) -> list[Event]:
         """Decode once; what came of it."""
@@ -356,23 +121,17 @@ class Batcher:
             return events
         begin_ns = self._clock_ns()
         writing = [slot for slot in slots if slot.writing]
-        count = drafted = 0
+        count = drafted = self._made = 0
         expected = 0.0
-        self._overhead_ns = self._made = 0
-        pieces: list[tuple[_Slot, int, int]] = []
+        pieces: list[tuple[Slot, int, int]] = []
         for slot in writing:
-            feed = slot.feed
-            pieces.append((slot, count, len(feed)))
-            if len(feed) == 1:
-                engine.put_one(count, feed[0], slot.position, slot.sequence)
-                count += 1
-                if slot.last:
-                    expected += self._draft(slot, count, len(writing), drafted, expected)
-                    drafted += len(slot.draft)
-                    count += len(slot.draft)
-            else:
-                engine.put(count, feed, slot.position, slot.sequence, wanted=True)
-                count += len(feed)
+            pieces.append((slot, count, 1))
+            engine.put_one(count, slot.feed[0], slot.position, slot.sequence)
+            count += 1
+            if slot.said is not None:
+                expected += self._draft(slot.said, slot, count, len(writing), drafted, expected)
+                drafted += len(slot.said.draft)
+                count += len(slot.said.draft)
         read = 0
         room = min(self._beside(), BATCH_TOKENS - count) if writing else BATCH_TOKENS
         for slot in slots:
@@ -391,7 +150,7 @@ class Batcher:
             row = start + length - 1
             events += self._written(slot, row) if slot.writing else self._read(slot, length, row)
         now_ns = self._clock_ns()
-        self._measure(now_ns - begin_ns, len(writing), drafted, read, count)
+        self._measure(now_ns - begin_ns, len(writing), drafted, read)
         return events + self._told(now_ns) if self._tell_ns else events
 
     def _told(self, now_ns: int) -> list[Event]:
@@ -400,33 +159,27 @@ class Batcher:
         for slot in self._slots:
             if slot.writing and now_ns - slot.told_ns >= self._tell_ns:
                 # A character may still be in pieces, and the space after it may be the last.
-                text = self._text(slot).rstrip("\ufffd").rstrip()
+                text = self._admission.text(slot).rstrip("\ufffd").rstrip()
                 if slot.told_ns and text:
                     events.append(Wrote(slot.request.id, text))
                 slot.told_ns = now_ns
         return events
 
-    def _draft(self, slot: _Slot, start: int, sequences: int, extra: int, expected: float) -> float:
+    def _draft(
+        self, said: Said, slot: Slot, start: int, sequences: int, extra: int, expected: float
+    ) -> float:
         """Put a draft behind the token of a slot, if one pays; how much of it is expected to be
         right."""
-        begin_ns = self._clock_ns()
-        most = min(MAX_DRAFT, slot.limit - len(slot.written) - 1, MAX_OUTPUTS // sequences - 1)
-        slot.draft, slot.kinds, right = [], [], 0.0
-        if most > 0:
-            slot.draft, slot.kinds, right = self._drafts.draft(
-                slot.table, slot.last, most, sequences, extra, expected
-            )
-            durations = self._costs.table(sequences)
-            if self._model is not None and not slot.draft and durations is not None:
-                slot.draft = self._model.draft(slot.sequence, slot.said, most, sequences, durations)
-        for index, token in enumerate(slot.draft):
+        most = min(slot.limit - len(slot.written), MAX_OUTPUTS // sequences) - 1
+        right = self._speculation.draft(said, slot.sequence, most, sequences, extra, expected)
+        for index, token in enumerate(said.draft):
             self._engine.put_one(start + index, token, slot.position + 1 + index, slot.sequence)
-        self._overhead_ns += self._clock_ns() - begin_ns
         return right
 
-    def _written(self, slot: _Slot, row: int) -> list[Event]:
+    def _written(self, slot: Slot, row: int) -> list[Event]:
         """Take the tokens after a slot's last one: one, and as many of the draft as were right."""
-        engine, draft = self._engine, slot.draft
+        engine, said = self._engine, slot.said
+        draft = said.draft if said is not None else []
         new: list[int] = []
         reason = None
         for index in range(len(draft) + 1):
@@ -437,40 +190,44 @@ class Batcher:
             )
             reason = self._take(slot, token)
             new.append(token)
-            if reason is not None or index == len(draft) or token != draft[index]:
+            over = reason is not None or slot.think_left == 0
+            if over or index == len(draft) or token != draft[index]:
                 break
         self._made += len(new)
-        if draft:
+        if said is not None and draft:
             accepted = len(new) - 1
-            if slot.kinds:
-                self._drafts.checked(slot.kinds, accepted)
-            elif self._model is not None:
-                self._model.checked(len(draft), accepted)
+            self._speculation.checked(said, accepted)
             slot.position += accepted
             if accepted < len(draft):
                 engine.forget(slot.sequence, slot.position)
-            slot.draft = []
-        if slot.last:
-            self._follow(slot, new)
+        if reason is None and new[-1] in engine.ends:
+            new.pop()
+        if said is not None:
+            self._speculation.follow(said, new)
         if reason is not None:
-            return [self._finish(slot, reason)]
+            self._width.answered()
+            return [self._admission.finish(slot, reason)]
         slot.feed = new[-1:]
         if slot.think_left == 0:
-            self._end_thinking(slot)
+            slot.think_left = -1
+            slot.answer_from = len(slot.written)
+            self._put_in(slot, self._admission.stop_thinking)
+            self._begin_answer(slot)
+        elif slot.grammar and slot.think_left < 0:
+            self._put_in(slot, self._admission.after_thinking)
+            self._begin_answer(slot)
         return []
 
-    def _follow(self, slot: _Slot, new: list[int]) -> None:
-        begin_ns = self._clock_ns()
-        self._drafts.said(slot.table, slot.last, new)
-        if self._model is not None:
-            slot.said += new
-        slot.last = [*slot.last, *new][-4:]
-        self._overhead_ns += self._clock_ns() - begin_ns
+    def _take(self, slot: Slot, token: int) -> str | None:
+        """Note a token that the model wrote; why it was the last one, or None.
 
-    def _take(self, slot: _Slot, token: int) -> str | None:
-        """Note a token that the model wrote; why it was the last one, or None."""
+        An end in the middle of a thought ends the thought: the answer is still to come.
+        """
         if token in self._engine.ends:
-            return "stop"
+            if slot.think_left < 0:
+                return "stop"
+            slot.think_left = 0
+            return None
         slot.written.append(token)
         if slot.think_left >= 0:
             if token == self._think_end:
@@ -480,57 +237,45 @@ class Batcher:
                 slot.think_left = max(0, slot.think_left - 1)
         return "length" if len(slot.written) >= slot.limit else None
 
-    def _end_thinking(self, slot: _Slot) -> None:
-        slot.feed = slot.feed + self._stop_thinking
-        slot.think_left = -1
-        slot.answer_from = len(slot.written)
-        if slot.last:
-            self._follow(slot, self._stop_thinking)
+    def _put_in(self, slot: Slot, tokens: Sequence[int]) -> None:
+        """Let the model read what it did not write, like a piece of its prompt."""
+        slot.feed = [*slot.feed, *tokens]
+        slot.writing = False
+        if slot.said is not None:
+            self._speculation.follow(slot.said, tokens)
 
-    def _read(self, slot: _Slot, length: int, row: int) -> list[Event]:
-        """A piece of the prompt is read; after the last one there is a first token."""
+    def _begin_answer(self, slot: Slot) -> None:
+        """From the answer on its grammar holds."""
+        if slot.grammar:
+            self._engine.free_sampler(slot.sampler)
+            slot.sampler = self._engine.new_sampler(slot.request.sampling, slot.grammar)
+            slot.grammar = ""
+
+    def _read(self, slot: Slot, length: int, row: int) -> list[Event]:
+        """A piece of what is to be read is; after the last one the model writes."""
         slot.feed = slot.feed[length:]
         if slot.head and slot.position == len(slot.head):
             self._prefixes.keep(slot.head, self._engine.state(slot.sequence))
             slot.head = []
         if slot.feed:
             return []
-        slot.writing = True
-        return [FirstToken(slot.request.id), *self._written(slot, row)]
+        first = [] if slot.begun else [FirstToken(slot.request.id)]
+        slot.writing = slot.begun = True
+        return [*first, *self._written(slot, row)]
 
     def _beside(self) -> int:
         if not self.prefill_ns:
             return BESIDE_TOKENS
         return max(BESIDE_TOKENS, int(BESIDE_NS / self.prefill_ns))
 
-    def _measure(self, duration_ns: int, writing: int, drafted: int, read: int, count: int) -> None:
-        """Follow what a step took, of so many that write and so many drafted tokens."""
+    def _measure(self, duration_ns: int, writing: int, drafted: int, read: int) -> None:
         self.steps += 1
         if read:
             if not writing:
                 each_ns = duration_ns / read
                 self.prefill_ns += (0.3 if self.prefill_ns else 1.0) * (each_ns - self.prefill_ns)
-            return
-        overhead_ns = self._overhead_ns
-        if drafted:
-            self._costs.drafted(writing, drafted, duration_ns - overhead_ns)
-            plain_ns = self._costs.step_ns.get(writing)
-            if plain_ns is not None:
-                took_ns = min(duration_ns, OUTLIER * plain_ns)
-                self._account.gained(self._made / writing * plain_ns - took_ns)
-        elif count == writing:
-            self._costs.plain(writing, duration_ns - overhead_ns)
-            self._account.wrote(duration_ns)
-            self._account.gained(-overhead_ns)
-        if not self._account.open:
-            for slot in self._slots:
-                slot.last, slot.said, slot.table = [], [], {}
-
-
-def _in_common(held: Head, tokens: Sequence[int]) -> int:
-    """How many tokens both begin with, if one is left to be read."""
-    fits = len(held) < len(tokens) and tuple(tokens[: len(held)]) == held
-    return len(held) if fits else 0
+        elif writing:
+            self._speculation.stepped(duration_ns, writing, drafted, self._made)
 
 
 def answer_all(batcher: Batcher, requests: Sequence[Request]) -> dict[int, Done | Refused]:

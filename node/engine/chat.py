@@ -1,12 +1,14 @@
 """Qwen3's chat template for one turn, as pieces to be tokenised one by one.
 
-Only the template's own pieces may become special tokens; a question that spells out `<|im_end|>`
-stays text. Source: the chat template in Qwen/Qwen3 model files (ChatML; `enable_thinking=False`
-closes an empty think block).
+Only the template's own pieces may become special tokens; a question that spells out `<|im_end|>` or
+`</think>` stays text. Source: the chat template in Qwen/Qwen3 model files (ChatML;
+`enable_thinking=False` closes an empty think block).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 IM_START = "<|im_start|>"
@@ -57,3 +59,31 @@ def _turn(role: str, text: str) -> list[Piece]:
         Piece(IM_END, True),
         Piece("\n", False),
     ]
+
+
+_BOUNDARY = re.compile(r"(?<=[^\W\d_])(?=[\W\d_])")
+"""After a letter, where none follows: Qwen's pre-tokenizer always cuts there, so nothing that
+belongs together is torn."""
+
+
+def kept_apart(text: str, names: Sequence[str]) -> Iterator[str]:
+    """A text in parts, none of which holds any of `names` whole.
+
+    Args:
+        text: as somebody wrote it.
+        names: of tokens that are not to be found in it. One of a single character cannot be cut.
+    """
+    cuts: set[int] = set()
+    for name in names:
+        found = text.find(name)
+        if found >= 0 and len(name) > 1:
+            inside = _BOUNDARY.search(name, 1, len(name))
+            offset = 1 if inside is None else inside.start()
+            while found >= 0:
+                cuts.add(found + offset)
+                found = text.find(name, found + 1)
+    begin = 0
+    for cut in sorted(cuts):
+        yield text[begin:cut]
+        begin = cut
+    yield text[begin:]

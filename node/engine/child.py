@@ -22,7 +22,8 @@ from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import EXIT_BAD_INPUT, BadModel
 
 if TYPE_CHECKING:
-    from node.engine.batching import Batcher, Event
+    from node.engine.batching import Batcher
+    from node.engine.requests import Event
 
 NICENESS = 5
 """The engine gives way to what handles frames, which takes little, but cannot wait."""
@@ -107,8 +108,6 @@ class Server:
         engine.self_test()
         key = state_key(Path(load.path), settings)
         folder = Path(load.states) if load.states else None
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
         threads = [load.threads] if load.threads else thread_counts(load.max_threads)
         file = folder / f"{key}.json" if folder is not None else None
         choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)
@@ -142,7 +141,7 @@ class Server:
         return batcher
 
     def _obey(self, batcher: Batcher, request: dict[str, Any]) -> None:
-        from node.engine.batching import Request
+        from node.engine.requests import Request
 
         job = request["id"]
         match request["op"]:
@@ -166,7 +165,7 @@ class Server:
                 self._tell_all(batcher, batcher.cut(job))
 
     def _tell_all(self, batcher: Batcher, events: list[Event]) -> None:
-        from node.engine.batching import Done, FirstToken, Refused, Started, Wrote
+        from node.engine.requests import Done, FirstToken, Refused, Started, Wrote
 
         for event in events:
             match event:

@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 from llama_cpp import __version__ as llama_version
 from llama_cpp import llama_cpp as llama
-from llama_cpp.llama_grammar import json_schema_to_gbnf
 
-from node.engine.chat import IM_END, IM_START, THINK_END, THINK_START, Piece
+from node.engine.chat import IM_END, IM_START, THINK_END, THINK_START, Piece, kept_apart
 from roundtrip.errors import BadModel
 from roundtrip.message import Sampling
 
@@ -33,6 +32,8 @@ MAX_OUTPUTS = 128
 """Most tokens of one decode whose logits are wanted."""
 KV_TYPES = {"f16": 1, "q8_0": 8}
 """ggml's numbers of the types that the cache may have."""
+LEAST_TEMPERATURE = 1e-4
+"""Below it even a logit that is higher by 0.001 is taken 22,000 times as often."""
 _LOG_ERROR = 4
 _MLOCK, _MMAP = 3, 1
 
@@ -91,6 +92,13 @@ class Engine:
             for token in range(self.vocab_size)
             if llama.llama_vocab_is_eog(self._vocab, token)
         )
+        self._matched = tuple(
+            self._name(token)
+            for token in range(self.vocab_size)
+            if llama.llama_vocab_get_attr(self._vocab, token) & llama.LLAMA_TOKEN_ATTR_USER_DEFINED
+        )
+        """Names of tokens that llama.cpp finds in any text, `special` or not: in Qwen3's files
+        `<think>` and `<tool_call>` are of this kind."""
         self._batch, self._kept = _new_batch()
         self._tokens, self._positions, self._sequences, self._wanted = self._kept[:4]
 
@@ -140,6 +148,10 @@ class Engine:
             raise BadModel(path, "tokenizer", f"one token for {name}", f"{len(tokens)} tokens")
         return tokens[0]
 
+    def _name(self, token: int) -> str:
+        found: bytes = llama.llama_vocab_get_text(self._vocab, token)
+        return found.decode(errors="replace")
+
     def _tokenised(self, text: str, *, special: bool) -> list[int]:
         data = text.encode()
         room = len(data) + 8
@@ -155,7 +167,8 @@ class Engine:
             if piece.special:
                 tokens.append(self.special[piece.text])
             else:
-                tokens += self._tokenised(piece.text, special=False)
+                for part in kept_apart(piece.text, self._matched):
+                    tokens += self._tokenised(part, special=False)
         return tokens
 
     def text_of(self, tokens: Sequence[int]) -> str:
@@ -216,26 +229,23 @@ class Engine:
         """The token with the highest logit after the token at `index`."""
         return int(self.logits(index).argmax())
 
-    def new_sampler(self, sampling: Sampling, schema: str) -> Any:
+    def new_sampler(self, sampling: Sampling, grammar: str) -> Any:
         """What draws tokens where `likeliest` will not do; `free_sampler` ends it.
 
         Args:
             sampling: the settings.
-            schema: JSON Schema that the text must keep to; empty for none.
+            grammar: GBNF that the text must keep to, see `grammar.py`; empty for none.
 
         Raises:
-            ValueError: the schema is none that llama.cpp knows how to keep to.
+            ValueError: llama.cpp does not take the grammar.
         """
         chain = _chain(sampling)
-        if not schema:
+        if not grammar:
             return chain
-        try:
-            grammar = json_schema_to_gbnf(schema)
-        except Exception as error:  # noqa: BLE001 - the converter documents no errors
-            raise ValueError(f"{type(error).__name__}: {error}") from None
         keeper = llama.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root")
         if not keeper:
-            raise ValueError(_last_log() or "no grammar")
+            self.free_sampler(chain)
+            raise ValueError(f"llama.cpp does not take its grammar: {_last_log()}")
         both = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
         llama.llama_sampler_chain_add(both, keeper)
         llama.llama_sampler_chain_add(both, chain)
@@ -263,11 +273,16 @@ class Engine:
         written = llama.llama_state_seq_get_data(self._context, buffer, size, sequence)
         return memoryview(buffer)[:written].tobytes()
 
-    def restore(self, sequence: int, state: bytes) -> bool:
-        """Put back what `state` gave; False where llama.cpp does not take it."""
+    def restore(self, sequence: int, state: bytes, length: int) -> bool:
+        """Put back what `state` gave of a sequence of `length` tokens; False where llama.cpp does
+        not take it, or makes something else of it."""
         pointer = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
         read = llama.llama_state_seq_set_data(self._context, pointer, len(state), sequence)
-        return bool(read == len(state))
+        return bool(
+            read == len(state)
+            and llama.llama_memory_seq_pos_min(self._memory, sequence) == 0
+            and llama.llama_memory_seq_pos_max(self._memory, sequence) == length - 1
+        )
 
     def self_test(self) -> None:
         """Decode several tokens at once, then one, as real work does; a bad build dies here.
@@ -285,10 +300,15 @@ class Engine:
             raise RuntimeError("self-test: the logits are not finite")
 
 
+def greedy(sampling: Sampling) -> bool:
+    """Whether the likeliest token is always taken; dividing logits by less overflows a float32."""
+    return sampling.temperature < LEAST_TEMPERATURE
+
+
 def _chain(sampling: Sampling) -> Any:
     """llama.cpp's sampler chain for these settings."""
     chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-    if sampling.temperature == 0:
+    if greedy(sampling):
         llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_greedy())
         return chain
     if sampling.top_k:

@@ -2,11 +2,13 @@
 there again after a restart.
 
 A state on disk is named by what it depends on (`engine.state_key`) and begins with its tokens and a
-CRC-32C over everything; a file that does not fit is deleted.
+CRC-32C over everything. Whatever else stands in the folder, and a folder that cannot be used, costs
+time at the next start, never an answer: a file that does not fit is deleted where that is possible.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,30 +41,22 @@ class Prefixes:
         self._kept: OrderedDict[Head, bytes] = OrderedDict()
         self._bytes = 0
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
             self._load_all(folder)
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def _load_all(self, folder: Path) -> None:
-        files = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
+        try:
+            files = sorted(folder.glob(f"*{SUFFIX}"), key=_changed_ns)
+        except OSError:
+            return
         for path in files:
-            found = self._load(path) if path.name.startswith(f"{self._key}-") else None
-            if found is None:
-                path.unlink(missing_ok=True)
+            found = _read(path) if path.name.startswith(f"{self._key}-") else None
+            if found is None or self._path(found[0], folder) != path:
+                _remove(path)
             else:
                 self._put(*found)
-
-    def _load(self, path: Path) -> tuple[Head, bytes] | None:
-        if path.stat().st_size > MAX_BYTES:
-            return None
-        data = path.read_bytes()
-        body, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
-        if crc32c.crc32c(body).to_bytes(_CRC_BYTES, "big") != crc:
-            return None
-        tokens, state = cbor2.loads(body)
-        return tuple(tokens), state
 
     def longest(self, prompt: Sequence[int]) -> tuple[Head, bytes] | None:
         """The longest head that the prompt begins with and goes on after, and its state."""
@@ -90,16 +84,18 @@ class Prefixes:
             scratch = path.with_suffix(".part")
             body = cbor2.dumps([list(head), state])
             try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                _remove(scratch)
                 scratch.write_bytes(body + crc32c.crc32c(body).to_bytes(_CRC_BYTES, "big"))
                 scratch.rename(path)
-            except OSError:  # a full disk costs time at the next start, no answer
-                scratch.unlink(missing_ok=True)
+            except OSError:
+                _remove(scratch)
 
     def drop(self, head: Head) -> None:
         """Forget a head: llama.cpp did not take its state, or others need the room."""
         self._bytes -= len(self._kept.pop(head))
         if self._folder is not None:
-            self._path(head, self._folder).unlink(missing_ok=True)
+            _remove(self._path(head, self._folder))
 
     def _put(self, head: Head, state: bytes) -> None:
         self._kept[head] = state
@@ -110,3 +106,32 @@ class Prefixes:
     def _path(self, head: Head, folder: Path) -> Path:
         named = crc32c.crc32c(cbor2.dumps(list(head)))
         return folder / f"{self._key}-{len(head)}-{named:08x}{SUFFIX}"
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # not there, a folder, or not ours
+        path.unlink()
+
+
+def _read(path: Path) -> tuple[Head, bytes] | None:
+    """The head and state in a file; None where it holds none."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return None
+        data = path.read_bytes()
+        body, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
+        if crc32c.crc32c(body).to_bytes(_CRC_BYTES, "big") != crc:
+            return None
+        tokens, state = cbor2.loads(body)
+        if type(state) is not bytes or not all(type(token) is int for token in tokens):
+            return None
+        return tuple(tokens), state
+    except Exception:  # noqa: BLE001 - a file of somebody else's; cbor2 documents no closed set
+        return None

@@ -3,6 +3,10 @@
 A crash during the very first self-test, by a signal of the processor's, is taken for a llama.cpp
 build whose AMX code is broken: the engine is started again without the repacked buffers, and the
 supervisor says so.
+
+An engine that dies over a job is started again however often that happens: what its jobs come to
+is for the node to say. Only starts that fail one after another, and deaths of an engine that had
+nothing to do, count towards giving it up.
 """
 
 from __future__ import annotations
@@ -92,6 +96,8 @@ class Supervisor:
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._loading = False
+        self._has_had_work = False
+        """This process was given a job."""
         self._heard_ns = 0
         self._extra_bufts = True
         self._restarts = 0
@@ -143,6 +149,7 @@ class Supervisor:
 
     def infer(self, order: Order) -> None:
         """Have the engine answer; it must be up."""
+        self._has_had_work = True
         self._tell(infer(order))
 
     def cut(self, question_id: int) -> None:
@@ -155,7 +162,7 @@ class Supervisor:
 
     async def _spawn(self) -> EngineUp:
         await self._kill()
-        self._loading = True
+        self._loading, self._has_had_work = True, False
         prefix = self._enforcer.prefix if self._enforcer is not None else ()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -233,7 +240,7 @@ class Supervisor:
                         self._on_event(job_event(event))
             except _Died as death:
                 reason = death.reason
-            failed_starts = 0 if useful else failed_starts + 1
+            failed_starts = 0 if useful or self._has_had_work else failed_starts + 1
             if failed_starts >= MAX_FAILED_STARTS:
                 self._on_event(EngineDown(reason, final=True))
                 return

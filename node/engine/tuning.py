@@ -7,11 +7,14 @@ processors makes a new one.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from node.engine.llama import Engine, EngineSettings
 
@@ -76,7 +79,7 @@ def tuned(
         clock_ns: measures.
     """
     name = f"{sorted(threads)} of {os.cpu_count()}, {settings.context} x {settings.sequences}, v2"
-    kept = _read(file, name)
+    kept = _read(file, name, threads)
     if kept is not None:
         engine.open(replace(settings, threads=kept.threads, flash=kept.flash))
         return kept
@@ -170,26 +173,38 @@ def _decode(
     return float(clock_ns() - begin_ns)
 
 
-def _read(file: Path | None, name: str) -> Tuned | None:
+def _known(file: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is none of ours."""
+    try:
+        known = json.loads(file.read_text()) if file.is_file() else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _read(file: Path | None, name: str, threads: Sequence[int]) -> Tuned | None:
     if file is None:
         return None
     try:
-        kept = json.loads(file.read_text())[name]
+        kept = _known(file)[name]
         for key in ("step_ns", "check_ns"):
             kept[key] = {int(count): float(ns) for count, ns in kept[key].items()}
-        return Tuned(**kept) if 1 in kept["step_ns"] else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        choice = Tuned(**kept)
+        times = [choice.prefill_ns, choice.step_ns[1]]
+        times += [*choice.step_ns.values(), *choice.check_ns.values()]
+        usable = type(choice.threads) is int and choice.threads in threads
+        usable = usable and type(choice.flash) is bool
+        return choice if usable and all(0 < each < math.inf for each in times) else None
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
 def _write(file: Path, name: str, choice: Tuned) -> None:
-    try:
-        known = json.loads(file.read_text())
-    except (OSError, ValueError):
-        known = {}
     scratch = file.with_suffix(".part")
     try:
-        scratch.write_text(json.dumps(known | {name: asdict(choice)}, indent=2))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(json.dumps(_known(file) | {name: asdict(choice)}, indent=2))
         scratch.rename(file)
-    except OSError:  # it is measured again next time
-        scratch.unlink(missing_ok=True)
+    except (OSError, ValueError):  # it is measured again next time
+        with contextlib.suppress(OSError):
+            scratch.unlink()

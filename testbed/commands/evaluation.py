@@ -15,9 +15,10 @@ from models.gguf.inspect import inspect, require_qwen3
 from models.resolve import resolve
 from models.triage.evaluate import Accuracy, evaluate
 from models.triage.questions import Question, held_out, held_out_hard, workload
-from node.engine.batching import Batcher, Done, Request, answer_all
+from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Request
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
 

@@ -21,12 +21,13 @@ from ground.results.split import split_by_log
 from models.cache import cache_dir
 from models.gguf.inspect import inspect
 from models.resolve import resolve
-from node.engine.batching import Batcher, Done, Refused, Request, answer_all
+from node.engine.batching import Batcher, answer_all
 from node.engine.chat import prompt
 from node.engine.child import thread_counts
 from node.engine.costs import Costs
 from node.engine.llama import Engine, EngineSettings, state_key
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Refused, Request
 from node.engine.tuning import tuned
 from node.service_time import PROFILES, Profile
 from roundtrip.command import SCENARIO

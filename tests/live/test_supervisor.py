@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import resource
 import signal
@@ -14,7 +15,15 @@ import psutil
 import pytest
 
 from models.resolve import resolve
-from node.engine.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
+from node.engine.events import EngineDone, EngineRefused
+from node.engine.supervisor import (
+    MAX_FAILED_STARTS,
+    EngineConfig,
+    EngineDown,
+    EngineEvent,
+    EngineUp,
+    Supervisor,
+)
 from node.engine.wire import Load
 from node.scheduler import Job, Order
 from roundtrip.errors import BadModel, EnvironmentFault
@@ -44,9 +53,9 @@ def stand_in(folder: Path, body: str) -> tuple[str, ...]:
     return (sys.executable, str(path))
 
 
-def order(question_id: int = 1, text: str = "Well?") -> Order:
-    question = Question(question_id, text, "", 8, GREEDY, "off", 1000)
-    return Order(Job(question, 0, 10**12), 8, False, 0, False, None)
+def order(question_id: int = 1, text: str = "Well?", schema: str = "", tokens: int = 8) -> Order:
+    question = Question(question_id, text, "", tokens, GREEDY, "off", 1000, schema=schema)
+    return Order(Job(question, 0, 10**12), tokens, False, 0, False, None)
 
 
 def config(path: str, command: tuple[str, ...] | None = None, **changes) -> EngineConfig:
@@ -62,12 +71,10 @@ class Watch:
     def __init__(self) -> None:
         self.events: list[EngineEvent] = []
 
-    async def until(self, kind: type | str) -> EngineEvent:
+    async def until(self, kind: type | EngineEvent) -> EngineEvent:
         for _ in range(1000):
             for event in self.events:
                 if event == kind or (isinstance(kind, type) and isinstance(event, kind)):
-                    return event
-                if isinstance(event, dict) and event.get("event") == kind:
                     return event
             await asyncio.sleep(0.01)
         raise AssertionError(f"no {kind} among {self.events}")
@@ -176,6 +183,80 @@ def test_an_engine_that_comes_up_and_dies_at_once_is_given_up(tmp_path) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("death", "silence_limit_s"), [("die()", 60.0), ("time.sleep(100)", 0.5)])
+def test_no_number_of_jobs_that_kill_the_engine_makes_it_be_given_up(
+    tmp_path, death, silence_limit_s
+) -> None:
+    body = f"import time\n{READY}\nread(sys.stdin.buffer)\n{death}"
+
+    async def scene() -> None:
+        watch = Watch()
+        settings = config("m.gguf", stand_in(tmp_path, body), silence_limit_s=silence_limit_s)
+        supervisor = Supervisor(settings, watch.events.append)
+        up: EngineEvent = await supervisor.start()
+        for number in range(1, MAX_FAILED_STARTS + 2):
+            supervisor.infer(order(number))
+            up = await watch.until(EngineUp)
+            watch.events.clear()
+            assert isinstance(up, EngineUp)
+            assert up.restarts == number
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+HOSTILE = (
+    {"type": "string", "maxLength": 20_000}, {"type": "array", "maxItems": 20_000},
+    {"type": "string", "pattern": "^[a-z]{1,1000000}$"}, {"enum": ["\0"]},
+    {"properties": {"a\0b": {"type": "integer"}}, "required": ["a\0b"]}, {"$ref": "#"},
+    {"$defs": {"T": {"items": {"$ref": "#/$defs/T"}, "minItems": 1}}, "$ref": "#/$defs/T"}, [1],
+    False,
+)  # fmt: skip
+
+
+def test_hostile_schemas_are_refused_by_the_real_engine_and_kill_nothing() -> None:
+    async def scene() -> None:
+        watch = Watch()
+        supervisor = Supervisor(config(str(resolve("tiny"))), watch.events.append)
+        await supervisor.start()
+        for number, schema in enumerate(HOSTILE):
+            supervisor.infer(order(number, schema=json.dumps(schema)))
+            refused = await watch.until(EngineRefused)
+            assert isinstance(refused, EngineRefused)
+            assert (refused.question_id, refused.reason) == (number, "bad_schema")
+            watch.events.clear()
+        supervisor.infer(order(99, schema='{"const": "\\ud83d\\ude80\\n"}', tokens=40))
+        done = await watch.until(EngineDone)
+        assert isinstance(done, EngineDone)
+        assert done.result.text == '"🚀\\n"'
+        assert not any(isinstance(event, EngineDown) for event in watch.events)
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+def test_junk_among_the_states_does_not_stop_the_real_engine(tmp_path) -> None:
+    async def scene() -> None:
+        settings = config(str(resolve("tiny")))
+        load = dataclasses.replace(settings.load, states=str(tmp_path), threads=0, max_threads=1)
+        for _ in range(3):
+            watch = Watch()
+            supervisor = Supervisor(dataclasses.replace(settings, load=load), watch.events.append)
+            await supervisor.start()
+            supervisor.infer(order())
+            await watch.until(EngineDone)
+            await supervisor.close()
+            (choice,) = tmp_path.glob("*.json")
+            for name in ("plain-1-0", "flash-1-0"):
+                (tmp_path / f"{choice.stem}-{name}.state").write_bytes(bytes(4))
+                (tmp_path / f"{choice.stem}-{name}-x.state").unlink(missing_ok=True)
+                (tmp_path / f"{choice.stem}-{name}-x.state").symlink_to("nowhere")
+            choice.write_bytes(b"\xff[")
+
+    asyncio.run(scene())
+
+
 def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
     async def scene() -> None:
         watch = Watch()
@@ -183,7 +264,7 @@ def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
         up = await supervisor.start()
         assert (up.context, up.restarts) == (512, 0)
         supervisor.infer(order())
-        first = await watch.until("done")
+        first = await watch.until(EngineDone)
         watch.events.clear()
         assert supervisor.pid is not None
         os.kill(supervisor.pid, signal.SIGKILL)
@@ -191,11 +272,11 @@ def test_the_real_engine_answers_and_answers_again_after_being_killed() -> None:
         assert isinstance(again, EngineUp)
         assert again.restarts == 1
         supervisor.infer(order())
-        second = await watch.until("done")
-        assert isinstance(first, dict)
-        assert isinstance(second, dict)
-        assert first["text"] == second["text"], "greedy"
-        assert first["output_tokens"] == 8
+        second = await watch.until(EngineDone)
+        assert isinstance(first, EngineDone)
+        assert isinstance(second, EngineDone)
+        assert first.result.text == second.result.text, "greedy"
+        assert first.result.output_tokens == 8
         await supervisor.close()
 
     asyncio.run(scene())
@@ -227,11 +308,11 @@ def test_a_prompt_longer_than_the_context_is_refused_and_the_engine_lives() -> N
         supervisor = Supervisor(config(str(resolve("tiny"))), watch.events.append)
         await supervisor.start()
         supervisor.infer(order(1, "word " * 800))
-        refused = await watch.until("refused")
-        assert isinstance(refused, dict)
-        assert refused["reason"] == "too_long"
+        refused = await watch.until(EngineRefused)
+        assert isinstance(refused, EngineRefused)
+        assert refused.reason == "too_long"
         supervisor.infer(order(2))
-        await watch.until("done")
+        await watch.until(EngineDone)
         await supervisor.close()
 
     asyncio.run(scene())

@@ -12,9 +12,10 @@ from models.gguf.inspect import inspect, require_qwen3, sha256
 from models.resolve import resolve
 from models.triage.evaluate import evaluate
 from models.triage.questions import held_out, held_out_hard
-from node.engine.batching import Batcher, Request, answer_all
+from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Request
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from node.outputs import (
@@ -10,8 +11,9 @@ from node.outputs import (
     StoreQuestion,
     StoreSettled,
 )
+from node.quarantine import Quarantine
 from roundtrip.contacts import Contact, ContactPlan
-from roundtrip.message import Answer, Health, Refusal, decode, encode
+from roundtrip.message import Answer, Health, Question, Refusal, Sampling, decode, encode
 
 
 def kinds(outputs: list[Any]) -> list[type]:
@@ -272,6 +274,48 @@ def test_a_prompt_that_killed_the_engine_twice_is_not_tried_a_third_time(bench, 
     assert answers(bench)[-1].reason == "quarantined"
     bench.ask(ask(3, "Something else?"))
     assert start_of(bench.call(bench.node.question_stored, 3)) == [3]
+
+
+def test_a_schema_that_killed_the_engine_does_not_keep_its_prompt_from_another(bench, ask) -> None:
+    bench.up()
+    with_schema = [replace(ask(number), schema="{}") for number in (1, 2)]
+    bench.ask(with_schema[0])
+    bench.call(bench.node.question_stored, 1)
+    for _ in range(2):
+        bench.call(bench.node.engine_down, "SIGSEGV", final=False)
+        bench.up()
+    bench.ask(with_schema[1])
+    assert start_of(bench.call(bench.node.question_stored, 2)) == []
+    assert start_of(put_in(bench, ask, 3)) == [3], "the same text without the schema"
+
+
+def test_system_prompt_text_and_schema_are_told_apart() -> None:
+    kept = Quarantine()
+    plain = Question(1, "b", "a", 16, Sampling(), "off", 1000, schema="c")
+    kept.add(plain)
+    assert plain in kept
+    for text, system, schema in (
+        ("ab", "", "c"),
+        ("bc", "a", ""),
+        ("", "a", "bc"),
+        ("a", "b", "c"),
+    ):
+        assert replace(plain, text=text, system=system, schema=schema) not in kept
+
+
+def test_an_answer_without_text_is_a_refusal(bench, ask) -> None:
+    bench.up()
+    for number, reason in ((1, "stop"), (2, "length")):
+        put_in(bench, ask, number)
+        bench.finish(number, text="", reason=reason)
+        bench.call(bench.node.answer_stored, number)
+        refusal = answers(bench)[-1]
+        assert isinstance(refusal, Refusal)
+        assert (refusal.reason, refusal.detail) == (
+            "no_answer",
+            "no part of the answer in 3 tokens",
+        )
+    assert start_of(put_in(bench, ask, 3)) == [3], "the engine is free again"
 
 
 def test_an_answer_is_cut_when_its_time_comes_and_is_partial(bench, ask) -> None:

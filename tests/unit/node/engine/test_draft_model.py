@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from models.resolve import resolve
-from node.engine.batching import Batcher, Done, Request, answer_all
+from node.engine.batching import Batcher, answer_all
 from node.engine.draft_model import MAX_TOKENS, DraftModel, same_vocabulary
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Request
 from roundtrip.message import GREEDY
 
 DURATIONS = [1000.0 + 350.0 * extra for extra in range(40)]
@@ -38,8 +39,8 @@ def batcher(engine: Engine, model: DraftModel | None) -> Batcher:
     for sequence in range(SETTINGS.sequences):
         engine.forget(sequence)
     found = Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=ticking(), model=model)
-    found._drafts.draft = lambda *_: ([], [], 0.0)  # type: ignore[method-assign]
-    found._account.gained = lambda _: None  # type: ignore[method-assign]
+    found._speculation.drafts.draft = lambda *_: ([], [], 0.0)  # type: ignore[method-assign]
+    found._speculation._account.gained = lambda _: None  # type: ignore[method-assign]
     found._costs.table = lambda _: DURATIONS  # type: ignore[method-assign]
     return found
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
+import cbor2
+import crc32c
 import pytest
 
 from models.resolve import resolve
-from node.engine.batching import (
-    Batcher,
-    Done,
-    Event,
-    FirstToken,
-    Refused,
-    Request,
-    Started,
-    Wrote,
-    answer_all,
-)
-from node.engine.chat import THINK_END, prompt
-from node.engine.llama import Engine, EngineSettings, state_key
+from node.engine.batching import Batcher, answer_all
+from node.engine.chat import THINK_END, Piece, kept_apart, prompt
+from node.engine.llama import BATCH_TOKENS, Engine, EngineSettings, state_key
 from node.engine.prefixes import Prefixes
+from node.engine.requests import Done, Event, FirstToken, Refused, Request, Started, Wrote
 from node.engine.tuning import tuned
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadModel
@@ -56,6 +52,15 @@ def asked(number: int = 1, **changes) -> Request:
     return Request(number, **(known | changes))
 
 
+def run(busy: Batcher) -> Done | Refused:
+    """To the end of its one request."""
+    found: list[Done | Refused] = []
+    while busy.busy:
+        found += [event for event in step(busy) if isinstance(event, Done | Refused)]
+    (only,) = found
+    return only
+
+
 def step(busy: Batcher) -> list[Event]:
     return [*busy.admit(), *busy.step()]
 
@@ -79,8 +84,59 @@ def test_text_survives_tokens_and_back(engine: Engine) -> None:
         assert not set(tokens) & set(engine.special.values())
 
 
+MARKS = (
+    "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "<|im_end|>",
+    "<|im_start|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_pad|>", "<|repo_name|>",
+    "<|file_sep|>",
+)  # fmt: skip
+
+
+def test_special_tokens_that_a_user_spells_out_stay_text(engine: Engine) -> None:
+    """llama.cpp finds tokens of the kind USER_DEFINED in any text, whatever it is told."""
+    assert {"<think>", "</think>", "<tool_call>"} <= set(engine._matched)
+    everything = "".join(MARKS)
+    for text in (*MARKS, everything, everything[1:], "<<think>>", "a</think></think>\n", "<thi"):
+        for around in ("{}", "x {} y", "</{}/>"):
+            written = around.format(text)
+            tokens = engine.tokens_of([Piece(written, False)])
+            assert engine.text_of(tokens) == written
+            assert not [t for t in tokens if engine._name(t) in MARKS], written
+
+
+def test_what_is_cut_apart_is_tokenised_as_if_it_were_not(engine: Engine) -> None:
+    """Where no token matches, a cut at the same place changes nothing."""
+    for text in ("say <thynk> and </thynk>, <tool_cell>!", "<|repo_nime|>"):
+        names = ("<thynk>", "</thynk>", "<tool_cell>", "<|repo_nime|>")
+        parts = [engine._tokenised(part, special=False) for part in kept_apart(text, names)]
+        assert len(parts) > 1
+        assert list(itertools.chain(*parts)) == engine._tokenised(text, special=False)
+
+
+@pytest.mark.parametrize("text", ["", "\0", "a\0b" * 20, "\ufeff\u202e", "\r\n" * 20, "🛰" * 20])
+def test_any_text_is_a_question(engine: Engine, text) -> None:
+    assert isinstance(one(engine, text=text, system=text), Done)
+
+
+def test_a_system_prompt_that_leaves_no_room_is_too_long(engine: Engine) -> None:
+    found = answer_all(batcher(engine), [asked(1, system="x" * 65_536), asked(2)])
+    assert isinstance(found[1], Refused)
+    assert isinstance(found[2], Done)
+
+
 def test_greedy_gives_the_same_answer_again(engine: Engine) -> None:
     assert one(engine) == one(engine)
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-45, 1e-38, 1e-37, 1e-20, 1e-6])
+def test_the_smallest_temperatures_are_greedy(engine: Engine, temperature) -> None:
+    cold = Sampling(temperature, 1.0, 0, 0.0, seed=3)
+    assert one(engine, sampling=cold, max_tokens=40) == one(engine, max_tokens=40)
+    schema = {"schema": SCHEMA, "max_tokens": 60}
+    assert one(engine, sampling=cold, **schema) == one(engine, **schema)
+
+
+def test_the_least_temperature_that_samples_does(engine: Engine) -> None:
+    assert one(engine, sampling=Sampling(1e-4, 1.0, 0, 0.0, seed=3)).text == one(engine).text
 
 
 def test_sampling_follows_its_seed(engine: Engine) -> None:
@@ -143,6 +199,76 @@ def test_heads_survive_a_restart_and_what_does_not_fit_is_deleted(engine: Engine
     answer_all(batcher(engine, Prefixes(tmp_path, key)), [asked(1, system=SYSTEM)])
     assert len(Prefixes(tmp_path, "another-model")) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_in_the_folder_of_states_stops_the_engine(engine: Engine, tmp_path) -> None:
+    key = state_key(resolve("tiny"), engine.settings)
+    kept = Prefixes(tmp_path, key)
+    first = answer_all(batcher(engine, kept), [asked(1, system=SYSTEM)])[1]
+    (good,) = tmp_path.glob("*.state")
+    body = good.read_bytes()
+    (head,) = kept._kept
+
+    def crc(data: bytes) -> bytes:
+        return data + crc32c.crc32c(data).to_bytes(4, "big")
+
+    junk = {
+        "zeros": bytes(4), "empty": b"", "short": body[:100], "text": b"nothing",
+        "null": crc(b"\xf6"),
+        "pair": crc(cbor2.dumps([1, 2])), "no-state": crc(cbor2.dumps([[1, 2], "x"])),
+        "no-tokens": crc(cbor2.dumps([["a"], b""])), "nested": crc(b"\x81" * 5000),
+        "misnamed": body,
+    }  # fmt: skip
+    for name, data in junk.items():
+        (tmp_path / f"{key}-{name}.state").write_bytes(data)
+    (tmp_path / f"{key}-dangling.state").symlink_to(tmp_path / "nowhere")
+    (tmp_path / f"{key}-loop.state").symlink_to(tmp_path / f"{key}-loop.state")
+    (tmp_path / f"{key}-folder.state").mkdir()
+    (tmp_path / f"{key}-folder.state" / "x").touch()
+    os.mkfifo(tmp_path / f"{key}-pipe.state")
+    assert list(Prefixes(tmp_path, key)._kept) == [head]
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {good.name, f"{key}-folder.state"}, "what can be deleted is"
+
+    good.unlink()
+    good.mkdir()
+    good.with_suffix(".part").mkdir()
+    again = Prefixes(tmp_path, key)
+    assert answer_all(batcher(engine, again), [asked(1, system=SYSTEM)])[1] == first
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling", "below a file"])
+def test_a_folder_of_states_that_is_none_costs_no_answer(engine: Engine, tmp_path, kind) -> None:
+    folder = tmp_path / "states"
+    if kind == "dangling":
+        folder.symlink_to(tmp_path / "no" / "where")
+    else:
+        folder.write_text("x")
+    if kind == "below a file":
+        folder /= "states"
+    kept = Prefixes(folder, "key")
+    assert isinstance(answer_all(batcher(engine, kept), [asked(1, system=SYSTEM)])[1], Done)
+    tuning = Engine(str(resolve("tiny")), settings(sequences=1))
+    assert tuned(tuning, tuning.settings, [1], file=folder / "x.json", clock_ns=monotonic_ns)
+
+
+def test_a_state_of_another_make_is_dropped_and_its_head_read_anew(
+    engine: Engine, tmp_path
+) -> None:
+    """Its checksum is right; llama.cpp takes it, but has something else then."""
+    key = state_key(resolve("tiny"), engine.settings)
+    kept = Prefixes(tmp_path, key)
+    first = answer_all(batcher(engine, kept), [asked(1, system=SYSTEM)])[1]
+    (head,) = kept._kept
+    engine.forget(0)
+    engine.put(0, head[:20], 5, 0, wanted=True)
+    engine.decode(20)
+    for state in (engine.state(0), b"", bytes(4), kept._kept[head][:-1], b"junk" * 99):
+        foreign = Prefixes(tmp_path, key)
+        foreign.keep(head, state)
+        asking = batcher(engine, Prefixes(tmp_path, key))
+        assert answer_all(asking, [asked(1, system=SYSTEM)])[1] == first
+        assert Prefixes(tmp_path, key)._kept[head] == kept._kept[head], "kept anew"
 
 
 def test_a_document_on_board_is_part_of_every_head(engine: Engine) -> None:
@@ -234,6 +360,124 @@ def test_thinking_is_ended_when_its_budget_is_spent(engine: Engine) -> None:
     assert engine.special[THINK_END] not in engine.ends
 
 
+@pytest.mark.parametrize("options", [{}, {"drafts": False}])
+def test_what_ends_the_thinking_is_counted_against_the_context(engine: Engine, options) -> None:
+    for think_tokens in (0, 5, 60, 1000):
+        busy = batcher(engine, **options)
+        busy.add(asked(1, thinking=True, think_tokens=think_tokens, max_tokens=2000))
+        done = run(busy)
+        assert isinstance(done, Done)
+        assert done.finish_reason in ("length", "stop")
+        assert done.prompt_tokens + done.output_tokens + len(busy._admission.stop_thinking) <= 256
+        assert done.text or think_tokens == 1000
+
+
+def test_many_thoughts_that_end_at_once_fit_into_the_decodes() -> None:
+    many = Engine(str(resolve("tiny")), settings(sequences=8))
+    busy = batcher(many)
+    assert 8 * len(busy._admission.stop_thinking) > BATCH_TOKENS
+    thinking = {"thinking": True, "think_tokens": 5, "max_tokens": 20}
+    found = answer_all(busy, [asked(number, **thinking) for number in range(8)])
+    assert all(isinstance(done, Done) and done.text for done in found.values())
+
+
+def test_what_ends_a_thought_is_read_in_pieces_with_the_same_result(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thinking = {"thinking": True, "think_tokens": 5, "max_tokens": 20}
+    whole = one(engine, **thinking)
+    monkeypatch.setattr("node.engine.batching.BATCH_TOKENS", 40)
+    assert len(batcher(engine)._admission.stop_thinking) > 40
+    assert one(engine, **thinking) == whole
+
+
+def test_thinking_for_whose_end_there_is_no_room_is_too_long(engine: Engine) -> None:
+    stop = len(batcher(engine)._admission.stop_thinking)
+    room = 256 - one(engine, text="word").prompt_tokens - stop
+    text = "word" + " \n" * ((room + 8) // 2)
+    assert 256 - one(engine, text=text).prompt_tokens < stop
+    found = answer_all(batcher(engine), [asked(1, text=text, thinking=True)])[1]
+    assert isinstance(found, Refused)
+    assert found.reason == "too_long"
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, replace(HOT, seed=2)])
+def test_a_thought_is_free_and_the_answer_after_it_keeps_to_its_schema(
+    engine: Engine, sampling
+) -> None:
+    asking = asked(
+        1, thinking=True, think_tokens=6, max_tokens=80, schema=SCHEMA, sampling=sampling
+    )
+    busy = batcher(engine)
+    busy.add(asking)
+    step(busy)
+    (slot,) = busy._slots
+    done = run(busy)
+    assert isinstance(done, Done)
+    assert done.finish_reason == "stop"
+    assert json.loads(done.text)["status"] in ("ok", "bad")
+    assert engine.text_of(slot.written[:6])[:2] != '{"', "the thought"
+    assert slot.answer_from == 6
+
+
+@pytest.mark.parametrize("end", ["think", "stop"])
+def test_a_thought_that_the_model_ends_is_followed_by_an_answer(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, end
+) -> None:
+    """By `</think>`, or by ending the whole text: then `</think>` is put in."""
+    token = engine.special[THINK_END] if end == "think" else min(engine.ends)
+    busy = batcher(engine)
+    busy.add(asked(1, thinking=True, think_tokens=50, max_tokens=80, schema=SCHEMA))
+    sample, draws = engine.sample, itertools.count()
+    monkeypatch.setattr(
+        engine, "sample", lambda *where: token if next(draws) == 3 else sample(*where)
+    )
+    fed: list[int] = []
+    put = engine.put
+
+    def noting(index: int, tokens: list[int], *where: int, wanted: bool) -> None:
+        fed.extend(tokens)
+        put(index, tokens, *where, wanted=wanted)
+
+    monkeypatch.setattr(engine, "put", noting)
+    step(busy)
+    (slot,) = busy._slots
+    events = [event for _ in range(300) for event in step(busy)]
+    (done,) = (event for event in events if isinstance(event, Done))
+    assert done.finish_reason == "stop"
+    assert json.loads(done.text)["status"] in ("ok", "bad")
+    assert slot.answer_from == (4 if end == "think" else 3)
+    put_in = busy._admission
+    ended = [token, *put_in.after_thinking] if end == "think" else put_in.stop_thinking
+    assert fed[done.prompt_tokens :] == ended
+    assert not any(isinstance(event, FirstToken) for event in events), "the first one is there"
+
+
+def test_a_thought_without_an_answer_is_no_json(engine: Engine) -> None:
+    done = one(engine, thinking=True, max_tokens=8, schema=SCHEMA)
+    assert (done.text, done.finish_reason) == ("", "length")
+
+
+def test_an_answer_that_does_not_keep_to_its_schema_is_none(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The grammar allows no other; should it ever, the node does not pass it on."""
+    monkeypatch.setattr("node.engine.admission.grammar_of", lambda _: 'root ::= "[1]"')
+    found = answer_all(batcher(engine), [asked(1, schema=SCHEMA)])[1]
+    assert isinstance(found, Refused)
+    assert found.reason == "no_answer"
+
+
+def test_a_grammar_that_llama_cpp_does_not_take_is_a_bad_schema(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.engine.admission.grammar_of", lambda _: "root ::= nothing")
+    found = answer_all(batcher(engine), [asked(1, schema=SCHEMA), asked(2)])
+    assert isinstance(found[1], Refused)
+    assert found[1].reason == "bad_schema"
+    assert isinstance(found[2], Done)
+
+
 SCHEMA = json.dumps(
     {
         "type": "object",
@@ -257,7 +501,7 @@ def test_an_answer_keeps_to_its_schema(engine: Engine) -> None:
 def test_a_schema_that_is_none_is_refused(engine: Engine) -> None:
     found = answer_all(batcher(engine), [asked(1, schema='{"type": "nothing"}')])[1]
     assert isinstance(found, Refused)
-    assert found.reason == "bad_schema"
+    assert (found.reason, found.detail[:23]) == ("bad_schema", "type: expected one of o")
 
 
 def test_a_choice_of_threads_is_kept(engine: Engine, tmp_path: Path) -> None:
@@ -268,7 +512,23 @@ def test_a_choice_of_threads_is_kept(engine: Engine, tmp_path: Path) -> None:
     kept = tuned(tuning, tuning.settings, [1], file=file, clock_ns=lambda: 1 // 0)
     assert first == kept
     assert tuning.settings.flash == kept.flash
-    file.write_text("junk")
+    (name,) = json.loads(file.read_text())
+    good = json.loads(file.read_text())[name]
+    for junk in (
+        "junk", "", "[]", "null", "[" * 9999, "\xff", {name: None}, {name: []},
+        {name: {"threads": 1}}, {name: good | {"threads": 2}},
+        {name: good | {"threads": "1"}}, {name: good | {"threads": 1.0}},
+        {name: good | {"flash": 1}}, {name: good | {"step_ns": 0}}, {name: good | {"more": 1}},
+        {name: good | {"step_ns": "1"}}, {name: good | {"prefill_ns": float("inf")}},
+        {name: good | {"prefill_ns": float("nan")}},
+    ):  # fmt: skip
+        text = junk if isinstance(junk, str) else json.dumps(junk)
+        file.write_bytes(text.encode("latin-1"))
+        assert tuned(tuning, tuning.settings, [1], file=file, clock_ns=lambda: next(ticks))
+        assert tuned(tuning, tuning.settings, [1], file=file, clock_ns=lambda: 1 // 0)
+    file.unlink()
+    file.mkdir()
+    file.with_suffix(".part").mkdir()
     assert tuned(tuning, tuning.settings, [1], file=file, clock_ns=lambda: next(ticks))
 
 

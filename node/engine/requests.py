@@ -1,0 +1,74 @@
+"""What is asked of the engine, and what it says of it. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roundtrip.message import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question for the engine."""
+
+    id: int
+    text: str
+    system: str
+    max_tokens: int
+    """Of thinking and answer together."""
+    sampling: Sampling
+    thinking: bool
+    think_tokens: int = 1 << 20
+    """After so many the thinking is ended for the model."""
+    alone: bool = False
+    """No other sequence may run beside it: it may be what crashed the engine."""
+    schema: str = ""
+    """JSON Schema that the answer keeps to; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The engine has begun with a question."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The prompt is read, and the first token of the answer there."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """There is so much of an answer."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the model wrote."""
+
+    id: int
+    text: str
+    finish_reason: str
+    """`stop`: the model ended; `length`: it was cut at its limit; `deadline`: `cut` ended it."""
+    prompt_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    """Of the prompt, taken from a kept head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The engine cannot do this one."""
+
+    id: int
+    reason: str
+    detail: str
+
+
+Event = Started | FirstToken | Wrote | Done | Refused

@@ -1,5 +1,8 @@
 """The edge of every command: errors become one line on stderr and an exit code, never a
-traceback (but for an error of our own making, with GROUNDLOOP_TRACEBACK set)."""
+traceback (but for an error of our own making, with GROUNDLOOP_TRACEBACK set).
+
+Every command imports this first, so it imports little itself.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from dtn.bpsec.security import Security
-from roundtrip.drive.entropy import system_bytes
 from roundtrip.errors import EXIT_FAILURE, BadConfig, GroundloopError
-from roundtrip.keys import keys_path, link_security, load_or_make_keys
-from roundtrip.modem import Side
-from roundtrip.scenario import Scenario
+
+if TYPE_CHECKING:
+    from dtn.bpsec.security import Security
+    from roundtrip.modem import Side
+    from roundtrip.scenario import Scenario
 
 SHIPPED = Path(__file__).parent.parent / "testbed" / "scenarios"
 
@@ -45,6 +48,9 @@ def security_of(side: Side, *, plain: bool, trusted_clock: bool = True) -> Secur
     """
     if plain:
         return None
+    from roundtrip.drive.entropy import system_bytes
+    from roundtrip.keys import keys_path, link_security, load_or_make_keys
+
     keys = load_or_make_keys(keys_path(os.environ), system_bytes)
     return link_security(keys, side, random_bytes=system_bytes, trusted_clock=trusted_clock)
 

@@ -16,9 +16,12 @@ from rich.console import Console
 from rich.text import Text
 
 from dtn.bpsec.security import Security
-from ground.station import Asked, ask
+from ground.results.folder import finish, run_folder
+from ground.station import Asked, ask, run_of
+from models.resolve import resolve
+from node.engine.accept import accept_model
 from roundtrip.command import security_of
-from roundtrip.drive.realtime import unless
+from roundtrip.drive.realtime import run_async, stop_signals, unless
 from roundtrip.errors import ChildFailed, Stopped
 from roundtrip.modem import Side
 from roundtrip.scenario import Scenario
@@ -65,6 +68,36 @@ class Child:
             self.process.kill()
             await self.process.wait()
         await self._errors
+
+
+def live(scenario: Scenario, seed: int, model: str, out: Path | None, *, plain: bool) -> int:
+    """Run a scenario live to its end, and leave its results in a folder; the exit code.
+
+    Args:
+        scenario, seed: what happens.
+        model: a file or a name, instead of the scenario's.
+        out: the folder; None for a new one.
+        plain: neither sign nor encrypt.
+
+    Raises:
+        BadModel, BadConfig: as `accept_model`.
+        EnvironmentFault: as `run_folder`; and what `run_live` raises.
+    """
+    node = scenario.node.model_copy(update={"model": str(resolve(model).resolve())})
+    accept_model(node)
+    console = Console()
+    if model == "tiny":
+        console.print("model `tiny` has random weights: its words mean nothing, its timing is real")
+    scenario = scenario.model_copy(update={"node": node})
+    folder = run_folder(out, scenario, seed)
+
+    async def run_and_finish() -> int:
+        stopped = asyncio.Event()
+        with stop_signals(stopped.set):
+            asked = await run_live(scenario, seed, folder, console, stopped, plain=plain)
+            return finish(run_of(scenario, seed, asked, folder), folder, console)
+
+    return run_async(run_and_finish())
 
 
 async def run_live(

@@ -32,7 +32,6 @@ MAY_TOUCH = {
     "node/__main__.py": {"asyncio"},
     "ground/station.py": {"asyncio"},
     "ground/__main__.py": {"asyncio"},
-    "testbed/commands/cli.py": {"asyncio"},
     "testbed/commands/node_bench.py": {"asyncio"},
     "testbed/live.py": {"asyncio"},
     # Dates of orbits: given in files and options, never read from the clock.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from ground.results.report import write_report
-from ground.results.summary import Run, write_results
-from ground.results.verdict import print_verdict
 from roundtrip.drive.clock import unix_s
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, EnvironmentFault
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import to_toml
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ground.results.summary import Run
 
 
 def run_folder(out: Path | None, scenario: Scenario, seed: int, *, resumable: bool = True) -> Path:
@@ -80,8 +81,18 @@ def _new_folder(wanted: Path) -> Path:
             return folder
 
 
-def finish(run: Run, folder: Path, console: Console) -> int:
-    """Write what a run leaves behind and print its verdict; the exit code."""
+def finish(run: Run, folder: Path, console: Console | None = None) -> int:
+    """Write what a run leaves behind and print its verdict; the exit code.
+
+    What this needs is imported here: a run begins without it.
+    """
+    from rich.console import Console
+
+    from ground.results.report import write_report
+    from ground.results.summary import write_results
+    from ground.results.verdict import print_verdict
+
+    console = console or Console()
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")
     print_verdict(console, summary, list(run.records))

@@ -11,8 +11,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hdrh.histogram import HdrHistogram
-
 from ground.results.record import LoopRecord
 from roundtrip.budget import Budget
 from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
@@ -25,6 +23,8 @@ SIGNIFICANT_DIGITS = 3
 
 def new_histogram() -> Any:
     """An empty histogram of durations in ns."""
+    from hdrh.histogram import HdrHistogram  # not before a run's end
+
     return HdrHistogram(LOWEST_NS, HIGHEST_NS, SIGNIFICANT_DIGITS)
 
 

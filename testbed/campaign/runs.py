@@ -15,13 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
-from hdrh.histogram import HdrHistogram
-
 from ground.results.histogram import (
     HIGHEST_NS,
     LOWEST_NS,
-    SIGNIFICANT_DIGITS,
     new_histogram,
     to_hlog,
 )
@@ -130,6 +126,8 @@ def run_campaign(
         RunFailed: a run raised; what is done is kept.
         BadInput: the folder's file of batches is none.
     """
+    import joblib  # slow: not for those who only compare
+
     path = folder / "batches.jsonl"
     done = {_key(line): line for line in _lines(path)}
     todo = [b for b in batches_of(points, runs) if (b.point, b.first, b.count) not in done]
@@ -230,7 +228,7 @@ def summarise_campaign(
 
 
 def _decoded(text: str) -> Any:
-    histogram = HdrHistogram(LOWEST_NS, HIGHEST_NS, SIGNIFICANT_DIGITS)
+    histogram = new_histogram()
     histogram.decode_and_add(text.encode())
     return histogram
 

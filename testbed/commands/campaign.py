@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import joblib
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -146,6 +145,8 @@ def _workers(scheduler: str | None) -> Iterator[None]:
     if scheduler is None:
         yield
         return
+    import joblib
+
     try:
         from distributed import Client
     except ImportError:

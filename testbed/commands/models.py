@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -18,18 +19,42 @@ from models.gguf.architecture import SHAPES
 from models.gguf.fit import KV_BYTES_PER_32, Fit, fit
 from models.gguf.inspect import ModelInfo, inspect, require_qwen3, sha256
 from models.gguf.quantize import QUANTIZATIONS, quantize
-from models.gguf.synth import Progress as OnProgress
-from models.gguf.synth import synth
-from models.gguf.verify import tensor_checksums, verify
 from models.resolve import DEFAULT_QUANTIZATION, resolve, synth_path
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadModel
-from testbed.commands.hub import list_command, pull_command
+from testbed.commands.deferred import Deferred
 from testbed.commands.sizes import parse_size
+
+if TYPE_CHECKING:
+    from models.gguf.synth import Progress as OnProgress
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.group("models")
+COMMANDS = (
+    Deferred(
+        "eval",
+        "testbed.commands.evaluation:eval_command",
+        "Grade MODEL on telemetry triage: exact answers on two held-out sets.",
+    ),
+    Deferred(
+        "list",
+        "testbed.commands.hub:list_command",
+        "List the builtin, what is in the cache, and the catalogue.",
+    ),
+    Deferred(
+        "pull",
+        "testbed.commands.hub:pull_command",
+        "Fetch NAME from the catalogue, and verify its size and sha256.",
+    ),
+    Deferred(
+        "questions",
+        "testbed.commands.evaluation:questions_command",
+        "Print triage questions with their right answers, for `workload.questions_file`.",
+    ),
+)
+
+
+@click.group("models", commands=COMMANDS)
 def models() -> None:
     """Make, describe, size, quantize and grade GGUF files."""
 
@@ -45,6 +70,8 @@ def models() -> None:
 @click.option("--out", type=_FILE, help="Where to; in the cache if not given.")
 def synth_command(shape: str, quant: str | None, seed: int, out: Path | None) -> None:
     """Make a Qwen3 with random weights: its answers are noise, its speed is real."""
+    from models.gguf.synth import synth
+
     quantization = quant or DEFAULT_QUANTIZATION.get(shape, "Q4_K_M")
     target = out or synth_path(shape, quantization, seed)
     with _progress() as bar:
@@ -80,6 +107,8 @@ def inspect_command(
 @click.option("--tensors", is_flag=True, help="Print the checksum of each tensor.")
 def verify_command(file: str, expected: str | None, tensors: bool) -> None:
     """Check FILE: checksum, structure, and no NaN or infinity in norms and scales."""
+    from models.gguf.verify import tensor_checksums, verify
+
     path = resolve(file)
     found = verify(path, expected)
     if tensors:
@@ -243,7 +272,3 @@ def _progress() -> Progress:
 def _shown_on(bar: Progress, label: str) -> OnProgress:
     task = bar.add_task(label, total=None)
     return lambda done, total: bar.update(task, completed=done, total=total)
-
-
-models.add_command(list_command)
-models.add_command(pull_command)

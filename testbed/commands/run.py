@@ -1,0 +1,95 @@
+"""`groundloop run`, `demo`, `scenarios` and `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from roundtrip.command import SCENARIO, SEED, SHIPPED, warn
+from roundtrip.scenario import Scenario
+from roundtrip.scenario_file import load_scenario
+
+
+@click.command("run")
+@click.argument("scenario", type=SCENARIO)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; one that was killed goes on.  [default: runs/…]",
+)
+@click.option(
+    "--virtual", is_flag=True, help="In virtual time: no processes, no model, no waiting."
+)
+@click.option("--seed", type=SEED, help="Overrides the scenario's.")
+@click.option("--model", help="GGUF file or model name; overrides the scenario's.")
+@click.option("--plain", is_flag=True, help="Neither sign nor encrypt.")
+def run_scenario(
+    scenario: Path,
+    out: Path | None,
+    virtual: bool,
+    seed: int | None,
+    model: str | None,
+    plain: bool,
+) -> int:
+    """Run SCENARIO: a TOML file, or one of the shipped ones (`groundloop scenarios`)."""
+    if virtual and model is not None:
+        raise click.UsageError("--virtual runs no model: its speeds come from node.profile")
+    loaded = load_scenario(scenario)
+    seed = loaded.seed if seed is None else seed
+    warn(loaded, str(scenario))
+    if virtual:
+        return _virtual(loaded, seed, out, plain=plain)
+    return _live(loaded, seed, model or loaded.node.model, out, plain=plain)
+
+
+@click.command("demo")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/…]"
+)
+@click.option("--model", help="GGUF file or model name.")
+def demo(out: Path | None, model: str | None) -> int:
+    """Run the `demo` scenario live: about a minute, one outage in the middle."""
+    loaded = load_scenario(SHIPPED / "demo.toml")
+    return _live(loaded, loaded.seed, model or loaded.node.model, out)
+
+
+@click.command("scenarios")
+def scenarios() -> None:
+    """List the shipped scenarios."""
+    for path in sorted(SHIPPED.glob("*.toml")):
+        click.echo(f"{path.stem:14s} {load_scenario(path).description}")
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Write `report.html` of a run's FOLDER anew and print its verdict."""
+    from rich.console import Console
+
+    from ground.results.load import load_run
+    from ground.results.report import write_report
+    from ground.results.verdict import print_verdict
+
+    run, summary = load_run(folder)
+    write_report(run, summary, folder / "report.html")
+    print_verdict(Console(), summary, list(run.records))
+    click.echo(f"report    {folder / 'report.html'}")
+
+
+def _virtual(scenario: Scenario, seed: int, out: Path | None, *, plain: bool) -> int:
+    from ground.results.folder import finish, run_folder
+    from node.service_time import load_profile
+    from testbed.world import World
+
+    profile = load_profile(scenario.node.profile)
+    folder = run_folder(out, scenario, seed, resumable=False)
+    return finish(World(scenario, seed, profile, plain=plain).run(), folder)
+
+
+def _live(
+    scenario: Scenario, seed: int, model: str, out: Path | None, *, plain: bool = False
+) -> int:
+    from testbed.live import live
+
+    return live(scenario, seed, model, out, plain=plain)

@@ -1,4 +1,4 @@
-# make run    install everything into .venv, then the demo: about a minute
+# make run    install what running needs into .venv, then the demo: about a minute
 # make test   all tests but the long suites
 # make check  formatting, lint, types
 # make bench  measured figures against their references, into bench/results.json
@@ -13,23 +13,21 @@ INSTALLED := .venv/.installed
 run: $(INSTALLED)
 	@$(BIN)/groundloop demo
 
-test: $(INSTALLED)
+test: $(INSTALLED)-dev
 	$(BIN)/pytest -m "not chaos"
 
-check: $(INSTALLED)
+check: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)
-	$(BIN)/pip install --quiet -e .[server]
+bench: $(INSTALLED)-dev $(INSTALLED)-server
 	$(BIN)/python -m bench
 
-fuzz: $(INSTALLED)
-	$(BIN)/pip install --quiet -e .[fuzz]
+fuzz: $(INSTALLED)-dev $(INSTALLED)-fuzz
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),segment) $(or $(SECONDS),600)
 
-fmt: $(INSTALLED)
+fmt: $(INSTALLED)-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -37,3 +35,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml scripts/install.sh
 	@scripts/install.sh
+
+# The extras of pyproject.toml.
+$(INSTALLED)-%: pyproject.toml scripts/install.sh
+	@scripts/install.sh $*

@@ -31,6 +31,7 @@ from roundtrip.drive.realtime import background
 from roundtrip.errors import BadModel, EnvironmentFault
 
 CRASHES = (signal.SIGILL, signal.SIGSEGV, signal.SIGFPE, signal.SIGBUS, signal.SIGABRT)
+REMEDY = "Install it without AMX code: README.md, With pip"
 MAX_FAILED_STARTS = 5
 FIRST_BACKOFF_S = 0.1
 START_LIMIT_S = 600.0
@@ -136,13 +137,13 @@ class Supervisor:
             self._extra_bufts = False
             self._note = (
                 f"the engine died by {death.reason} in its self-test; it runs without llama.cpp's "
-                "repacked weight buffers now (slower). Reinstall with `make install`."
+                f"repacked weight buffers now (slower). {REMEDY}."
             )
             try:
                 up = await self._spawn()
             except _Died as again:
                 raise EnvironmentFault(
-                    "engine", again.reason, "reinstall llama-cpp-python with `make install`"
+                    "engine", again.reason, f"is llama-cpp-python whole? {REMEDY}"
                 ) from None
         self._watch = background(self._keep_running())
         return up

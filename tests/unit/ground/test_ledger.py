@@ -66,6 +66,7 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
         StoredQuestion(1, b"asked", 11, False, (Part(1, 0, "Ye"), Part(1, 2, "s"))),
     ]
     assert records == [record]
+    again.close()
 
 
 def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ def test_only_this_run_and_what_somebody_waits_for_is_recovered(tmp_path: Path, 
     store.close()
     assert list(recovered(path, wall)) == [4]
     assert list(recovered(path, wall, OTHER)) == [2]
-    seen = {(bundle.creation_ms, bundle.sequence) for bundle in NodeStore(path, unix_s=wall).seen()}
+    again = NodeStore(path, unix_s=wall)
+    seen = {(bundle.creation_ms, bundle.sequence) for bundle in again.seen()}
+    again.close()
     assert seen == {(RUN - 1, 1), (OTHER, 2), (RUN, 4)}, "of all runs"
 
 
@@ -73,8 +75,9 @@ def test_rows_are_dropped_a_day_after_they_expired_also_while_it_is_open(tmp_pat
     wall.now_s += KEPT_S + 601
     for index in range(1, PRUNED_EVERY):
         store.apply(taken(ask, index))
-    rows = sqlite3.connect(path).execute("SELECT count(*) FROM questions").fetchone()
+    rows = store._db.execute("SELECT count(*) FROM questions").fetchone()
     assert rows == (PRUNED_EVERY - 1,)
+    store.close()
 
 
 def test_it_survives_being_killed_between_writes(tmp_path: Path, ask) -> None:
@@ -86,6 +89,7 @@ def test_it_survives_being_killed_between_writes(tmp_path: Path, ask) -> None:
     copy = sqlite3.connect(path)
     assert copy.execute("SELECT count(*) FROM questions").fetchone() == (1,)
     copy.close()
+    store.close()
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Side
 from roundtrip.scenario_file import load_scenario
+from roundtrip.screen import say
 from roundtrip.units import s_to_ns
 
 LIVE_SUNLIGHT_S = 7 * 86_400
@@ -101,7 +102,7 @@ def node_command(
     )
 
     async def serve() -> None:
-        await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)
+        await NodeService(config, lambda line: say(line, err=True)).run(lifeline=lifeline)
 
     run_async(serve())
 

@@ -18,6 +18,7 @@ from roundtrip.errors import EXIT_FAILURE, BadConfig, GroundloopError
 from roundtrip.keys import keys_path, link_security, load_or_make_keys
 from roundtrip.modem import Side
 from roundtrip.scenario import Scenario
+from roundtrip.screen import say
 
 SHIPPED = Path(__file__).parent.parent / "testbed" / "scenarios"
 
@@ -58,7 +59,7 @@ def warn(scenario: Scenario, source: str) -> None:
 
         found += warnings_of(scenario, source)
     for warning in found:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 PLAIN = click.option(
@@ -88,16 +89,16 @@ def run_command(command: click.Command) -> NoReturn:
         result = command.main(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except GroundloopError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        say("stopped", err=True)
         sys.exit(EXIT_FAILURE)
     except OSError as error:
-        click.echo(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
+        say(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
         sys.exit(EXIT_FAILURE)
     except Exception as error:  # noqa: BLE001 - the last resort
         if os.environ.get("GROUNDLOOP_TRACEBACK"):
@@ -105,5 +106,5 @@ def run_command(command: click.Command) -> NoReturn:
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         where = f"{Path(place.filename).name}:{place.lineno}"
-        click.echo(f"error: internal, please report: {what} ({where})", err=True)
+        say(f"error: internal, please report: {what} ({where})", err=True)
         sys.exit(EXIT_FAILURE)

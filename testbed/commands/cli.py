@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from ground.__main__ import ground_command
 from ground.results.folder import finish, run_folder
@@ -23,6 +22,7 @@ from roundtrip.command import SCENARIO, SEED, SHIPPED, warn
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
+from roundtrip.screen import Screen, say
 from testbed.commands.campaign import campaign_command, compare_command
 from testbed.commands.coverage import coverage_command
 from testbed.commands.evaluation import eval_command, questions_command
@@ -74,8 +74,8 @@ def run_scenario(
     seed = loaded.seed if seed is None else seed
     warn(loaded, str(scenario))
     if virtual:
-        return _virtual(loaded, seed, out, Console(), plain=plain)
-    return _live(loaded, seed, model or loaded.node.model, out, Console(), plain=plain)
+        return _virtual(loaded, seed, out, Screen(), plain=plain)
+    return _live(loaded, seed, model or loaded.node.model, out, Screen(), plain=plain)
 
 
 @cli.command("demo")
@@ -86,14 +86,14 @@ def run_scenario(
 def demo(out: Path | None, model: str | None) -> int:
     """Run the `demo` scenario live: about a minute, one outage in the middle."""
     loaded = load_scenario(SHIPPED / "demo.toml")
-    return _live(loaded, loaded.seed, model or loaded.node.model, out, Console())
+    return _live(loaded, loaded.seed, model or loaded.node.model, out, Screen())
 
 
 @cli.command("scenarios")
 def scenarios() -> None:
     """List the shipped scenarios."""
     for path in sorted(SHIPPED.glob("*.toml")):
-        click.echo(f"{path.stem:14s} {load_scenario(path).description}")
+        say(f"{path.stem:14s} {load_scenario(path).description}")
 
 
 @cli.command("report")
@@ -102,8 +102,8 @@ def report(folder: Path) -> None:
     """Write `report.html` of a run's FOLDER anew and print its verdict."""
     run, summary = load_run(folder)
     write_report(run, summary, folder / "report.html")
-    print_verdict(Console(), summary, list(run.records))
-    click.echo(f"report    {folder / 'report.html'}")
+    print_verdict(Screen(), summary, list(run.records))
+    say(f"report    {folder / 'report.html'}")
 
 
 cli.add_command(ground_command)
@@ -121,7 +121,7 @@ models.add_command(questions_command)
 
 
 def _virtual(
-    scenario: Scenario, seed: int, out: Path | None, console: Console, *, plain: bool
+    scenario: Scenario, seed: int, out: Path | None, console: Screen, *, plain: bool
 ) -> int:
     profile = load_profile(scenario.node.profile)
     folder = run_folder(out, scenario, seed, resumable=False)
@@ -134,7 +134,7 @@ def _live(
     seed: int,
     model: str,
     out: Path | None,
-    console: Console,
+    console: Screen,
     *,
     plain: bool = False,
 ) -> int:

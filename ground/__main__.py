@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from ground.results.folder import finish, run_folder
 from ground.station import ask, run_of
@@ -23,6 +22,8 @@ from roundtrip.command import (
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.modem import Side
 from roundtrip.scenario_file import load_scenario
+from roundtrip.screen import Screen
+from roundtrip.words import shown
 
 
 @click.command("ground")
@@ -66,12 +67,12 @@ def ground_command(
     warn(loaded, str(scenario))
     security = security_of(Side.GROUND, plain=plain, trusted_clock=not untrusted_clock)
     folder = run_folder(out, loaded, seed)
-    console = Console()
+    console = Screen()
 
     async def ask_and_finish() -> int:
         stopped = asyncio.Event()
         with stop_signals(stopped.set):
-            console.print(f"waiting for the link at {endpoint}", markup=False, highlight=False)
+            console.print(f"waiting for the link at {shown(endpoint)}")
             asked = await ask(
                 loaded,
                 seed,

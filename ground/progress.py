@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +19,9 @@ from ground.results.record import LoopRecord, Planned
 from roundtrip.budget import Outcome
 from roundtrip.contacts import FOREVER_NS, ContactPlan
 from roundtrip.modem import Carrier
+from roundtrip.screen import Screen
 from roundtrip.units import NS_PER_S, ns_to_s
+from roundtrip.words import count, shown
 
 SHOWN = 16
 OUTCOME_STYLE = {
@@ -41,7 +43,7 @@ class Progress:
         total: questions in the workload.
     """
 
-    def __init__(self, console: Console, plan: ContactPlan, budget_s: float, total: int) -> None:
+    def __init__(self, console: Screen, plan: ContactPlan, budget_s: float, total: int) -> None:
         self._console = console
         self._plan = plan
         self._budget_s = budget_s
@@ -67,7 +69,8 @@ class Progress:
         """The run goes on from a ledger that holds these."""
         self._counts.update(Counter(record.outcome for record in records))
         self._console.print(
-            f"going on with an interrupted run: {len(records)} of {self._total} questions settled"
+            f"going on with an interrupted run: {len(records)} of "
+            f"{count(self._total, 'question')} settled"
         )
 
     def busy(self) -> None:
@@ -79,8 +82,8 @@ class Progress:
         if self._live is None and (
             self._cue is None or (cue.tx_up, cue.rx_up) != (self._cue.tx_up, self._cue.rx_up)
         ):
-            state = _carrier_text(cue).plain
-            self._console.print(f"[dim]{ns_to_s(cue.elapsed_ns):8.2f} s  {state}[/dim]")
+            line = f"{ns_to_s(cue.elapsed_ns):8.2f} s  {_carrier_text(cue).plain}"
+            self._console.print(Text(line, style="dim"))
         self._cue = cue
 
     def output(self, output: Any) -> None:
@@ -96,8 +99,8 @@ class Progress:
                 self._print_settled(record)
             case NodeHealth(health=health) if self._live is None and health.vitals is None:
                 text = (
-                    f"node: {_one_line(health.model, 60)} {_one_line(health.quantization, 20)}, "
-                    f"{health.threads} threads, context {health.context}"
+                    f"node: {shown(health.model, 60)} {shown(health.quantization, 20)}, "
+                    f"{count(health.threads, 'thread')}, context {health.context}"
                 )
                 self._console.print(Text(text, style="dim"), soft_wrap=True)
             case _:
@@ -109,10 +112,10 @@ class Progress:
         line.append(f" {_loop_text(record):>10s}  ")
         line.append(_phases_text(record), style="dim")
         self._console.print(line, soft_wrap=True)
-        asked = _one_line(record.planned.title, 60)
+        asked = shown(record.planned.title, 60)
         room = max(20, self._console.width - len(asked) - 15)
         line = Text(f"           {asked} ", style="dim")
-        line.append(f"→ {_one_line(record.answer or record.reason, room)}")
+        line.append(f"→ {shown(record.answer or record.reason, room)}")
         self._console.print(line, soft_wrap=True)
 
     def refresh(self, now_ns: int) -> None:
@@ -134,7 +137,7 @@ class Progress:
             style = "red" if left_s < 0 else "yellow" if left_s < 0.25 * self._budget_s else ""
             table.add_row(
                 str(planned.index),
-                _one_line(planned.title, 200),
+                shown(planned.title, 200),
                 stage,
                 f"{elapsed_s:.1f} s",
                 Text(f"{left_s:.1f} s", style=style),
@@ -175,11 +178,6 @@ def _loop_text(record: LoopRecord) -> str:
 def _phases_text(record: LoopRecord) -> str:
     long = sorted(record.phases_ns.items(), key=lambda phase: -phase[1])[:3]
     return ", ".join(f"{name} {ns_to_s(ns):.3f}" for name, ns in long if ns > 0)
-
-
-def _one_line(text: str, width: int) -> str:
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
 def _clock(duration_ns: int) -> str:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
 from ground.consequences import Command, carry_out
@@ -45,6 +43,7 @@ from roundtrip.message import RUN_BITS, Health
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.scenario import Scenario
+from roundtrip.screen import Screen
 from roundtrip.transport import agent_config
 from roundtrip.units import NS_PER_MS
 
@@ -270,7 +269,7 @@ async def ask(
     seed: int,
     endpoint: str,
     folder: Path,
-    console: Console,
+    console: Screen,
     stopped: asyncio.Event,
     *,
     security: Security | None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from roundtrip.drive.realtime import RealtimeClock, Socket, on_lifeline_cut, sto
 from roundtrip.errors import BadMessage, EnvironmentFault
 from roundtrip.framelog import FrameFate, to_line
 from roundtrip.modem import BUSY, CARRIER, FRAME, HELLO, Side, decode_hello, encode_carrier
+from roundtrip.say import say_json
 from roundtrip.scenario import Scenario
 
 FLUSH_INTERVAL_S = 1.0
@@ -156,7 +156,7 @@ async def run_relay(config: RelayConfig, *, lifeline: bool) -> None:
     stopped = asyncio.Event()
     relay = Relay(config)
     try:
-        print(json.dumps({s.value: e for s, e in relay.endpoints.items()}), flush=True)
+        say_json({s.value: e for s, e in relay.endpoints.items()})
         if lifeline:
             on_lifeline_cut(sys.stdin.fileno(), stopped.set)
         with stop_signals(stopped.set):

@@ -16,6 +16,7 @@ from roundtrip.drive.realtime import run_async
 from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Side
+from roundtrip.say import say
 from roundtrip.scenario_file import load_scenario
 from roundtrip.units import s_to_ns
 
@@ -101,7 +102,7 @@ def node_command(
     )
 
     async def serve() -> None:
-        await NodeService(config, lambda line: click.echo(line, err=True)).run(lifeline=lifeline)
+        await NodeService(config, lambda line: say(line, err=True)).run(lifeline=lifeline)
 
     run_async(serve())
 

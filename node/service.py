@@ -54,6 +54,7 @@ from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.transport import agent_config
 from roundtrip.units import s_to_ns
+from roundtrip.words import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,8 @@ class NodeService:
             self._report(f"node: {self._up.note}")
         self._threads = self._up.threads
         self._report(
-            f"node: engine ready, {_count(self._up.threads, 'thread')}, "
-            f"{_count(self._up.sequences, 'question')} at once, waiting for the link"
+            f"node: engine ready, {count(self._up.threads, 'thread')}, "
+            f"{count(self._up.sequences, 'question')} at once, waiting for the link"
         )
         self._look_after(self._supervisor)
         hooks = self._frame, self._carrier, lambda: Hello(self._run_id, None)
@@ -348,10 +349,6 @@ class NodeService:
             self._worker.close()
         if self._store is not None:
             self._store.close()
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _remedy(reason: str) -> str:

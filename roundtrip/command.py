@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from roundtrip.errors import EXIT_FAILURE, BadConfig, GroundloopError
+from roundtrip.say import say
 
 if TYPE_CHECKING:
     from dtn.bpsec.security import Security
@@ -64,7 +65,7 @@ def warn(scenario: Scenario, source: str) -> None:
 
         found += warnings_of(scenario, source)
     for warning in found:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 PLAIN = click.option(
@@ -94,16 +95,16 @@ def run_command(command: click.Command) -> NoReturn:
         result = command.main(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except GroundloopError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        say("stopped", err=True)
         sys.exit(EXIT_FAILURE)
     except OSError as error:
-        click.echo(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
+        say(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
         sys.exit(EXIT_FAILURE)
     except Exception as error:  # noqa: BLE001 - the last resort
         if os.environ.get("GROUNDLOOP_TRACEBACK"):
@@ -111,5 +112,5 @@ def run_command(command: click.Command) -> NoReturn:
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         where = f"{Path(place.filename).name}:{place.lineno}"
-        click.echo(f"error: internal, please report: {what} ({where})", err=True)
+        say(f"error: internal, please report: {what} ({where})", err=True)
         sys.exit(EXIT_FAILURE)

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from dtn.bpsec.security import Security
@@ -25,6 +24,8 @@ from roundtrip.drive.realtime import run_async, stop_signals, unless
 from roundtrip.errors import ChildFailed, Stopped
 from roundtrip.modem import Side
 from roundtrip.scenario import Scenario
+from roundtrip.screen import Screen
+from roundtrip.words import shown
 
 LOOPBACK = "tcp://127.0.0.1:*"
 STOP_LIMIT_S = 10.0
@@ -33,7 +34,7 @@ STOP_LIMIT_S = 10.0
 class Child:
     """One child process, ended by closing its stdin."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, console: Console) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, console: Screen) -> None:
         self.name = name
         self.process = process
         self._console = console
@@ -46,7 +47,7 @@ class Child:
         async for line in self.process.stderr:
             self._last = line.decode(errors="replace").rstrip()
             if not self._last.startswith("error: "):
-                self._console.print(Text(self._last, style="dim"), soft_wrap=True)
+                self._console.print(Text(shown(self._last), style="dim"), soft_wrap=True)
 
     async def failure(self) -> ChildFailed:
         """Wait until it ends by itself; what to say of it."""
@@ -85,7 +86,7 @@ def live(scenario: Scenario, seed: int, model: str, out: Path | None, *, plain: 
     """
     node = scenario.node.model_copy(update={"model": str(resolve(model).resolve())})
     accept_model(node)
-    console = Console()
+    console = Screen()
     if model == "tiny":
         console.print("model `tiny` has random weights: its words mean nothing, its timing is real")
     scenario = scenario.model_copy(update={"node": node})
@@ -104,7 +105,7 @@ async def run_live(
     scenario: Scenario,
     seed: int,
     folder: Path,
-    console: Console,
+    console: Screen,
     stopped: asyncio.Event,
     *,
     plain: bool = False,
@@ -138,7 +139,7 @@ async def run_live(
             await child.stop()
 
 
-async def _start(name: str, arguments: list[str], console: Console, children: list[Child]) -> Child:
+async def _start(name: str, arguments: list[str], console: Screen, children: list[Child]) -> Child:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -168,7 +169,7 @@ async def _ask_while_alive(
     seed: int,
     endpoint: str,
     folder: Path,
-    console: Console,
+    console: Screen,
     stopped: asyncio.Event,
     security: Security | None,
     children: list[Child],
@@ -206,5 +207,5 @@ async def _ask_while_alive(
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
     if failed:
-        console.print(Text(str(failed[0]), style="red"), soft_wrap=True)
+        console.print(Text(shown(failed[0]), style="red"), soft_wrap=True)
     return asked

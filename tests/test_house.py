@@ -96,6 +96,38 @@ def test_draws_no_unseeded_randomness(path: Path) -> None:
             assert node.attr == "Random", f"line {node.lineno}: random.{node.attr}"
 
 
+PRINTS = {"rich.console.Console", "click.echo", "click.secho", "print"}
+"""Only `roundtrip/screen.py` may: what goes through it is text, without control characters."""
+
+
+def _printers(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call):
+            found.add(ast.unparse(node.func))
+    return found & PRINTS
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_prints_by_the_screen_alone(path: Path) -> None:
+    if _name(path) != "roundtrip/screen.py":
+        assert not _printers(path)
+
+
+MARKUP = re.compile(r"\[(/|bold|dim|red|green|yellow)[a-z ]*\]")
+PLURAL = re.compile(r"[a-z]\(e?s\)")
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_words_for_people_have_no_markup_and_one_form_for_one_thing(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not MARKUP.search(node.value), f"line {node.lineno}: markup is printed as it is"
+            assert not PLURAL.search(node.value), f"line {node.lineno}: `count` says it"
+
+
 def test_only_the_engine_imports_llama_cpp_on_the_node() -> None:
     users = {_name(p) for p in _sources() if any(i.startswith("llama_cpp") for i in _imports(p))}
     assert {name for name in users if name.startswith("node/")} == {"node/engine/llama.py"}

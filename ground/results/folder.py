@@ -11,11 +11,11 @@ from roundtrip.drive.clock import unix_s
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, EnvironmentFault
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import to_toml
+from roundtrip.words import shown
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ground.results.summary import Run
+    from roundtrip.screen import Screen
 
 
 def run_folder(out: Path | None, scenario: Scenario, seed: int, *, resumable: bool = True) -> Path:
@@ -81,20 +81,19 @@ def _new_folder(wanted: Path) -> Path:
             return folder
 
 
-def finish(run: Run, folder: Path, console: Console | None = None) -> int:
+def finish(run: Run, folder: Path, console: Screen | None = None) -> int:
     """Write what a run leaves behind and print its verdict; the exit code.
 
     What this needs is imported here: a run begins without it.
     """
-    from rich.console import Console
-
     from ground.results.report import write_report
     from ground.results.summary import write_results
     from ground.results.verdict import print_verdict
+    from roundtrip.screen import Screen
 
-    console = console or Console()
+    console = console or Screen()
     summary = write_results(run, folder)
     write_report(run, summary, folder / "report.html")
     print_verdict(console, summary, list(run.records))
-    console.print(f"folder    {folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"folder    {shown(folder)}", soft_wrap=True)
     return EXIT_OK if summary["objective_met"] else EXIT_OBJECTIVE_MISSED

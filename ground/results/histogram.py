@@ -3,18 +3,24 @@
 The `.hlog` (V2, with tags) and `.hgrm` text forms are written here: hdrhistogram 0.10's own writer
 leaves out tags and gets a footer wrong. Format: HdrHistogram's HistogramLogWriter and
 `outputPercentileDistribution`.
+
+One rule for all percentiles, that of HdrHistogram's own readers in Java and JavaScript: the value
+at rank max(1, ⌈q·n⌉). The Python and C libraries round the rank instead, so that theirs may be one
+value lower: they are not asked.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from ground.results.record import LoopRecord
 from roundtrip.budget import Budget
 from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
 from roundtrip.units import NS_PER_MS
+from roundtrip.words import shown
 
 LOWEST_NS = 1_000
 HIGHEST_NS = 86_400 * 1_000_000_000
@@ -60,23 +66,42 @@ def _record(histogram: Any, duration_ns: int) -> None:
 
 
 def quantiles_ms(durations_ns: Sequence[int]) -> dict[str, float | None]:
-    """p50, p90, p99 and max in ms, exact: the value at rank ceil(q * n); None for no values."""
+    """p50, p90, p99 and max in ms, exact: the values at their ranks; None for no values."""
     ordered = sorted(durations_ns)
     if not ordered:
         return dict.fromkeys(("p50", "p90", "p99", "max"))
 
     def at(percent: int) -> float:
-        rank = -(-percent * len(ordered) // 100)
-        return ordered[max(rank, 1) - 1] / NS_PER_MS
+        return ordered[rank_of(percent, len(ordered)) - 1] / NS_PER_MS
 
     return {"p50": at(50), "p90": at(90), "p99": at(99), "max": ordered[-1] / NS_PER_MS}
+
+
+def rank_of(percent: float, count: int) -> int:
+    """The rank, from 1, of a percentile among so many values: max(1, ⌈q·n⌉)."""
+    return max(1, math.ceil(Fraction(str(percent)) * count / 100))
+
+
+def values_at(histogram: Any, ranks: Sequence[int]) -> list[int]:
+    """The values at some ranks of a histogram, in ns: the highest that it cannot tell from the one
+    recorded, as HdrHistogram's readers give it.
+
+    Args:
+        histogram: not empty.
+        ranks: ascending, from 1 to its count.
+    """
+    found: list[int] = []
+    for item in histogram.get_recorded_iterator():
+        while len(found) < len(ranks) and ranks[len(found)] <= item.total_count_to_this_value:
+            found.append(item.value_iterated_to)
+    return found
 
 
 def to_hlog(table: dict[str, Any], *, start_s: float, length_s: float, comment: str) -> str:
     """An HdrHistogram log, V2: one line a histogram, tagged with its name; values in ns, shown in
     ms."""
     lines = [
-        f"#[{comment}]",
+        f"#[{shown(comment)}]",
         "#[Histogram log format version 1.3]",
         f"#[StartTime: {start_s:.3f} (seconds since epoch)]",
         '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"',
@@ -84,7 +109,8 @@ def to_hlog(table: dict[str, Any], *, start_s: float, length_s: float, comment: 
     for name, histogram in table.items():
         encoded = histogram.encode().decode()
         top_ms = histogram.get_max_value() / NS_PER_MS
-        lines.append(f"Tag={name},0.000,{length_s:.3f},{top_ms:.3f},{encoded}")
+        tag = shown(name).replace(" ", ";").replace(",", ";")
+        lines.append(f"Tag={tag},0.000,{length_s:.3f},{top_ms:.3f},{encoded}")
     return "\n".join(lines) + "\n"
 
 

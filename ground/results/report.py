@@ -7,7 +7,7 @@ Geometry is worked out here, in CSS pixels of an SVG 960 wide; the words and mar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,30 @@ from roundtrip.budget import Outcome
 from roundtrip.contacts import FOREVER_NS
 from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
 from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
+from roundtrip.words import count, duration, percent, shown
 
 WIDTH = 960
 LEFT = 56
 RIGHT = 24
+TAIL = 200
+"""Room beside the waterfall for what became of a question without an answer."""
 WATERFALL_ROWS = 100
 WATERFALL_ROW = 16
 BUCKETS_PER_DECADE = 10
 DEGREES = (1, 2, 5)
+OUTAGES = ("planned", "cued", "silent", "stuck")
+UNITS = {
+    "quant": "quantization",
+    "prefill_tok_s": "prompt, tokens/s",
+    "decode_tok_s": "answer, tokens/s",
+    "rss_peak_mb": "memory at most, MB",
+    "rss_bytes": "memory at the end, bytes",
+    "throttled_ms": "throttled, ms",
+    "temperature_mc": "temperature, m°C",
+    "power_mw": "power, mW",
+    "charge_permille": "charge, ‰",
+}
+"""What the figures of a node are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +74,10 @@ def templates(*folders: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        # Text of others, before it is escaped; Markup is our own.
+        finalize=lambda value: shown(value) if type(value) is str else value,
     )
-    environment.filters["duration"] = duration_text
+    environment.filters |= {"duration": duration, "percent": percent, "count": count}
     return environment
 
 
@@ -76,6 +94,7 @@ def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
             waterfall=_waterfall(run),
             timeline=_timeline(run),
             charge=_charge(run),
+            node=_node(summary["node"]),
             width=WIDTH,
             left=LEFT,
             right=RIGHT,
@@ -85,15 +104,19 @@ def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def duration_text(value_ms: float | None) -> str:
-    """A duration in ms as people read it."""
-    if value_ms is None:
-        return "–"
-    if value_ms < 1:
-        return f"{value_ms * 1000:.0f} µs"
-    if value_ms < 1000:
-        return f"{value_ms:.1f} ms"
-    return f"{value_ms / 1000:.2f} s"
+def _node(node: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is known of the node, with its vitals, as rows of a table."""
+    known = {**node, **(node.get("vitals") or {})}
+    known["threads"] = node.get("threads")
+    known.pop("vitals", None)
+    return [
+        (
+            UNITS.get(name, name).replace("_", " "),
+            f"{value:,.1f}" if isinstance(value, float) else str(value),
+        )
+        for name, value in known.items()
+        if value is not None
+    ]
 
 
 # -- histogram -------------------------------------------------------------------------------------
@@ -121,16 +144,16 @@ def _histogram(run: Run) -> dict[str, Any]:
         edges = [10 ** ((bucket + side) / BUCKETS_PER_DECADE) for side in (0, 1)]
         late = sum(seconds > budget_s for seconds in found)
         y = float(height)
-        for count, kind in ((len(found) - late, "good"), (late, "bad")):
-            if count:
-                tall = count / top * (height - 20)
+        for number, kind in ((len(found) - late, "good"), (late, "bad")):
+            if number:
+                tall = number / top * (height - 20)
                 y -= tall
-                title = f"{count} loops from {edges[0]:.3g} to {edges[1]:.3g} s"
+                title = f"{count(number, 'loop')} from {edges[0]:.3g} to {edges[1]:.3g} s"
                 wide = x_of(edges[1]) - x_of(edges[0]) - 1
                 bars.append(Bar(x_of(edges[0]), y, wide, tall, kind, title))
     if unanswered:
         tall = unanswered / top * (height - 20)
-        title = f"{unanswered} questions without an answer"
+        title = f"{count(unanswered, 'question')} without an answer"
         bars.append(Bar(WIDTH - RIGHT - 44, height - tall, 40, tall, "none", title))
     return {
         "bars": bars,
@@ -167,7 +190,8 @@ def _waterfall(run: Run) -> dict[str, Any]:
     ends = [ns_to_s(_end_ns(record) - record.planned.intended_ns) for record in rows]
     longest = max([*ends, 0.001])
     span = longest if longest < budget_s / 2 else max(longest, budget_s * 1.05)
-    scale = (WIDTH - LEFT - RIGHT) / span
+    tails = [_tail(record) for record in rows]
+    scale = (WIDTH - LEFT - (TAIL if any(tails) else RIGHT)) / span
     lines = []
     for row, record in enumerate(rows):
         y = row * WATERFALL_ROW
@@ -175,19 +199,16 @@ def _waterfall(run: Run) -> dict[str, Any]:
         bars = []
         for phase, length_ns in record.phases_ns.items():
             seconds = ns_to_s(length_ns)
-            title = f"#{record.planned.index} {phase}: {duration_text(seconds * 1000)}"
+            title = f"#{record.planned.index} {phase}: {duration(seconds * 1000)}"
             bars.append(Bar(LEFT + at * scale, y + 2, max(seconds * scale, 0.3), 12, phase, title))
             at += seconds
-        tail = "" if record.answered else f"{record.outcome.value}: {record.reason}"
-        if tail and record.answer:
-            tail = f"{record.outcome.value}, {len(record.answer)} characters came"
         lines.append(
             {
                 "label": f"#{record.planned.index}",
                 "y": y + 12,
                 "bars": bars,
-                "tail": tail,
-                "tail_x": min(LEFT + at * scale + 6, WIDTH - 200),
+                "tail": tails[row],
+                "tail_x": LEFT + at * scale + 6,
                 "late": record.outcome not in (Outcome.ON_TIME, Outcome.PARTIAL),
             }
         )
@@ -203,6 +224,15 @@ def _waterfall(run: Run) -> dict[str, Any]:
             if any(phase in record.phases_ns for record in rows)
         ],
     }
+
+
+def _tail(record: LoopRecord) -> str:
+    """What became of a question without an answer."""
+    if record.answered:
+        return ""
+    if record.answer:
+        return f"{record.outcome.value}, {count(len(record.answer), 'character')} came"
+    return shown(f"{record.outcome.value}: {record.reason.replace('_', ' ')}", 34)
 
 
 def _chosen(records: Sequence[LoopRecord]) -> list[LoopRecord]:
@@ -241,7 +271,7 @@ def _charge(run: Run) -> dict[str, Any] | None:
     return {
         "points": " ".join(points),
         "floor_y": y(energy.floor * 1000) if energy is not None else None,
-        "marks": [(y(share * 10), f"{share} %") for share in (0, 50, 100)],
+        "marks": [(y(share * 10), f"{share}%") for share in (0, 50, 100)],
         "ticks": [
             Tick(LEFT + s * NS_PER_S * scale, _seconds(s)) for s in _linear_ticks(end_ns / NS_PER_S)
         ],
@@ -270,7 +300,7 @@ def _timeline(run: Run) -> dict[str, Any]:
     for row, name in enumerate(("uplink", "downlink")):
         y = row * 26
         add(y, scenario.contact_windows(name).spans, "contact", 20)
-        for kind in ("planned", "cued", "silent"):
+        for kind in OUTAGES:
             add(y, scenario.outages(name, kind).spans, kind, 20)
     lanes = _lanes(run.records)
     for record, lane in lanes:
@@ -288,11 +318,7 @@ def _timeline(run: Run) -> dict[str, Any]:
             Tick(LEFT + s * NS_PER_S * scale, _seconds(s)) for s in _linear_ticks(end_ns / NS_PER_S)
         ],
         "height": 62 + (deepest + 1) * 5 + 4,
-        "kinds": [
-            kind
-            for kind in ("contact", "planned", "cued", "silent")
-            if any(bar.kind == kind for bar in bars)
-        ],
+        "kinds": [kind for kind in ("contact", *OUTAGES) if any(bar.kind == kind for bar in bars)],
     }
 
 

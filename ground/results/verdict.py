@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ground.results.record import LoopRecord
+from roundtrip.screen import Screen
 from roundtrip.units import NS_PER_S
+from roundtrip.words import duration, percent
 
 BAR = 44
 BUCKETS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1800, 3600)
 
 
-def print_verdict(console: Console, summary: dict[str, Any], records: list[LoopRecord]) -> None:
+def print_verdict(console: Screen, summary: dict[str, Any], records: list[LoopRecord]) -> None:
     """Print what `summary.json` says."""
     console.print()
     _print_histogram(console, summary["budget_s"], records)
@@ -22,26 +24,25 @@ def print_verdict(console: Console, summary: dict[str, Any], records: list[LoopR
     outcomes = ", ".join(f"{n} {name}" for name, n in summary["outcomes"].items() if n)
     loop = summary["loop_ms"]
     if loop["p50"] is not None:
-        console.print(
-            f"loop      p50 {_s(loop['p50'])}   p90 {_s(loop['p90'])}   p99 {_s(loop['p99'])}   "
-            f"max {_s(loop['max'])}   budget {summary['budget_s']:g} s",
-            highlight=False,
-        )
-    console.print(f"outcomes  {summary['questions']} asked: {outcomes}", highlight=False)
+        quantiles = "   ".join(f"{name} {duration(value)}" for name, value in loop.items())
+        console.print(f"loop      {quantiles}   budget {summary['budget_s']:g} s")
+    console.print(f"outcomes  {summary['questions']} asked: {outcomes}")
     if summary["graded"]:
-        console.print(f"answers   {summary['right']} of {summary['graded']} right", highlight=False)
+        console.print(f"answers   {summary['right']} of {summary['graded']} right")
     met = summary["objective_met"]
     style, word = ("bold green", "MET") if met else ("bold red", "MISSED")
     good = "answered on time" + (" and right" if summary["graded"] else "")
     console.print(
-        f"verdict   [{style}]{word}[/]: {summary['goodput']:.1%} {good}, "
-        f"objective {summary['objective']:.1%}"
-        + (" (interrupted)" if summary["interrupted"] else ""),
-        highlight=False,
+        Text.assemble(
+            "verdict   ",
+            (word, style),
+            f": {percent(summary['goodput'])} {good}, objective {percent(summary['objective'])}",
+            " (interrupted)" if summary["interrupted"] else "",
+        )
     )
 
 
-def _print_histogram(console: Console, budget_s: float, records: list[LoopRecord]) -> None:
+def _print_histogram(console: Screen, budget_s: float, records: list[LoopRecord]) -> None:
     bounds = sorted({*BUCKETS_S, budget_s})
     counts = [0] * (len(bounds) + 1)
     for record in records:
@@ -57,20 +58,20 @@ def _print_histogram(console: Console, budget_s: float, records: list[LoopRecord
         for index in range(min([*filled, bounds.index(budget_s)]), last + 1):
             upper = f"≤ {bounds[index]:g} s" if index < len(bounds) else f"> {bounds[-1]:g} s"
             late = index > bounds.index(budget_s)
-            bar = "█" * -(-counts[index] * BAR // top)
-            colour = "red" if late else "green"
-            console.print(
-                f"{upper:>10s} [{colour}]{bar:{BAR}s}[/] {counts[index]}", highlight=False
-            )
+            console.print(_bar(upper, counts[index], top, "red" if late else "green"))
             if index == bounds.index(budget_s):
-                console.print(f"{'':>10s} [yellow]{'─' * BAR} budget[/]")
+                console.print(Text.assemble(" " * 11, ("─" * BAR + " budget", "yellow")))
         if unanswered:
-            bar = "█" * -(-unanswered * BAR // top)
-            console.print(f"{'no answer':>10s} [red]{bar:{BAR}s}[/] {unanswered}", highlight=False)
+            console.print(_bar("no answer", unanswered, top, "red"))
         console.print()
 
 
-def _print_phases(console: Console, summary: dict[str, Any]) -> None:
+def _bar(label: str, number: int, top: int, style: str) -> Text:
+    bar = "█" * -(-number * BAR // top)
+    return Text.assemble(f"{label:>10s} ", (f"{bar:{BAR}s}", style), f" {number}")
+
+
+def _print_phases(console: Screen, summary: dict[str, Any]) -> None:
     if not summary["phases_ms"]:
         return
     table = Table(box=None, pad_edge=False)
@@ -78,10 +79,6 @@ def _print_phases(console: Console, summary: dict[str, Any]) -> None:
     for name in ("p50", "p90", "p99", "max"):
         table.add_column(name, justify="right", min_width=10)
     for phase, values in summary["phases_ms"].items():
-        table.add_row(phase, *(_s(values[name]) for name in ("p50", "p90", "p99", "max")))
+        table.add_row(phase, *(duration(values[name]) for name in ("p50", "p90", "p99", "max")))
     console.print(table)
     console.print()
-
-
-def _s(value_ms: float) -> str:
-    return f"{value_ms:.1f} ms" if value_ms < 1000 else f"{value_ms / 1000:.2f} s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from models.gguf.fit import fit
 from models.gguf.inspect import ModelInfo
+from roundtrip.words import count
 
 BITS_PER_WEIGHT = {
     "Q8_0": 8.5,
@@ -38,7 +39,7 @@ def options(info: ModelInfo, context: int, kv_type: str, limit_bytes: int) -> It
     largest = largest_context(info, kv_type, limit_bytes, most=context)
     if largest is not None:
         needed = fit(info, largest, kv_type=kv_type).total_bytes
-        yield Option(f"context of {largest} tokens (--context {largest})", needed)
+        yield Option(f"context of {count(largest, 'token')} (--context {largest})", needed)
     for name, bits in BITS_PER_WEIGHT.items():
         weights_bytes = round(info.parameters * bits / 8)
         if weights_bytes >= info.weights_bytes:

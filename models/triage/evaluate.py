@@ -1,16 +1,12 @@
-"""Grades answers on the held-out triage questions: exact accuracy by type, with Wilson
-intervals."""
+"""Grades answers on the held-out triage questions: exact accuracy by type, with intervals."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from models.triage.questions import Question, grade
-
-Z_95 = 1.959963984540054
-"""Two-sided 95 % of the normal distribution."""
+from roundtrip.intervals import share_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +24,8 @@ class Accuracy:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson score interval, 95 %."""
-        n, p = self.asked, self.share
-        centre = (p + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
-        half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(p * (1 - p) / n + Z_95**2 / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        """Of the share, 95 %."""
+        return share_interval([1] * self.right + [0] * (self.asked - self.right), each=1)
 
 
 def evaluate(

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ground.results.report import LEFT, RIGHT, WIDTH, Bar, Tick, duration_text, templates
+from ground.results.histogram import rank_of, values_at
+from ground.results.report import LEFT, RIGHT, WIDTH, Bar, Tick, templates
 from roundtrip.stages import PHASES, UNATTRIBUTED
 from roundtrip.units import NS_PER_MS
+from roundtrip.words import between, duration, percent
 
 CDF_HEIGHT = 220
 ROW = 26
@@ -33,7 +35,15 @@ def write_campaign_report(
         summary: what `summary.json` holds.
         histograms: the merged loop histogram of each point, by its name.
     """
-    points = [{**point, "label": _label(point, summary["points"])} for point in summary["points"]]
+    points = [
+        {
+            **point,
+            "label": _label(point, summary["points"]),
+            "shown_95": {name: _interval(point["loop_ms"][name]) for name in ("p50", "p90", "p99")},
+            "goodput_95_shown": between(*(percent(share, 2) for share in point["goodput_95"])),
+        }
+        for point in summary["points"]
+    ]
     path = folder / "report.html"
     page = templates(Path(__file__).parent).get_template("campaign.html.j2")
     text = page.render(
@@ -64,6 +74,11 @@ def _label(point: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> str
     return ", ".join(shown) or "all runs"
 
 
+def _interval(quantile: Sequence[float | None]) -> str:
+    _, low, high = quantile
+    return between(*(None if bound is None else duration(bound) for bound in (low, high)))
+
+
 def _axis(power: int) -> str:
     """10 to a power, in ms, as a mark on an axis."""
     return f"{10**power:g} ms" if power < 3 else f"{10 ** (power - 3):g} s"
@@ -74,7 +89,8 @@ def _cdf(points: Sequence[Mapping[str, Any]], histograms: Mapping[str, Any]) -> 
     curves: list[tuple[str, list[float]]] = []
     for point in points:
         histogram = histograms[point["point"]]
-        values = [histogram.get_value_at_percentile(percent) for percent in PERCENTS]
+        ranks = [rank_of(level, histogram.total_count) for level in PERCENTS]
+        values = values_at(histogram, ranks)
         curves.append((point["label"], [max(value / NS_PER_MS, 0.001) for value in values]))
     budget_ms = points[0]["budget_s"] * 1000
     low = min([budget_ms, *(values[0] for _, values in curves)])
@@ -85,8 +101,8 @@ def _cdf(points: Sequence[Mapping[str, Any]], histograms: Mapping[str, Any]) -> 
     def x(value_ms: float) -> float:
         return LEFT + (math.log10(value_ms) - start) * scale
 
-    def y(percent: float) -> float:
-        return CDF_HEIGHT * (1 - percent / 100)
+    def y(level: float) -> float:
+        return CDF_HEIGHT * (1 - level / 100)
 
     return {
         "height": CDF_HEIGHT,
@@ -95,14 +111,14 @@ def _cdf(points: Sequence[Mapping[str, Any]], histograms: Mapping[str, Any]) -> 
                 "name": name,
                 "colour": COLOURS[number % len(COLOURS)],
                 "points": " ".join(
-                    f"{x(value):.1f},{y(percent):.1f}"
-                    for value, percent in zip(values, PERCENTS, strict=True)
+                    f"{x(value):.1f},{y(level):.1f}"
+                    for value, level in zip(values, PERCENTS, strict=True)
                 ),
             }
             for number, (name, values) in enumerate(curves)
         ],
         "ticks": [Tick(x(10.0**power), _axis(power)) for power in range(start, end + 1)],
-        "marks": [(y(percent), f"{percent} %") for percent in (0, 50, 90, 100)],
+        "marks": [(y(level), f"{level}%") for level in (0, 50, 90, 100)],
         "budget_x": x(budget_ms),
     }
 
@@ -121,7 +137,7 @@ def _shares(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "low": NAMES + low * scale,
                 "high": NAMES + high * scale,
                 "met": point["objective_met"],
-                "label": f"{point['goodput']:.1%}",
+                "label": percent(point["goodput"]),
             }
         )
     ticks = [Tick(NAMES + share * scale, f"{share:.0%}") for share in (0, 0.25, 0.5, 0.75, 1)]
@@ -140,9 +156,9 @@ def _times(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for phase in (*PHASES, UNATTRIBUTED):
             mean_ms = point["phase_means_ms"].get(phase, 0.0)
             if mean_ms:
-                title = f"{phase.replace('_', ' ')}: {duration_text(mean_ms)}"
+                title = f"{phase.replace('_', ' ')}: {duration(mean_ms)}"
                 bars.append(Bar(x, number * ROW + 4, mean_ms * scale, ROW - 8, phase, title))
                 x += mean_ms * scale
-        total = duration_text(sum(point["phase_means_ms"].values()))
+        total = duration(sum(point["phase_means_ms"].values()))
         labels.append({"name": point["label"], "y": number * ROW, "x": x, "label": total})
     return {"bars": bars, "labels": labels, "height": len(points) * ROW}

@@ -8,7 +8,6 @@ summary is made from all lines in the order of their batches.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,18 +18,20 @@ from ground.results.histogram import (
     HIGHEST_NS,
     LOWEST_NS,
     new_histogram,
+    rank_of,
     to_hlog,
+    values_at,
 )
 from ground.results.record import LoopRecord
 from node.service_time import Profile, load_profile
 from roundtrip.budget import Outcome
 from roundtrip.errors import BadInput, GroundloopError
+from roundtrip.intervals import quantile_ranks, share_interval
 from roundtrip.scenario import Scenario
 from roundtrip.units import NS_PER_MS
 from testbed.campaign.sweep import Point
 from testbed.world import World
 
-Z_95 = 1.959963984540054
 BATCH_QUESTIONS = 4_000
 """A batch takes about a second."""
 
@@ -65,7 +66,7 @@ def run_batch(scenario: Scenario, profile: Profile, batch: Batch, replay: str) -
     """
     histogram = new_histogram()
     outcomes: Counter[str] = Counter()
-    goodput: list[float] = []
+    good: list[int] = []
     phases: Counter[str] = Counter()
     answered = 0
     expire_ns = scenario.budget.budget().expire_ns
@@ -82,22 +83,21 @@ def run_batch(scenario: Scenario, profile: Profile, batch: Batch, replay: str) -
             phases.update(record.phases_ns if record.answered else {})
             answered += record.answered
         outcomes.update(record.outcome.value for record in records)
-        goodput.append(_goodput(records))
+        good.append(_good(records))
     return {
         "point": batch.point,
         "first": batch.first,
         "count": batch.count,
         "outcomes": {outcome.value: outcomes[outcome.value] for outcome in Outcome},
-        "goodput": goodput,
+        "good": good,
         "answered": answered,
         "phases_ns": dict(sorted(phases.items())),
         "loop": histogram.encode().decode(),
     }
 
 
-def _goodput(records: Sequence[LoopRecord]) -> float:
-    good = sum(record.outcome in (Outcome.ON_TIME, Outcome.PARTIAL) for record in records)
-    return good / len(records)
+def _good(records: Sequence[LoopRecord]) -> int:
+    return sum(record.outcome in (Outcome.ON_TIME, Outcome.PARTIAL) for record in records)
 
 
 def run_campaign(
@@ -168,7 +168,10 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             line = json.loads(text)
-            if isinstance(line, dict) and {"point", "first", "count", "loop"} <= line.keys():
+            if (
+                isinstance(line, dict)
+                and {"point", "first", "count", "good", "loop"} <= line.keys()
+            ):
                 yield line
         except ValueError:
             continue  # cut off; it is done again
@@ -187,33 +190,34 @@ def summarise_campaign(
         histogram = new_histogram()
         outcomes: Counter[str] = Counter()
         phases: Counter[str] = Counter()
-        goodput: list[float] = []
+        good: list[int] = []
         answered = 0
         for line in batches:
             histogram.add(_decoded(line["loop"]))
             outcomes.update(line["outcomes"])
             phases.update(line["phases_ns"])
-            goodput += line["goodput"]
+            good += line["good"]
             answered += line["answered"]
         histograms[point.name] = histogram
-        mean, low, high = mean_interval(goodput)
+        each = point.scenario.workload.count
+        goodput = sum(good) / (each * len(good))
         budget = point.scenario.budget
         found.append(
             {
                 "point": point.name,
                 "settings": dict(point.settings),
-                "runs": len(goodput),
+                "runs": len(good),
                 "questions": histogram.total_count,
                 "outcomes": dict(outcomes),
-                "goodput": mean,
-                "goodput_95": [low, high],
-                "loop_ms": {f"p{q:g}": quantile_ms(histogram, q) for q in (50, 90, 99)},
+                "goodput": goodput,
+                "goodput_95": list(share_interval(good, each)),
+                "loop_ms": {f"p{q}": quantile_ms(histogram, q) for q in (50, 90, 99)},
                 "phase_means_ms": {
                     name: total / answered / NS_PER_MS for name, total in sorted(phases.items())
                 },
                 "budget_s": budget.loop_s,
                 "objective": budget.objective,
-                "objective_met": mean >= budget.objective,
+                "objective_met": goodput >= budget.objective,
             }
         )
     scenario = points[0].scenario
@@ -233,33 +237,27 @@ def _decoded(text: str) -> Any:
     return histogram
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of independent runs with its normal 95 % interval, within [0, 1]."""
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, 0.0, 1.0
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    half = Z_95 * math.sqrt(variance / len(values))
-    return mean, max(0.0, mean - half), min(1.0, mean + half)
-
-
-def quantile_ms(histogram: Any, percent: float) -> list[float]:
+def quantile_ms(histogram: Any, percent: int) -> list[float | None]:
     """A quantile with its 95 % interval by ranks: [value, low, high] in ms.
 
+    A bound that the ranks do not reach is None: the values say nothing of how far it may be.
     Questions count as independent; those of one run are not quite.
     """
-    n, q = histogram.total_count, percent / 100
-    half = Z_95 * math.sqrt(n * q * (1 - q))
-    shares = (q, max(0.0, q - half / n), min(1.0, q + half / n))
-    return [histogram.get_value_at_percentile(100 * share) / NS_PER_MS for share in shares]
+    total = histogram.total_count
+    low, high = quantile_ranks(percent, total)
+    ranks = [rank_of(percent, total), low, high]
+    known = sorted({rank for rank in ranks if rank is not None})
+    at = dict(zip(known, values_at(histogram, known), strict=True))
+    return [None if rank is None else at[rank] / NS_PER_MS for rank in ranks]
 
 
 def write_campaign(folder: Path, summary: dict[str, Any], histograms: dict[str, Any]) -> None:
     """Write `summary.json` and `latency.hlog`."""
     text = json.dumps(summary, indent=2) + "\n"
     (folder / "summary.json").write_text(text, encoding="utf-8")
-    tagged = {name.replace(" ", ";").replace(",", ";"): it for name, it in histograms.items()}
-    log = to_hlog(tagged, start_s=0.0, length_s=0.0, comment=f"campaign of {summary['scenario']}")
+    log = to_hlog(
+        histograms, start_s=0.0, length_s=0.0, comment=f"campaign of {summary['scenario']}"
+    )
     (folder / "latency.hlog").write_text(log, encoding="utf-8")
 
 

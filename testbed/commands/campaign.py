@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ground.results.folder import run_folder
 from roundtrip.command import SCENARIO, SEED, warn
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadInput, EnvironmentFault
+from roundtrip.say import say_json
 from roundtrip.scenario_file import load_scenario
+from roundtrip.screen import Screen
+from roundtrip.words import between, duration, percent, shown
 from testbed.campaign.report import write_campaign_report
 from testbed.campaign.runs import (
     load_summary,
@@ -61,7 +64,7 @@ def campaign_command(
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
     points = points_of(loaded, sets)
-    console = Console()
+    console = Screen()
     with _workers(scheduler), _progress(console) as progress:
         folder = run_folder(out, loaded, loaded.seed)
         _same_plan(folder / "campaign.json", {"runs": runs, "sets": list(sets)})
@@ -78,8 +81,8 @@ def campaign_command(
     write_campaign(folder, summary, histograms)
     report = write_campaign_report(folder, summary, histograms)
     _print_campaign(console, summary)
-    console.print(f"folder    {folder}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"report    {report}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"folder    {shown(folder)}", soft_wrap=True)
+    console.print(f"report    {shown(report)}", soft_wrap=True)
     met = all(point["objective_met"] for point in summary["points"])
     return EXIT_OK if met else EXIT_OBJECTIVE_MISSED
 
@@ -96,7 +99,7 @@ def compare_command(first: Path, second: Path, as_json: bool) -> None:
         for row in _deltas(name, before, after)
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows, indent=2)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("", "what", "first", "second", "change", "95 %"):
@@ -104,12 +107,12 @@ def compare_command(first: Path, second: Path, as_json: bool) -> None:
         table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for row in rows:
         interval = row["interval"]
-        shown = "" if interval is None else f"{interval[0]:+.4g} to {interval[1]:+.4g}"
+        bounds = [None if bound is None else f"{bound:+.4g}" for bound in interval or ()]
         table.add_row(
-            row["point"], row["what"], f"{row['first']:.4g}", f"{row['second']:.4g}",
-            f"{row['change']:+.4g}", shown,
+            shown(row["point"]), row["what"], f"{row['first']:.4g}", f"{row['second']:.4g}",
+            f"{row['change']:+.4g}", between(*bounds) if bounds else "",
         )  # fmt: skip
-    Console().print(table, soft_wrap=True)
+    Screen().print_wide(table)
 
 
 def _same_plan(path: Path, plan: dict[str, Any]) -> None:
@@ -128,7 +131,7 @@ def _same_plan(path: Path, plan: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Screen) -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=console, transient=True,
@@ -163,26 +166,24 @@ def _workers(scheduler: str | None) -> Iterator[None]:
         yield
 
 
-def _print_campaign(console: Console, summary: dict[str, Any]) -> None:
+def _print_campaign(console: Screen, summary: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("", "runs", "on time", "p50", "p90", "p99", "mostly"):
+    for column in ("", "runs", "on time", "95 %", "p50", "p90", "p99", "p99, 95 %", "mostly"):
         left = column in ("", "mostly")
         table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for point in summary["points"]:
         low, high = point["goodput_95"]
         phases = sorted(point["phase_means_ms"].items(), key=lambda phase: -phase[1])
         table.add_row(
-            point["point"],
+            shown(point["point"]),
             f"{point['runs']:,}",
-            f"{point['goodput']:.2%} ± {(high - low) / 2:.2%}",
-            *[_time(point["loop_ms"][name][0]) for name in ("p50", "p90", "p99")],
+            percent(point["goodput"], 2),
+            between(percent(low, 2), percent(high, 2)),
+            *[duration(point["loop_ms"][name][0]) for name in ("p50", "p90", "p99")],
+            between(*[None if ms is None else duration(ms) for ms in point["loop_ms"]["p99"][1:]]),
             phases[0][0] if phases else "",
         )
-    console.print(table, soft_wrap=True)
-
-
-def _time(value_ms: float) -> str:
-    return f"{value_ms / 1000:.2f} s" if value_ms >= 1000 else f"{value_ms:.1f} ms"
+    console.print_wide(table)
 
 
 def _pairs(
@@ -212,25 +213,33 @@ def _deltas(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[di
     return rows
 
 
-def _row(name: str, what: str, first: list[float], second: list[float]) -> dict[str, Any]:
-    """A difference; its interval, where both have one, as of independent estimates."""
+def _row(name: str, what: str, first: list[Any], second: list[Any]) -> dict[str, Any]:
+    """A difference; its interval, where both have one, as of independent estimates.
+
+    The distances of the bounds that it depends on add up as squares (Zou and Donner, Statistics in
+    Medicine 27, 2008); where one of them is open (None), so is the difference on that side.
+    """
     change = second[0] - first[0]
-    interval = None
+    interval: list[float | None] | None = None
     if len(first) == len(second) == 3:
-        low = ((second[0] - second[1]) ** 2 + (first[2] - first[0]) ** 2) ** 0.5
-        high = ((second[2] - second[0]) ** 2 + (first[0] - first[1]) ** 2) ** 0.5
-        interval = [change - low, change + high]
+        low = _away(second[0], second[1], first[0], first[2])
+        high = _away(second[0], second[2], first[0], first[1])
+        interval = [None if low is None else change - low, None if high is None else change + high]
     return {
         "point": name, "what": what, "first": first[0], "second": second[0], "change": change,
         "interval": interval,
     }  # fmt: skip
 
 
+def _away(second: float, its: float | None, first: float, other: float | None) -> float | None:
+    return None if its is None or other is None else math.hypot(second - its, first - other)
+
+
 def _good(point: dict[str, Any]) -> list[float]:
     return [point["goodput"], *point.get("goodput_95", [])]
 
 
-def _loop(point: dict[str, Any], quantile: str) -> list[float] | None:
+def _loop(point: dict[str, Any], quantile: str) -> list[Any] | None:
     value = point["loop_ms"].get(quantile)
     if value is None:
         return None

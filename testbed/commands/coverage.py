@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from datetime import datetime
 from pathlib import Path
 
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from roundtrip.config import StationConfig
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import Station, julian
+from roundtrip.say import say_json
+from roundtrip.screen import Screen
+from roundtrip.words import count, shown
 from testbed.coverage import Constellation, Coverage, coverage
 
 STATIONS = Path(__file__).parents[2] / "link_sim" / "presets" / "stations.toml"
@@ -95,9 +96,9 @@ def coverage_command(
         tail_hours=14.0 if satellites <= 50 else 2.0,
     )
     if as_json:
-        click.echo(json.dumps(_fields(found, budget_s), indent=2))
+        say_json(_fields(found, budget_s), indent=2)
     else:
-        _print(Console(), found, budget_s, satellites)
+        _print(Screen(), found, budget_s, satellites)
 
 
 def _degrees(text: str) -> float:
@@ -140,18 +141,18 @@ def _fields(found: Coverage, budget_s: float) -> dict[str, object]:
     }
 
 
-def _print(console: Console, found: Coverage, budget_s: float, satellites: int) -> None:
+def _print(console: Screen, found: Coverage, budget_s: float, satellites: int) -> None:
     shares = found.share_within(budget_s)
     table = Table(box=None, pad_edge=False)
     for name in ("station", f"within {budget_s:g} s", "satellite in sight"):
         table.add_column(name, justify="left" if name == "station" else "right")
     for name, share, sight in zip(found.stations, shares, found.in_sight, strict=True):
-        table.add_row(name, f"{share:.1%}", f"{sight:.1%}")
+        table.add_row(shown(name), f"{share:.1%}", f"{sight:.1%}")
     console.print(table)
     quantiles = "   ".join(f"p{round(q * 100)} {found.quantile(q):.0f} s" for q in (0.5, 0.9, 0.99))
     console.print(
-        f"{satellites} satellites, {len(found.stations)} stations: {shares.mean():.2%} of "
+        f"{count(satellites, 'satellite')}, {count(len(found.stations), 'station')}: "
+        f"{shares.mean():.2%} of "
         f"questions answered within {budget_s:g} s   {quantiles}   (to {found.step_s:g} s)",
-        highlight=False,
         soft_wrap=True,
     )

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from models.gguf.inspect import inspect, require_qwen3
@@ -21,6 +20,8 @@ from node.engine.prefixes import Prefixes
 from node.engine.requests import Done, Request
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
+from roundtrip.say import say, say_json
+from roundtrip.screen import Screen
 
 CONTEXT = 1024
 MAX_TOKENS = 200
@@ -88,7 +89,7 @@ def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_js
         lines = [json.dumps(mistake, ensure_ascii=False) + "\n" for mistake in mistakes]
         wrong.write_text("".join(lines), encoding="utf-8")
     if as_json:
-        click.echo(json.dumps({name: [_plain(a) for a in found] for name, found in sets.items()}))
+        say_json({name: [_plain(a) for a in found] for name, found in sets.items()})
         return
     for name, found in sets.items():
         _print(name, found)
@@ -101,7 +102,7 @@ def questions_command(count: int, seed: int) -> None:
     """Print triage questions with their right answers, for `workload.questions_file`."""
     for question in workload(count, seed):
         line = {"text": question.prompt, "expected": question.expected}
-        click.echo(json.dumps(line, ensure_ascii=False))
+        say(json.dumps(line, ensure_ascii=False))
 
 
 def _plain(accuracy: Accuracy) -> dict[str, object]:
@@ -129,4 +130,4 @@ def _print(name: str, found: list[Accuracy]) -> None:
             f"{accuracy.share:.1%}",
             f"{low:.1%} to {high:.1%}",
         )
-    Console().print(table)
+    Screen().print(table)

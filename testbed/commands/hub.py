@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from models.cache import cache_dir
@@ -14,6 +12,9 @@ from models.catalogue import CATALOGUE, load_catalogue
 from models.pull import pull, pulled
 from models.resolve import BUILTIN
 from roundtrip.errors import BadModel
+from roundtrip.say import say, say_json
+from roundtrip.screen import Screen
+from roundtrip.words import shown
 
 _CATALOGUE = click.option(
     "--catalogue",
@@ -43,15 +44,15 @@ def list_command(catalogue: Path, as_json: bool) -> None:
         rows.append(row | {"licence": entry.licence})
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row))
+            say_json(row)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("name", "MB", "where"):
         table.add_column(column, justify="right" if column == "MB" else "left")
     for row in rows:
-        table.add_row(str(row["name"]), f"{int(str(row['bytes'])) / 1e6:,.1f}", str(row["where"]))
-    Console().print(table)
-    click.echo("`groundloop models pull NAME` fetches a published one.")
+        table.add_row(shown(row["name"]), f"{int(str(row['bytes'])) / 1e6:,.1f}", str(row["where"]))
+    Screen().print(table)
+    say("`groundloop models pull NAME` fetches a published one.")
 
 
 @click.command("pull")
@@ -68,4 +69,4 @@ def pull_command(name: str, catalogue: Path, offline: bool) -> None:
     if name not in entries:
         raise BadModel(name, "", "one of " + ", ".join(entries), "no such name")
     path = pull(entries[name], offline=offline)
-    click.echo(f"{name}: verified, {path}")
+    say(f"{name}: verified, {path}")

@@ -20,6 +20,7 @@ from roundtrip.keys import (
     rotated,
     write_keys,
 )
+from roundtrip.say import say
 
 _FILE = click.option(
     "--file",
@@ -74,13 +75,13 @@ def rotate_command(path: Path | None) -> None:
     write_keys(path, after, replace=True)
     _show(path, after)
     if after.sending == before.sending:
-        click.echo("copy the file to the other end, restart both, then `groundloop keys rotate`")
+        say("copy the file to the other end, restart both, then `groundloop keys rotate`")
     else:
-        click.echo("copy the file to the other end and restart both")
+        say("copy the file to the other end and restart both")
 
 
 def _show(path: Path, shared: SharedKeys) -> None:
-    click.echo(str(path))
+    say(path)
     for key in shared.keys:
         use = "sends and is accepted" if key.key_id == shared.sending else "is accepted"
-        click.echo(f"{key.key_id}  {key.fingerprint}  {use}")
+        say(f"{key.key_id}  {key.fingerprint}  {use}")

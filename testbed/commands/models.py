@@ -5,12 +5,10 @@ Errors of the project's own tree pass through; the command line above turns them
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -21,6 +19,9 @@ from models.gguf.inspect import ModelInfo, inspect, require_qwen3, sha256
 from models.gguf.quantize import QUANTIZATIONS, quantize
 from models.resolve import DEFAULT_QUANTIZATION, resolve, synth_path
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadModel
+from roundtrip.say import say, say_json
+from roundtrip.screen import Screen
+from roundtrip.words import count, shown
 from testbed.commands.deferred import Deferred
 from testbed.commands.sizes import parse_size
 
@@ -76,7 +77,7 @@ def synth_command(shape: str, quant: str | None, seed: int, out: Path | None) ->
     target = out or synth_path(shape, quantization, seed)
     with _progress() as bar:
         made = synth(shape, quantization, target, seed=seed, progress=_shown_on(bar, "weights"))
-    click.echo(f"{made.path}  {_size(made.size_bytes)}")
+    say(f"{made.path}  {_size(made.size_bytes)}")
 
 
 @models.command("inspect")
@@ -94,9 +95,9 @@ def inspect_command(
     checksum = sha256(info.path) if with_sha256 else None
     refusal = _refusal(info)
     if as_json:
-        click.echo(json.dumps(_as_json(info, needed, checksum, refusal), ensure_ascii=False))
+        say_json(_as_json(info, needed, checksum, refusal))
         return
-    console = Console()
+    console = Screen()
     console.print(_table(info, checksum, refusal))
     console.print(_fit_table(needed, context))
 
@@ -113,10 +114,10 @@ def verify_command(file: str, expected: str | None, tensors: bool) -> None:
     found = verify(path, expected)
     if tensors:
         for name, checksum in tensor_checksums(path):
-            click.echo(f"{checksum}  {name}")
+            say(f"{checksum}  {name}")
     known = "as it should be" if found.expected_sha256 else "nothing to hold it against"
-    click.echo(f"sha256     {found.sha256}  ({known})")
-    click.echo(f"structure  {found.tensors} tensors inside the file; norms and scales finite")
+    say(f"sha256     {found.sha256}  ({known})")
+    say(f"structure  {count(found.tensors, 'tensor')} inside the file; norms and scales finite")
 
 
 @models.command("fit")
@@ -140,23 +141,22 @@ def fit_command(file: str, memory: str, context: int, kv_type: str) -> int:
     info = inspect(resolve(file))
     require_qwen3(info)
     needed = fit(info, context, kv_type=kv_type)
-    console = Console()
+    console = Screen()
     console.print(_fit_table(needed, context))
     fits = needed.total_bytes <= limit_bytes
     verdict = "fits" if fits else "does not fit"
     console.print(
-        f"{info.path.name} {verdict} into {_size(limit_bytes)}: needs {_size(needed.total_bytes)}",
-        markup=False,
-        highlight=False,
+        f"{shown(info.path.name)} {verdict} into {_size(limit_bytes)}: "
+        f"needs {_size(needed.total_bytes)}",
         soft_wrap=True,
     )
     if fits:
         return EXIT_OK
     ways = list(options(info, context, kv_type, limit_bytes))
     for way in ways:
-        console.print(f"would fit: {way.what}, {_size(way.total_bytes)}", highlight=False)
+        console.print(f"would fit: {way.what}, {_size(way.total_bytes)}")
     if not ways:
-        console.print("nothing would make it fit; take a smaller model", highlight=False)
+        console.print("nothing would make it fit; take a smaller model")
     return EXIT_OBJECTIVE_MISSED
 
 
@@ -173,9 +173,7 @@ def fit_command(file: str, memory: str, context: int, kv_type: str) -> int:
 def quantize_command(source: Path, target: Path, quantization: str, verbose: bool) -> None:
     """Quantize SOURCE, an F32, F16 or BF16 GGUF, into TARGET."""
     done = quantize(source, target, quantization, verbose=verbose)
-    click.echo(
-        f"{done.path}  {done.type}  {_size(done.source_bytes)} -> {_size(done.target_bytes)}"
-    )
+    say(f"{done.path}  {done.type}  {_size(done.source_bytes)} -> {_size(done.target_bytes)}")
 
 
 def _refusal(info: ModelInfo) -> str | None:
@@ -228,21 +226,21 @@ def _as_json(
 
 
 def _table(info: ModelInfo, checksum: str | None, refusal: str | None) -> Table:
-    table = Table(title=str(info.path), show_header=False)
+    table = Table(title=shown(info.path), show_header=False)
     for name, value in _facts(info).items():
         if name.endswith("_bytes"):
-            shown = _size(int(value))
+            text = _size(int(value))
         else:
-            shown = f"{value:,}" if isinstance(value, int) else value
-        table.add_row(name, shown)
+            text = f"{value:,}" if isinstance(value, int) else shown(value)
+        table.add_row(name, text)
     if checksum:
         table.add_row("sha256", checksum)
-    table.add_row("runs on the node", "yes" if refusal is None else f"no: {refusal}")
+    table.add_row("runs on the node", "yes" if refusal is None else f"no: {shown(refusal)}")
     return table
 
 
 def _fit_table(needed: Fit, context: int) -> Table:
-    table = Table(title=f"memory for {context:,} tokens of context", show_header=False)
+    table = Table(title=f"memory for {count(context, 'token')} of context", show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_row("weights", _size(needed.weights_bytes))
@@ -264,7 +262,7 @@ def _progress() -> Progress:
         BarColumn(),
         DownloadColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=Screen(stderr=True),
         transient=True,
     )
 

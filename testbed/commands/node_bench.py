@@ -14,7 +14,6 @@ import click
 import psutil
 import tomli_w
 from llama_cpp import __version__ as llama_version
-from rich.console import Console
 from rich.table import Table
 
 from ground.results.split import split_by_log
@@ -37,6 +36,8 @@ from roundtrip.framelog import read_log
 from roundtrip.message import GREEDY
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import check_scenario, load_scenario, to_toml
+from roundtrip.screen import Screen
+from roundtrip.words import count, shown
 from testbed.live import run_live
 
 SIZES = (64, 256, 1024)
@@ -78,7 +79,7 @@ def bench_node(
     path = resolve(model or loaded.node.model)
     profile, drafts = measured(path, threads, loaded, machine or _machine())
     text = tomli_w.dumps(_table(profile))
-    console = Console()
+    console = Screen()
     _show(profile, console)
     console.print(drafts)
     if out is None:
@@ -88,7 +89,7 @@ def bench_node(
         out.write_text(f"# Measured by `groundloop bench node --scenario {scenario.stem}`.\n{text}")
     except OSError as error:
         raise BadInput(str(out), "", "a file that can be written", str(error)) from None
-    console.print(f"\nprofile   {out}: name it in node.profile")
+    console.print(f"\nprofile   {shown(out)}: name it in node.profile")
 
 
 def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> tuple[Profile, str]:
@@ -241,7 +242,7 @@ def _handling_ms(path: Path, threads: int, context: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name)
         (folder / "scenario.toml").write_text(to_toml(scenario))
-        asked = asyncio.run(run_live(scenario, 1, folder, Console(quiet=True), asyncio.Event()))
+        asked = asyncio.run(run_live(scenario, 1, folder, Screen(quiet=True), asyncio.Event()))
         records = split_by_log(asked.records, list(read_log(folder / "frames.jsonl")))
     phases = [record.phases_ns for record in records if record.answered]
     waiting = statistics.median(found["onboard_queue"] for found in phases) / 1e6
@@ -266,7 +267,7 @@ def _table(profile: Profile) -> dict[str, object]:
     }
 
 
-def _show(profile: Profile, console: Console) -> None:
+def _show(profile: Profile, console: Screen) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("what", "at", "tok/s"):
         table.add_column(column, justify="left" if column == "what" else "right")
@@ -279,13 +280,13 @@ def _show(profile: Profile, console: Console) -> None:
         for size, figure in rows:
             table.add_row(what, f"{size} {unit}", f"{figure:,.4g}")
     console.print(
-        f"{profile.model} {profile.quantization}, {profile.threads} threads\n"
-        f"{profile.measured_on}\n"
+        f"{shown(profile.model)} {shown(profile.quantization)}, "
+        f"{count(profile.threads, 'thread')}\n{shown(profile.measured_on)}\n"
     )
     console.print(table)
     console.print(
         f"\nan order reaches the engine in {profile.start_ms} ms; a message is on disk and "
         f"handed on in {profile.store_ms} ms;\nhalf of the answers have at most "
-        f"{profile.answer_tokens[len(profile.answer_tokens) // 2]} tokens; "
+        f"{count(profile.answer_tokens[len(profile.answer_tokens) // 2], 'token')}; "
         f"shipped profiles: {', '.join(sorted(p.stem for p in PROFILES.glob('*.toml')))}"
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from roundtrip.command import SCENARIO
@@ -15,9 +13,12 @@ from roundtrip.config import LIGHT_KM_S, Direction
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import Pass
 from roundtrip.passes import all_passes, rate_steps, unix_s, warnings_of
+from roundtrip.say import say, say_json
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
+from roundtrip.screen import Screen
 from roundtrip.units import ns_to_s
+from roundtrip.words import count, shown
 from testbed.passes_plot import write_passes
 
 WIDTH = 108
@@ -48,19 +49,20 @@ def passes_command(
         orbit = loaded.orbit.model_copy(update={"hours": days * 24})
         loaded = loaded.model_copy(update={"orbit": orbit})
     for warning in warnings_of(loaded, str(scenario)):
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     found = all_passes(loaded, str(scenario))
     if as_json:
-        click.echo(json.dumps([_fields(one, loaded) for one in found], indent=2))
+        say_json([_fields(one, loaded) for one in found], indent=2)
     elif ion:
-        click.echo("\n".join(ion_plan(loaded, found)))
+        for line in ion_plan(loaded, found):
+            say(line)
     elif hdtn:
-        click.echo(json.dumps(hdtn_plan(loaded, found), indent=2))
+        say_json(hdtn_plan(loaded, found), indent=2)
     else:
-        _print(Console(width=max(Console().width, WIDTH)), loaded, found)
+        _print(Screen(width=max(Screen().width, WIDTH)), loaded, found)
     if plot is not None:
         write_passes(loaded, found, plot)
-        click.echo(f"plot: {plot}", err=True)
+        say(f"plot: {plot}", err=True)
 
 
 def ion_plan(scenario: Scenario, found: list[Pass]) -> list[str]:
@@ -161,7 +163,7 @@ def _shown_rates(one: Pass, direction: Direction) -> str:
     return f"{min(rates):.3g}–{max(rates):.3g}"
 
 
-def _print(console: Console, scenario: Scenario, found: list[Pass]) -> None:
+def _print(console: Screen, scenario: Scenario, found: list[Pass]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("satellite", "station"):
         table.add_column(name, overflow="fold")
@@ -177,8 +179,8 @@ def _print(console: Console, scenario: Scenario, found: list[Pass]) -> None:
     for one in found:
         aos, tca, los = (_moment(scenario, at) for at in (one.aos_s, one.tca_s, one.los_s))
         table.add_row(
-            one.satellite,
-            one.station,
+            shown(one.satellite),
+            shown(one.station),
             f"{aos:%m-%d %H:%M:%S}",
             f"{tca:%H:%M:%S}",
             f"{los:%H:%M:%S}" + ("*" if one.cut else ""),
@@ -192,7 +194,7 @@ def _print(console: Console, scenario: Scenario, found: list[Pass]) -> None:
     minutes = sum(one.los_s - one.aos_s for one in found) / 60
     days = scenario.orbit.hours / 24
     console.print(
-        f"{len(found)} passes, {len(found) / days:.1f} a day; {minutes:.0f} contact minutes, "
-        f"{minutes / days:.0f} a day" + ("; * cut by the end" if any(p.cut for p in found) else ""),
-        highlight=False,
+        f"{count(len(found), 'pass', 'passes')}, {len(found) / days:.1f} a day; "
+        f"{count(round(minutes), 'contact minute')}, "
+        f"{minutes / days:.0f} a day" + ("; * cut by the end" if any(p.cut for p in found) else "")
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from roundtrip.command import SCENARIO, SEED, SHIPPED, warn
+from roundtrip.say import say
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 
@@ -58,23 +59,22 @@ def demo(out: Path | None, model: str | None) -> int:
 def scenarios() -> None:
     """List the shipped scenarios."""
     for path in sorted(SHIPPED.glob("*.toml")):
-        click.echo(f"{path.stem:14s} {load_scenario(path).description}")
+        say(f"{path.stem:14s} {load_scenario(path).description}")
 
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> None:
     """Write `report.html` of a run's FOLDER anew and print its verdict."""
-    from rich.console import Console
-
     from ground.results.load import load_run
     from ground.results.report import write_report
     from ground.results.verdict import print_verdict
+    from roundtrip.screen import Screen
 
     run, summary = load_run(folder)
     write_report(run, summary, folder / "report.html")
-    print_verdict(Console(), summary, list(run.records))
-    click.echo(f"report    {folder / 'report.html'}")
+    print_verdict(Screen(), summary, list(run.records))
+    say(f"report    {folder / 'report.html'}")
 
 
 def _virtual(scenario: Scenario, seed: int, out: Path | None, *, plain: bool) -> int:

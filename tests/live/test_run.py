@@ -155,3 +155,16 @@ def test_the_roles_find_each_other_as_separate_commands(start, ci_scenario, tmp_
         assert program.wait() == 0, program.output()
     sizes = {name: len(lines_of(tmp_path / name)) for name in ("frames.jsonl", "frames-2.jsonl")}
     assert min(sizes.values()) > 30, "a log for each run"
+
+
+def test_what_others_wrote_is_shown_and_not_obeyed(start, tmp_path) -> None:
+    text = r"[/var/log/x] [red]a \u001b[2J\u202e"
+    scenario, out = tmp_path / "odd.toml", tmp_path / "[bold]run"
+    scenario.write_text(LONG.format(count=1).replace("Go on.", text).replace("3500", "20"))
+    program = start("testbed", "run", str(scenario), "--out", str(out))
+    assert program.wait() == 0, program.output()
+    shown = program.output()
+    assert r"[/var/log/x] [red]a \x1b[2J\u202e → " in shown
+    assert "node: engine ready, 1 thread, " in shown
+    assert f"folder    {out}" in shown
+    assert shown.replace("\n", "").isprintable()

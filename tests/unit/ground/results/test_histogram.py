@@ -1,14 +1,25 @@
 from __future__ import annotations
 
 import io
+import itertools
+import math
+import random
 
 import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from ground.results.histogram import histograms, new_histogram, quantiles_ms, to_hgrm, to_hlog
+from ground.results.histogram import (
+    histograms,
+    new_histogram,
+    quantiles_ms,
+    rank_of,
+    to_hgrm,
+    to_hlog,
+    values_at,
+)
 from roundtrip.budget import Budget
-from roundtrip.units import NS_PER_S
+from roundtrip.units import NS_PER_MS, NS_PER_S
 
 BUDGET = Budget(120 * 10**9, 600 * 10**9, 0.95)
 
@@ -63,3 +74,65 @@ def test_the_percentile_text_ends_at_the_maximum_in_ms() -> None:
     median = next(row for row in rows if float(row[1]) >= 0.5)
     assert float(median[0]) == pytest.approx(500, rel=2e-3)
     assert lines[-2].startswith("#[Max     =")
+
+
+DEMO_MS = (
+    3, 96, 98, 101, 120, 141, 146, 148, 149, 152, 155, 160, 170, 190, 210, 5_100, 8_290, 11_420,
+)  # fmt: skip
+"""Loops like those of the demo: 18, of which three wait for the end of an outage."""
+
+
+def by_javas_reader(histogram, *percents: float) -> list[int]:
+    """`AbstractHistogram.getValueAtPercentile` of HdrHistogram 2.2, on hdrhistogram's counts."""
+    counts = [histogram.get_count_at_index(index) for index in range(histogram.counts_len)]
+    found = []
+    for percent in percents:
+        wanted = min(max(math.nextafter(percent, -math.inf), 0.0), 100.0)
+        rank = max(math.ceil(wanted * histogram.total_count / 100), 1)
+        index = next(i for i, reached in enumerate(itertools.accumulate(counts)) if reached >= rank)
+        value = histogram.get_value_from_index(index)
+        found.append(histogram.get_highest_equivalent_value(value))
+    return found
+
+
+def samples():
+    yield [ms * NS_PER_MS for ms in DEMO_MS]
+    rng = random.Random(5)
+    for count in [*range(1, 12), 19, 20, 21, 33, 99, 100, 101, 333]:
+        yield [round(10 ** rng.uniform(3.1, 11)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("values", [*samples()], ids=len)
+def test_summary_log_and_javas_reader_give_the_same_percentiles(values: list[int]) -> None:
+    exact, histogram = quantiles_ms(values), new_histogram()
+    for value in values:
+        histogram.record_value(value)
+    again = HdrHistogram.decode(histogram.encode())
+    read = by_javas_reader(again, 50, 90, 99)
+    for percent, read_ns in zip((50, 90, 99), read, strict=True):
+        value_ns = exact[f"p{percent}"] * NS_PER_MS
+        assert value_ns - 1 <= read_ns <= value_ns * 1.001 + 1024
+    assert values_at(again, [rank_of(percent, len(values)) for percent in (50, 90, 99)]) == read
+    rows = [line.split() for line in to_hgrm(histogram).splitlines()[2:] if line[0] != "#"]
+    median = next(float(row[0]) for row in rows if float(row[1]) >= 0.5)
+    assert median == pytest.approx(exact["p50"], rel=1e-3, abs=2e-3)
+
+
+def test_all_ranks_are_read_in_one_go() -> None:
+    histogram = new_histogram()
+    for value in (5_000, 5_000, 80_000, 9_000_000):
+        histogram.record_value(value)
+    found = values_at(histogram, [1, 2, 3, 4, 4])
+    assert found == pytest.approx([5_000, 5_000, 80_000, 9_000_000, 9_000_000], abs=9_000)
+    assert [rank_of(p, 18) for p in (0, 50, 90, 99, 99.9, 100)] == [1, 9, 17, 18, 18, 18]
+    assert (rank_of(99.9, 1000), rank_of(0.1, 1000), rank_of(50, 1)) == (999, 1, 1)
+
+
+def test_a_name_cannot_break_the_log() -> None:
+    histogram = new_histogram()
+    histogram.record_value(5_000)
+    log = to_hlog({"a b,c\nd\x1b": histogram}, start_s=0, length_s=1, comment="of [x]\n#[y]\u202e")
+    lines = log.splitlines()
+    assert lines[0] == "#[of [x] #[y]\\u202e]"
+    assert lines[-1].startswith("Tag=a;b;c;d\\x1b,0.000,1.000,")
+    assert len(lines) == 5

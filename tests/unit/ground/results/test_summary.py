@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ground.results.record import from_json, to_json
-from ground.results.report import duration_text, write_report
+from ground.results.report import write_report
 from ground.results.summary import Run, summarise, write_results
+from ground.results.verdict import print_verdict
 from roundtrip.budget import Outcome
 from roundtrip.errors import BadInput
-from roundtrip.message import Health
+from roundtrip.message import Health, Vitals
 from roundtrip.scenario_file import check_scenario
+from roundtrip.screen import Screen
 
 SCENARIO = check_scenario(
     {
@@ -60,8 +65,6 @@ def test_goodput_is_over_all_questions_asked(answered, expired) -> None:
 
 
 def test_a_wrong_answer_is_no_goodput(answered) -> None:
-    from dataclasses import replace
-
     right = answered(0)
     right = replace(right, planned=replace(right.planned, expected="Yes."))
     wrong = replace(right, answer="No.")
@@ -136,9 +139,71 @@ def test_the_report_can_show_any_run(answered, expired, tmp_path: Path, kinds: s
     write_report(run, write_results(run, tmp_path), tmp_path / "report.html")
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, "–"), (0.25, "250 µs"), (12.34, "12.3 ms"), (1500, "1.50 s")],
-)
-def test_durations_are_written_as_people_read_them(value: float | None, text: str) -> None:
-    assert duration_text(value) == text
+HOSTILE = "[/var/log/x] <b>&\"' \x1b[31m\x00\u202e\nnext"
+
+
+def test_text_of_others_is_text_in_the_report_and_holds_no_control_characters(
+    expired, tmp_path: Path
+) -> None:
+    lost = replace(expired(1), reason=HOSTILE)
+    scenario = SCENARIO.model_copy(update={"name": HOSTILE, "description": HOSTILE})
+    health = Health(HOSTILE, HOSTILE, 512, 2, 0)
+    run = make_run([lost], scenario=scenario, health=health, rejected={HOSTILE: 1})
+    write_report(run, write_results(run, tmp_path), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.replace("\n", "").isprintable()
+    assert "[/var/log/x] &lt;b&gt;&amp;&#34;&#39; \\x1b[31m\\x00\\u202e next" in page
+    assert (tmp_path / "latency.hlog").read_text().replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_report_counts_in_words(answered, expired, tmp_path: Path, count: int) -> None:
+    cut = [replace(expired(n), answer="x" * count) for n in range(count)]
+    run = make_run([*(answered(n) for n in range(count)), *cut])
+    write_report(run, summarise(run), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    s = "" if count == 1 else "s"
+    assert f"{count} loop{s} from" in page
+    assert f"{count} question{s} without an answer" in page
+    assert f"expired, {count} character{s} came" in page
+    assert f"50.0% of {2 * count} questions answered within 120 s" in page
+
+
+def test_the_verdict_is_plain_text(answered, expired) -> None:
+    out = io.StringIO()
+    run = make_run([answered(0), expired(1)])
+    print_verdict(Screen(file=out, width=100), summarise(run), list(run.records))
+    assert "verdict   MISSED: 50.0% answered on time, objective 95.0%" in out.getvalue()
+    assert "no answer ████" in out.getvalue()
+    assert "budget" in out.getvalue()
+    assert "[" not in out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["planned", "cued", "silent", "stuck"])
+def test_every_kind_of_outage_is_drawn(answered, tmp_path: Path, kind: str) -> None:
+    table = SCENARIO.model_dump(exclude_none=True, mode="json")
+    outage = {"start_s": 0.1, "end_s": 0.5, "kind": kind, "direction": "uplink"}
+    run = make_run([answered(0)], scenario=check_scenario(table | {"outage": [outage]}, "test"))
+    write_report(run, summarise(run), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert f"<title>{kind}: 0.1 to 0.5 s</title>" in page
+    assert f"{kind} outage" in page
+    assert f".{kind} {{ fill: var(--{kind})" in page
+
+
+def test_what_became_of_a_question_stands_beside_its_bar(expired, tmp_path: Path) -> None:
+    lost = replace(expired(0), reason="no_time, " + "x" * 80)
+    run = make_run([lost], health=Health("m", "Q8_0", 512, 2, 0, Vitals(rss_bytes=7, threads=1)))
+    write_report(run, summarise(run), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    waterfall = page[page.index("Waterfall of phases") : page.index("<h2>Contacts")]
+    found = re.search(r'class="bad" x="([\d.]+)" y="12">(.*?)<', waterfall)
+    assert found is not None
+    x, text = float(found[1]), found[2]
+    assert text.startswith("expired: no time, xx")
+    assert len(text) == 34
+    bars = re.findall(r'<rect class="[a-z_]+" x="([\d.]+)" y="2.00" width="([\d.]+)"', waterfall)
+    assert all(float(left) + float(width) < x <= 766 for left, width in bars)
+    assert "<td>memory at the end, bytes</td><td>7</td>" in page
+    assert "<td>threads</td><td>2</td>" in page
+    assert "None" not in page

@@ -1,0 +1,22 @@
+"""Single lines on the terminal, literally; `screen.py` has the rest.
+
+It is apart because the commands start with it, and rich takes a while to load.
+"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from roundtrip.words import shown
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """One line on stdout, or on stderr."""
+    click.echo(shown(text), err=err)
+
+
+def say_json(value: object, *, indent: int | None = None) -> None:
+    """JSON for programs on stdout, in ASCII: every character of others is escaped."""
+    click.echo(json.dumps(value, indent=indent))

@@ -117,12 +117,12 @@ def test_when_the_engine_is_gone_for_good_all_that_wait_are_refused(bench, ask) 
 
 
 def test_after_a_restart_questions_run_again_and_answers_are_sent_again(make_bench, ask) -> None:
-    reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0)
+    reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0, 0)
     recovered = (
         StoredQuestion(ask(1), 5, 10**12, None, False),
         StoredQuestion(ask(2), 5, 10**12, encode(reply), False),
         StoredQuestion(
-            ask(3), 5, 10**12, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0)), True
+            ask(3), 5, 10**12, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)), True
         ),
     )
     bench = make_bench(recovered=recovered)
@@ -194,7 +194,7 @@ def test_settled_questions_are_forgotten_by_number_also_when_asked_again(
     make_bench, ask, monkeypatch
 ) -> None:
     monkeypatch.setattr("node.machine.KEPT_SETTLED", 2)
-    old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)) for i in range(4)]
+    old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)) for i in range(4)]
     bench = make_bench(
         recovered=tuple(StoredQuestion(ask(i), 5, 10**12, old[i], True) for i in range(3))
     )
@@ -215,7 +215,7 @@ def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
 ) -> None:
     recovered = tuple(
         StoredQuestion(
-            ask(i), 5, 10**12, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)), False
+            ask(i), 5, 10**12, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)), False
         )
         for i in range(100)
     )

@@ -25,10 +25,10 @@ from roundtrip.message import (
 MESSAGES = [
     Question(7, "Is it well?", "Be short.", 64, Sampling(seed=3), "off", 119_000),
     Question((1 << 64) - 1, "é中🙂", "", 1, GREEDY, "auto", 0, 99, 2, "{}"),
-    Answer(7, "Yes.", "stop", 12, 3, 10, 20, 30, 80_000_000),
-    Answer(7, "s.", "stop", 12, 3, 10, 20, 30, 80_000_000, 0, 2, bytes(range(32))),
+    Answer(7, "Yes.", "stop", 12, 3, 10, 20, 30, 40, 80_000_000),
+    Answer(7, "s.", "stop", 12, 3, 10, 20, 30, 40, 80_000_000, 0, 2, bytes(range(32))),
     Part(7, 0, "Ye"),
-    Refusal(7, "queue_full", "", 15),
+    Refusal(7, "queue_full", "", 15, 40),
     Health("tiny", "Q8_0", 2048, 2, 0),
     Health("tiny", "Q8_0", 2048, 2, 0, Vitals()),
     Health("tiny", "Q8_0", 2048, 2, 0, Vitals(80_000_000, 0, 15, -40_250, 0x50005, 4210, 613, 2)),

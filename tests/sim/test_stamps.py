@@ -247,7 +247,11 @@ IMPAIRED: dict[str, dict[str, Any]] = {
     "priorities": {"link": {"loss": 0.05}, "outages": OUTAGES, "priorities": True},
     "one at a time": {"link": {"loss": 0.2}, "workload": {"max_outstanding": 1}},
     "a full node": {"node": {"queue": 1, "sequences": 1}, "workload": {"rate_per_min": 600}},
-    "too late": {"outages": [(0, 59, "stuck", "both")], "budget": {"loop_s": 10, "expire_s": 20}},
+    "too late": {
+        "outages": [(0, 59, "stuck", "both")],
+        "workload": {"count": 3},
+        "budget": {"loop_s": 10, "expire_s": 20},
+    },
 }
 
 
@@ -281,13 +285,13 @@ def test_the_stamps_of_every_shipped_scenario_are_honest(
     for seed in SEEDS:
         records, truth = watch(shipped[name], seed)
         exact = assert_honest(records, truth, f"{name}, seed {seed}")
-        assert exact >= 0.85 * len(records)
+        assert exact >= 0.85 * sum(Stage.ANSWERED in record.stamps for record in records)
 
 
 @pytest.mark.parametrize("kind", IMPAIRED)
 def test_the_stamps_are_honest_whatever_the_link_does(kind: str, watch: Watch) -> None:
     exact = replies = 0
-    for seed in range(1, 7):
+    for seed in (1, 2, 3):
         records, truth = watch(impaired(kind), seed)
         exact += assert_honest(records, truth, f"{kind}, seed {seed}")
         replies += sum(Stage.ANSWERED in record.stamps for record in records)

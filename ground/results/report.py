@@ -28,6 +28,7 @@ WATERFALL_ROWS = 100
 WATERFALL_ROW = 16
 BUCKETS_PER_DECADE = 10
 DEGREES = (1, 2, 5)
+OUTAGES = ("planned", "cued", "silent", "stuck")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +271,7 @@ def _timeline(run: Run) -> dict[str, Any]:
     for row, name in enumerate(("uplink", "downlink")):
         y = row * 26
         add(y, scenario.contact_windows(name).spans, "contact", 20)
-        for kind in ("planned", "cued", "silent"):
+        for kind in OUTAGES:
             add(y, scenario.outages(name, kind).spans, kind, 20)
     lanes = _lanes(run.records)
     for record, lane in lanes:
@@ -288,11 +289,7 @@ def _timeline(run: Run) -> dict[str, Any]:
             Tick(LEFT + s * NS_PER_S * scale, _seconds(s)) for s in _linear_ticks(end_ns / NS_PER_S)
         ],
         "height": 62 + (deepest + 1) * 5 + 4,
-        "kinds": [
-            kind
-            for kind in ("contact", "planned", "cued", "silent")
-            if any(bar.kind == kind for bar in bars)
-        ],
+        "kinds": [kind for kind in ("contact", *OUTAGES) if any(bar.kind == kind for bar in bars)],
     }
 
 

@@ -39,7 +39,6 @@ SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
 NAMES = sorted(path.stem for path in SCENARIOS.glob("*.toml"))
 NODE_STAGES = (Stage.STARTED, Stage.FIRST_TOKEN, Stage.FINISHED)
 KNOWN = set(Stage) - {Stage.INTENDED, Stage.SUBMITTED}
-SEEDS = (1, 2)
 EXACT_NS = dict.fromkeys(Stage, 0) | dict.fromkeys(NODE_STAGES, 999)
 """By how much an exact stamp may be early: the node's durations travel in whole microseconds."""
 
@@ -134,9 +133,14 @@ class Truth:
                     stamps[stage] = min(stamps.get(stage, 1 << 63), fate.tx_start_ns or 0)
 
     def _on_air(self, fate: FrameFate) -> bool:
-        """A modem drops what waits when its carrier goes."""
+        """Whether it ever was, and then with the carrier with which it was handed in: a modem drops
+        what waits when its carrier goes."""
+        if fate.tx_start_ns is None or fate.tx_end_ns is None:
+            return False
         window = self._carrier[fate.direction].at(fate.handed_ns)
-        return window is not None and fate.tx_start_ns is not None and fate.tx_start_ns < window[1]
+        assert window is not None
+        assert fate.handed_ns <= fate.tx_start_ns < fate.tx_end_ns <= window[1]
+        return True
 
 
 def _carrier_of(scenario: Scenario, name: str) -> Windows:
@@ -282,7 +286,7 @@ def impaired(kind: str) -> Scenario:
 def test_the_stamps_of_every_shipped_scenario_are_honest(
     name: str, shipped: dict[str, Scenario], watch: Watch
 ) -> None:
-    for seed in SEEDS:
+    for seed in (1, 2) if shipped[name].workload.count <= 100 else (1,):
         records, truth = watch(shipped[name], seed)
         exact = assert_honest(records, truth, f"{name}, seed {seed}")
         assert exact >= 0.85 * sum(Stage.ANSWERED in record.stamps for record in records)

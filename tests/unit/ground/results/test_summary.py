@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -9,6 +10,7 @@ from ground.results.record import from_json, to_json
 from ground.results.report import duration_text, write_report
 from ground.results.summary import Run, summarise, write_results
 from roundtrip.budget import Outcome
+from roundtrip.config import OutageConfig
 from roundtrip.errors import BadInput
 from roundtrip.message import Health
 from roundtrip.scenario_file import check_scenario
@@ -142,3 +144,15 @@ def test_the_report_can_show_any_run(answered, expired, tmp_path: Path, kinds: s
 )
 def test_durations_are_written_as_people_read_them(value: float | None, text: str) -> None:
     assert duration_text(value) == text
+
+
+@pytest.mark.parametrize("kind", get_args(OutageConfig.model_fields["kind"].annotation))
+def test_the_report_draws_an_outage_of_each_kind(answered, tmp_path: Path, kind: str) -> None:
+    outage = OutageConfig(start_s=0.01, end_s=0.02, kind=kind, direction="uplink")
+    scenario = SCENARIO.model_copy(update={"outage": (outage,)})
+    run = make_run([answered()], scenario=scenario)
+    write_report(run, summarise(run), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count(f"<title>{kind}: 0.0 to 0.0 s</title>") == 1
+    assert f"{kind} outage" in page
+    assert f".{kind} {{ fill: var(--{kind});" in page

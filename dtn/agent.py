@@ -236,10 +236,8 @@ class BundleAgent:
     @property
     def deadline(self) -> tuple[int, str] | None:
         """When `timeout` has something to do next, and why."""
-        candidates: list[tuple[int, str]] = []
         timer = self._engine.deadline
-        if timer is not None:
-            candidates.append(timer)
+        candidates = [] if timer is None else [timer]
         expiry_ns = self._outgoing.next_expiry_ns
         if expiry_ns is not None:
             candidates.append((expiry_ns, "lifetime"))
@@ -298,7 +296,8 @@ class BundleAgent:
             frame, started = leaving
             bundle = None if started is None else self._outgoing.in_session(started)
             if bundle is not None and started is not None:
-                outputs.append(TransmissionStarted(bundle.id, started, start_ns))
+                size = bundle.block_bytes
+                outputs.append(TransmissionStarted(bundle.id, started, start_ns, size))
             outputs.append(Transmit(frame))
             self._transmitter.take(len(frame), now_ns=now_ns)
         return outputs
@@ -313,7 +312,7 @@ class BundleAgent:
             age_ms = max(0, self._dtn_ms(now_ns) - bundle.id.creation_ms)
             block = self._secured(bundle.encoded(age_ms))
             session = self._engine.submit(block, priority=bundle.priority, now_ns=now_ns)
-            self._outgoing.assign(bundle, session)
+            self._outgoing.assign(bundle, session, len(block))
 
     def _secured(self, data: bytes) -> bytes:
         """A bundle of ours as it goes to the peer."""
@@ -387,7 +386,7 @@ class BundleAgent:
             bundles = decode_all(notice.data)
         except BundleError as error:
             return [Rejected("bad bundle", str(error))]
-        block = BlockReceived(notice.session, b"", notice.received_ns)
+        block = BlockReceived(notice.session, notice.data, notice.received_ns)
         return [output for bundle in bundles for output in self._on_bundle(bundle, block)]
 
     def _on_bundle(self, received: Bundle, notice: BlockReceived) -> list[AgentOutput]:
@@ -413,7 +412,7 @@ class BundleAgent:
         self._seen.add(bundle_id, expires_ns=self._forget_ns(bundle, left_ms, notice.received_ns))
         self._gates.wait(bundle_id, notice.session)
         age_ms = bundle.lifetime_ms - (left_ms or bundle.lifetime_ms)
-        return [BundleReceived(kept, notice.session, notice.received_ns, age_ms)]
+        return [BundleReceived(kept, notice.session, notice.received_ns, age_ms, len(notice.block))]
 
     def _on_fragment(self, piece: Bundle, notice: BlockReceived, left_ms: int) -> list[AgentOutput]:
         now_ns, whole = notice.received_ns, whole_id(piece.id)
@@ -432,7 +431,8 @@ class BundleAgent:
         if bundle is None:
             return []
         self._seen.add(whole, expires_ns=expires_ns)
-        return [BundleReceived(bundle, notice.session, now_ns, piece.lifetime_ms - left_ms)]
+        age_ms = piece.lifetime_ms - left_ms
+        return [BundleReceived(bundle, notice.session, now_ns, age_ms, len(notice.block))]
 
     def _refusal(self, bundle: Bundle, left_ms: int | None) -> str | None:
         """Why a well-formed bundle is not for the application."""

@@ -62,6 +62,8 @@ class BundleReceived:
     received_ns: int
     age_ms: int
     """Since it was made, as far as its age block and the clocks say; 0 where neither does."""
+    block_bytes: int
+    """Of the LTP block that brought it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class TransmissionStarted:
     session: SessionId
     at_ns: int
     """When its first bit leaves, which may be a little later than now."""
+    block_bytes: int
+    """Of the session's block."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class OutgoingBundle:
     tail: bytes
     session: SessionId | None = None
     """The LTP session that carries it now."""
+    block_bytes: int = 0
+    """Of that session's block."""
 
     def encoded(self, age_ms: int | None = None) -> bytes:
         """The bundle, with another age if one is given."""
@@ -104,9 +106,9 @@ class OutgoingTable:
             heappop(waiting)
         return None
 
-    def assign(self, bundle: OutgoingBundle, session: SessionId) -> None:
+    def assign(self, bundle: OutgoingBundle, session: SessionId, block_bytes: int) -> None:
         """The bundle at the head of the line goes into a session."""
-        bundle.session = session
+        bundle.session, bundle.block_bytes = session, block_bytes
         self._by_session[session] = bundle
 
     def in_session(self, session: SessionId) -> OutgoingBundle | None:

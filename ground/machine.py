@@ -1,4 +1,4 @@
-"""The ground station as a pure machine: the ledger of questions, their budgets, and every stamp.
+"""The ground station as a pure machine: the ledger of questions and their budgets.
 
 Each question of the workload ends with exactly one outcome. A question is sent only when it is on
 disk, an answer is acknowledged to the node only when it is on disk: `StoreQuestion` and `Settled`
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from dtn import agent as bundles
 from dtn.bpv7.bundle import BundleId
-from dtn.ltp.segment import SessionId
 from ground.contact_watch import ContactWatch
 from ground.outputs import (
     Asking,
@@ -30,6 +29,7 @@ from ground.outputs import (
 )
 from ground.parts import Parts
 from ground.results.record import LoopRecord, NodeTimes, Planned
+from ground.stamps import NOTHING_KNOWN, Quickest, Stamps
 from roundtrip import message
 from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import ContactPlan
@@ -37,14 +37,10 @@ from roundtrip.errors import BadMessage
 from roundtrip.machine import Deadline, earliest
 from roundtrip.message import Answer, Health, Part, Question, Refusal, Sampling, index_of
 from roundtrip.modem import Carrier
-from roundtrip.stages import Stage, in_order
+from roundtrip.stages import Stage
 from roundtrip.transport import reason_of
-from roundtrip.units import NS_PER_MS, serialisation_ns
+from roundtrip.units import NS_PER_MS, NS_PER_US
 
-REPORT_BYTES = 24
-"""About the size of an LTP report segment, for the estimate of when the node had the question."""
-CONTRADICTION_NS = 20 * NS_PER_MS
-"""How far measuring errors may turn that interval around."""
 PROCESSING_NS = 500 * NS_PER_MS
 """What disks and processes may take after the last frame has arrived."""
 
@@ -55,12 +51,9 @@ class _Open:
 
     planned: Planned
     question_id: int
-    stamps: dict[Stage, int]
+    stamps: Stamps
     payload: bytes = b""
     bundle_id: BundleId | None = None
-    block_bytes: int = 0
-    acknowledged_ns: int | None = None
-    sessions: list[SessionId] = field(default_factory=list)
     missed: bool = False
     parts: Parts = field(default_factory=Parts)
 
@@ -74,6 +67,7 @@ class GroundMachine:
         asking: what they have in common.
         budget: what a loop may take.
         plan: the contact plan, for estimates and to know when no answer can come any more.
+        quickest: what no frame on the link can beat, for estimates.
         recovered: what the ledger of an interrupted run holds; questions without an outcome are
             sent again with the first cue.
     """
@@ -86,12 +80,14 @@ class GroundMachine:
         asking: Asking,
         budget: Budget,
         plan: ContactPlan,
+        quickest: Quickest = NOTHING_KNOWN,
         recovered: Iterable[StoredQuestion] = (),
     ) -> None:
         self._agent = agent
         self._asking = asking
         self._budget = budget
         self._plan = plan
+        self._quickest = quickest
         known = {index_of(stored.question_id): stored for stored in recovered}
         self._to_come = deque(planned for planned in workload if planned.index not in known)
         self._queue: deque[Planned] = deque()
@@ -99,7 +95,6 @@ class GroundMachine:
         self._by_bundle: dict[BundleId, int] = {}
         self._timers: list[tuple[int, int, bool]] = []
         self._to_accept: dict[int, BundleId] = {}
-        self._cue: Carrier | None = None
         self._contact = ContactWatch()
         self._unsettled = len(workload)
         self._last_chance_ns = _last_chance_ns(plan)
@@ -114,7 +109,8 @@ class GroundMachine:
             return
         entry = self._new_entry(planned)
         entry.payload = stored.payload
-        entry.stamps[Stage.SUBMITTED] = stored.asked_ns
+        entry.stamps.own[Stage.SUBMITTED] = stored.asked_ns
+        entry.stamps.interrupted = True
         entry.parts = Parts(stored.parts)
         self._set_timers(entry)
         self._to_send_again.append(entry.question_id)
@@ -176,7 +172,7 @@ class GroundMachine:
 
     def _new_entry(self, planned: Planned) -> _Open:
         question_id = message.question_id(self._asking.run_id, planned.index)
-        entry = _Open(planned, question_id, {Stage.INTENDED: planned.intended_ns})
+        entry = _Open(planned, question_id, Stamps({Stage.INTENDED: planned.intended_ns}))
         self._open[question_id] = entry
         return entry
 
@@ -218,7 +214,7 @@ class GroundMachine:
         entry = self._open.get(question_id)
         if entry is None:
             return []
-        entry.stamps.setdefault(Stage.SUBMITTED, now_ns)
+        entry.stamps.own.setdefault(Stage.SUBMITTED, now_ns)
         reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns)
         expires_ns = entry.planned.intended_ns + self._budget.expire_ns
         lifetime_ms = max(1, (expires_ns - now_ns) // NS_PER_MS)
@@ -231,7 +227,6 @@ class GroundMachine:
         if bundle_id is None:
             return [reached, *self._expire(entry, "too_long", now_ns)]
         entry.bundle_id = bundle_id
-        entry.block_bytes = len(self._agent.encoded(bundle_id))
         self._by_bundle[bundle_id] = question_id
         return [reached, *self._from_agent(outputs, now_ns)]
 
@@ -243,7 +238,6 @@ class GroundMachine:
 
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[GroundOutput]:
         """The modem says what can be sent and heard."""
-        self._cue = cue
         self._contact.cue(cue.tx_up and cue.rx_up, now_ns)
         outputs = self._agent.carrier(
             tx_up=cue.tx_up,
@@ -269,12 +263,10 @@ class GroundMachine:
             match output:
                 case bundles.Transmit():
                     mine.append(output)
-                case bundles.BundleReceived(
-                    bundle=bundle, session=session, received_ns=received_ns
-                ):
-                    mine += self._take(bundle.payload, bundle.id, session, received_ns, now_ns)
-                case bundles.TransmissionStarted(bundle_id=bundle_id, session=session, at_ns=at_ns):
-                    mine += self._uplink_started(bundle_id, session, at_ns)
+                case bundles.BundleReceived():
+                    mine += self._take(output, now_ns)
+                case bundles.TransmissionStarted():
+                    mine += self._uplink_started(output, now_ns)
                 case bundles.Acknowledged(bundle_id=bundle_id, at_ns=at_ns):
                     mine += self._acknowledged(bundle_id, at_ns)
                 case bundles.Rejected():
@@ -284,29 +276,23 @@ class GroundMachine:
         return mine
 
     def _uplink_started(
-        self, bundle_id: BundleId, session: SessionId, at_ns: int
+        self, begun: bundles.TransmissionStarted, now_ns: int
     ) -> list[GroundOutput]:
-        entry = self._open.get(self._by_bundle.get(bundle_id, -1))
-        if entry is None:
+        entry = self._open.get(self._by_bundle.get(begun.bundle_id, -1))
+        if entry is None or not entry.stamps.uplink_started(begun, now_ns=now_ns):
             return []
-        entry.sessions.append(session)
-        if Stage.UPLINK_STARTED in entry.stamps:
-            return []
-        entry.stamps[Stage.UPLINK_STARTED] = at_ns
-        return [StageReached(entry.planned, Stage.UPLINK_STARTED, at_ns)]
+        return [StageReached(entry.planned, Stage.UPLINK_STARTED, begun.at_ns)]
 
     def _acknowledged(self, bundle_id: BundleId, at_ns: int) -> list[GroundOutput]:
         entry = self._open.get(self._by_bundle.get(bundle_id, -1))
-        if entry is None or entry.acknowledged_ns is not None:
+        if entry is None or not entry.stamps.acknowledged(at_ns):
             return []
-        entry.acknowledged_ns = at_ns
         return [StageReached(entry.planned, Stage.DELIVERED, at_ns)]
 
-    def _take(
-        self, payload: bytes, bundle_id: BundleId, session: SessionId, at_ns: int, now_ns: int
-    ) -> list[GroundOutput]:
+    def _take(self, received: bundles.BundleReceived, now_ns: int) -> list[GroundOutput]:
+        bundle_id = received.bundle.id
         try:
-            reply = message.decode(payload)
+            reply = message.decode(received.bundle.payload)
         except BadMessage as error:
             return [Rejected(f"message: {error}"), *self._accept(bundle_id, now_ns)]
         match reply:
@@ -327,6 +313,8 @@ class GroundMachine:
                         Rejected("reply to a question that is not open"),
                         *self._accept(bundle_id, now_ns),
                     ]
+                if entry.stamps.downlink_session is None:
+                    entry.stamps.downlink_session = received.session
                 if isinstance(reply, Answer):
                     whole = entry.parts.whole(reply)
                     if whole is None:  # asked again, it comes whole
@@ -335,7 +323,7 @@ class GroundMachine:
                         return [rejected, *self._accept(bundle_id, now_ns), *again]
                     reply = whole
                 self._to_accept[reply.question_id] = bundle_id
-                settled = self._settle(entry, reply, payload, session, at_ns, now_ns)
+                settled = self._settle(entry, reply, received, now_ns)
                 return settled + self._ask_queued(now_ns)
 
     def _accept(self, bundle_id: BundleId, now_ns: int) -> list[GroundOutput]:
@@ -358,29 +346,22 @@ class GroundMachine:
         self,
         entry: _Open,
         reply: Answer | Refusal,
-        payload: bytes,
-        session: SessionId,
-        at_ns: int,
+        received: bundles.BundleReceived,
         now_ns: int,
     ) -> list[GroundOutput]:
-        if isinstance(reply, Answer):
-            times = NodeTimes(
-                reply.started_us * 1000, reply.first_token_us * 1000, reply.finished_us * 1000
-            )
-        else:
-            times = NodeTimes(*(reply.refused_us * 1000,) * 3)
-        entry.stamps[Stage.ANSWERED] = at_ns
-        uncertainty_ns = self._estimate(entry, times, len(payload))
-        stamps = in_order(entry.stamps)
+        times, at_ns = _node_times(reply), received.received_ns
+        estimate = entry.stamps.replied(
+            times, at_ns, received.block_bytes, self._quickest, self._plan.downlink
+        )
         loop_ns = at_ns - entry.planned.intended_ns
         common = {
-            "stamps": stamps,
+            "stamps": estimate.stamps,
             "settled_ns": at_ns,
             "split": "estimate",
-            "uncertainty_ns": uncertainty_ns,
+            "uncertainty_ns": estimate.uncertainty_ns,
             "node_times": times,
-            "uplink_sessions": tuple(entry.sessions),
-            "downlink_session": session,
+            "uplink_sessions": tuple(entry.stamps.sessions),
+            "downlink_session": entry.stamps.downlink_session,
         }
         if isinstance(reply, Answer):
             in_contact_ns = self._contact.in_contact_ns(entry.planned.intended_ns, at_ns)
@@ -410,18 +391,19 @@ class GroundMachine:
         return self._close(entry, record, now_ns)
 
     def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
+        estimate = entry.stamps.expired(now_ns)
         record = LoopRecord(
             entry.question_id,
             entry.planned,
             Outcome.EXPIRED,
             reason,
-            stamps=in_order(entry.stamps),
+            stamps=estimate.stamps,
             settled_ns=now_ns,
             in_contact_ns=None,
             split="estimate",
-            uncertainty_ns=0,
+            uncertainty_ns=estimate.uncertainty_ns,
             answer=entry.parts.text or None,
-            uplink_sessions=tuple(entry.sessions),
+            uplink_sessions=tuple(entry.stamps.sessions),
         )
         return self._close(entry, record, now_ns)
 
@@ -435,41 +417,17 @@ class GroundMachine:
             outputs += self._from_agent(self._agent.cancel(entry.bundle_id, now_ns=now_ns), now_ns)
         return [*outputs, Settled(record)]
 
-    def _estimate(self, entry: _Open, times: NodeTimes, answer_bytes: int) -> int:
-        """Fill in the node's stages from its durations and what the transport saw.
 
-        `delivered` lies between the earliest that light and the uplink's rate allow and the latest
-        that the report and the answer allow. With a report in hand the latest is taken, else the
-        earliest.
-
-        Returns:
-            The width of that interval, ns. 0 with the stages left out where there is none.
-        """
-        cue, stamps = self._cue, entry.stamps
-        assert cue is not None
-        answered_ns = stamps[Stage.ANSWERED]
-        uplink_ns = stamps.get(Stage.UPLINK_STARTED, entry.planned.intended_ns)
-        up_bps = self._plan.rate_bps("ground", uplink_ns) or cue.tx_rate_bps
-        down_bps = self._plan.rate_bps("node", answered_ns - cue.one_way_ns) or cue.rx_rate_bps
-        earliest_ns = uplink_ns + serialisation_ns(entry.block_bytes, up_bps) + cue.one_way_ns
-        down_ns = serialisation_ns(answer_bytes, down_bps) + cue.one_way_ns
-        latest_ns = answered_ns - down_ns - times.finished_ns
-        if entry.acknowledged_ns is not None:
-            report_ns = serialisation_ns(REPORT_BYTES, cue.rx_rate_bps) + cue.one_way_ns
-            latest_ns = min(latest_ns, entry.acknowledged_ns - report_ns)
-        if latest_ns < earliest_ns - CONTRADICTION_NS:
-            return 0  # the node counts from a delivery that we do not know: it was sent again
-        latest_ns = max(latest_ns, earliest_ns)
-        reported = entry.acknowledged_ns is not None
-        delivered_ns = latest_ns if reported else earliest_ns
-        stamps[Stage.DELIVERED] = delivered_ns
-        stamps[Stage.STARTED] = delivered_ns + times.started_ns
-        stamps[Stage.FIRST_TOKEN] = delivered_ns + times.first_token_ns
-        finished_ns = stamps[Stage.FINISHED] = delivered_ns + times.finished_ns
-        open_now = self._plan.downlink.at(finished_ns)
-        next_ns = None if open_now else self._plan.downlink.next_start(finished_ns)
-        stamps[Stage.DOWNLINK_STARTED] = finished_ns if next_ns is None else next_ns
-        return latest_ns - earliest_ns
+def _node_times(reply: Answer | Refusal) -> NodeTimes:
+    if isinstance(reply, Refusal):
+        refused_ns = reply.refused_us * NS_PER_US
+        return NodeTimes(refused_ns, refused_ns, refused_ns, reply.delivered_us)
+    return NodeTimes(
+        reply.started_us * NS_PER_US,
+        reply.first_token_us * NS_PER_US,
+        reply.finished_us * NS_PER_US,
+        reply.delivered_us,
+    )
 
 
 def _last_chance_ns(plan: ContactPlan) -> int:

@@ -30,6 +30,7 @@ from ground.progress import Progress
 from ground.results.record import LoopRecord
 from ground.results.split import split_by_log
 from ground.results.summary import Run
+from ground.stamps import NOTHING_KNOWN, quickest
 from ground.store import GroundStore, StartedRun
 from ground.workload import asking_of, planned_questions
 from roundtrip.drive import clock
@@ -196,6 +197,7 @@ class Station:
         assert self._store is not None
         origin_ns = origin_of(cue)
         workload = self._scenario.workload
+        by_relay = not self._endpoint.startswith(SCHEME)
         if self._begun is None:
             self._begun = StartedRun(self._run_id, clock.dtn_ms_at(origin_ns))
             self._store.start(self._begun)
@@ -215,6 +217,7 @@ class Station:
             asking=asking_of(workload, run_id=self._run_id, seed=self._seed),
             budget=self._scenario.budget.budget(),
             plan=self._scenario.plan(),
+            quickest=quickest(self._scenario) if by_relay else NOTHING_KNOWN,
             recovered=self._recovered,
         )
         return Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)

@@ -75,16 +75,18 @@ class Channel:
         size = len(frame)
         start_ns = self._free_ns(now_ns)
         effect = self._impairments.next(size, start_ns)
-        tx_start_ns = end_ns = arrives_ns = None
+        tx_start_ns = tx_end_ns = arrives_ns = None
         window = self.carrier.at(now_ns)
         fate = self._refused(size, now_ns, window)
         if fate is None and window is not None:
-            tx_start_ns = start_ns
             end_ns = start_ns + serialisation_ns(size, self.rate.at(start_ns))
             if end_ns > window[1]:  # it is on the air, or waits, until the end
                 fate = Fate.CUT_OFF
                 self._busy_until_ns = max(self._busy_until_ns, window[1])
+                if start_ns < window[1]:
+                    tx_start_ns, tx_end_ns = start_ns, window[1]
             else:
+                tx_start_ns, tx_end_ns = start_ns, end_ns
                 self._busy_until_ns = end_ns
                 self._queued.append((end_ns, size))
                 self._queued_bytes += size
@@ -98,7 +100,7 @@ class Channel:
             size,
             now_ns,
             tx_start_ns,
-            end_ns,
+            tx_end_ns,
             arrives_ns,
             fate,
             bytes(frame[:HEAD_BYTES]),

@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass
 
 from dtn.bpv7.bundle import BundleId
-from roundtrip.message import Question
+from roundtrip.message import CLOCK_US, Question
+from roundtrip.units import NS_PER_US
 
 
 class State(enum.Enum):
@@ -34,3 +35,12 @@ class Entry:
     started_ns: int = 0
     first_token_ns: int = 0
     reply: bytes | None = None
+
+    def since_us(self, at_ns: int) -> int:
+        """From its delivery to a time, as it is told to the ground."""
+        return max(0, at_ns - self.delivered_ns) // NS_PER_US
+
+    @property
+    def delivered_us(self) -> int:
+        """Its delivery on the plan's clock, as it is told to the ground."""
+        return self.delivered_ns // NS_PER_US % CLOCK_US

@@ -456,9 +456,10 @@ class NodeMachine:
             "length" if cut else result.finish_reason,
             result.prompt_tokens,
             result.output_tokens,
-            started_us=_us(entry.started_ns - entry.delivered_ns),
-            first_token_us=_us(entry.first_token_ns - entry.delivered_ns),
-            finished_us=_us(max(at_ns, entry.first_token_ns) - entry.delivered_ns),
+            started_us=entry.since_us(entry.started_ns),
+            first_token_us=entry.since_us(entry.first_token_ns),
+            finished_us=entry.since_us(max(at_ns, entry.first_token_ns)),
+            delivered_us=entry.delivered_us,
             rss_peak_bytes=result.rss_peak_bytes,
             spent_mj=spent_mj,
         )
@@ -480,8 +481,9 @@ class NodeMachine:
         return self._energy.ended(question_id, now_ns=now_ns)
 
     def _refuse(self, question_id: int, reason: str, detail: str, now_ns: int) -> list[NodeOutput]:
-        refused_us = _us(now_ns - self._entries[question_id].delivered_ns)
-        refusal = Refusal(question_id, reason, detail[:200], refused_us)
+        entry = self._entries[question_id]
+        refused_us = entry.since_us(now_ns)
+        refusal = Refusal(question_id, reason, detail[:200], refused_us, entry.delivered_us)
         return self._reply(question_id, message.encode(refusal))
 
     def _reply(self, question_id: int, payload: bytes) -> list[NodeOutput]:
@@ -494,7 +496,3 @@ class NodeMachine:
     def idle(self) -> bool:
         """Nothing waits, runs, or is on its way to the ground."""
         return all(entry.state is State.SETTLED for entry in self._entries.values())
-
-
-def _us(duration_ns: int) -> int:
-    return max(0, duration_ns) // 1000

@@ -134,6 +134,11 @@ class Rate:
             return self._rates[0]
         return self._rates[max(0, bisect_right(self._starts, at_ns) - 1)]
 
+    @property
+    def most_bps(self) -> int:
+        """The highest that it ever is."""
+        return max(self._rates)
+
     def pieces(self, start_ns: int, end_ns: int) -> list[tuple[int, int, int]]:
         """[start, end) as (start, end, bits per second), cut where it changes."""
         inside = [at_ns for at_ns in self.changes if start_ns < at_ns < end_ns]
@@ -157,6 +162,13 @@ class LightTime:
             return self._default_ns
         index = max(0, bisect_right(self._starts, at_ns) - 1)
         return self._contacts[index].owlt_at(at_ns)
+
+    @property
+    def least_ns(self) -> int:
+        """The shortest that it ever is."""
+        if not self._varies:
+            return self._default_ns
+        return min(min(contact.owlts or (contact.owlt,)) for contact in self._contacts)
 
     def sent_ns(self, heard_ns: int) -> int:
         """When what is heard at a time was sent: its own light time later it is there."""

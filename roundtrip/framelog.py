@@ -36,7 +36,7 @@ class Fate(enum.Enum):
     """Handed in during a cued outage."""
     SILENT_OUTAGE = "silent_outage"
     CUT_OFF = "cut_off"
-    """Contact or carrier ended before its last bit was out."""
+    """Contact or carrier ended before its last bit was out: on the air, or still in the queue."""
     QUEUE_FULL = "queue_full"
     TOO_LONG = "too_long"
     """Longer than the MTU."""
@@ -54,7 +54,9 @@ class FrameFate:
     handed_ns: int
     """When the modem got it."""
     tx_start_ns: int | None
+    """When its first bit was on the air; None where none ever was."""
     tx_end_ns: int | None
+    """When its last bit was, or when it was cut off."""
     arrives_ns: int | None
     """When its last bit reaches the other end; None where it never does."""
     fate: Fate

@@ -3,7 +3,8 @@
 A message is a CBOR map with small integer keys (RFC 8949 deterministic encoding); key 0 is the
 kind. Decoding is strict and total: unknown kinds, unknown keys, wrong types, values out of range
 and trailing bytes are BadMessage. Times on the node travel as durations since `delivered`, so the
-two clocks need not agree.
+two clocks need not agree; where they do, `delivered` on the node's tells which frame of the link's
+log brought the question.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ class Answer:
     """Since delivered."""
     finished_us: int
     """Since delivered."""
+    delivered_us: int
+    """The plan's clock then, as the node reads it, modulo `CLOCK_US`."""
     rss_peak_bytes: int
     """Peak resident memory of node and engine together; 0 where it was not measured."""
     spent_mj: int = 0
@@ -115,6 +118,8 @@ class Refusal:
     detail: str
     refused_us: int
     """Since delivered."""
+    delivered_us: int
+    """As in `Answer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,9 @@ _VITALS = tuple(field.name for field in fields(Vitals))
 Message = Question | Answer | Part | Refusal | Health
 
 RUN_BITS, INDEX_BITS = 40, 24
+
+CLOCK_US = 1 << 32
+"""The plan's clock travels modulo 71.6 minutes: that is four bytes, and tells frames apart."""
 
 
 def clipped(text: str) -> tuple[str, bool]:
@@ -209,7 +217,12 @@ def encode(message: Message) -> bytes:
                 2: message.text,
                 3: message.finish_reason,
                 4: [message.prompt_tokens, message.output_tokens],
-                5: [message.started_us, message.first_token_us, message.finished_us],
+                5: [
+                    message.started_us,
+                    message.first_token_us,
+                    message.finished_us,
+                    message.delivered_us,
+                ],
                 6: message.rss_peak_bytes,
                 7: message.spent_mj,
             }
@@ -223,7 +236,7 @@ def encode(message: Message) -> bytes:
                 1: message.question_id,
                 2: message.reason,
                 3: message.detail,
-                4: message.refused_us,
+                4: [message.refused_us, message.delivered_us],
             }
         case Health():
             body = {
@@ -290,7 +303,7 @@ def _answer(body: dict[Any, Any]) -> Answer:
     if type(digest) is not bytes or len(digest) != (DIGEST_BYTES if 8 in body else 0):
         raise BadMessage("message", "digest", f"{DIGEST_BYTES} bytes", _shown(digest))
     prompt_tokens, output_tokens = _uints(body, 4, 2)
-    started_us, first_token_us, finished_us = _uints(body, 5, 3)
+    started_us, first_token_us, finished_us, delivered_us = _uints(body, 5, 4)
     return Answer(
         question_id=_uint(body, 1),
         text=_text(body, 2),
@@ -300,6 +313,7 @@ def _answer(body: dict[Any, Any]) -> Answer:
         started_us=started_us,
         first_token_us=first_token_us,
         finished_us=finished_us,
+        delivered_us=_whole("delivered_us", delivered_us, most=CLOCK_US - 1),
         rss_peak_bytes=_uint(body, 6),
         spent_mj=_uint(body, 7),
         start=_whole("start", start, most=MAX_TEXT_BYTES),
@@ -318,11 +332,13 @@ def _part(body: dict[Any, Any]) -> Part:
 
 def _refusal(body: dict[Any, Any]) -> Refusal:
     _exactly(body, 5)
+    refused_us, delivered_us = _uints(body, 4, 2)
     return Refusal(
         question_id=_uint(body, 1),
         reason=_text(body, 2, most=64),
         detail=_text(body, 3, most=1024),
-        refused_us=_uint(body, 4),
+        refused_us=refused_us,
+        delivered_us=_whole("delivered_us", delivered_us, most=CLOCK_US - 1),
     )
 
 

@@ -158,17 +158,8 @@ class Scenario(Section):
         for name in ("uplink", "downlink"):
             if not self.contact_windows(name).spans:
                 return f"link.{name}.budget closes at no moment: no question can be answered"
-        light_s = (
-            sum(
-                min(
-                    (min(contact.owlts) for contact in self._ranged(way) if contact.owlts),
-                    default=0,
-                )
-                or way.one_way_ns
-                for way in (self.link.uplink, self.link.downlink)
-            )
-            / NS_PER_S
-        )
+        least_ns = sum(self.light_time(name).least_ns for name in ("uplink", "downlink"))
+        light_s = least_ns / NS_PER_S
         if light_s <= self.budget.loop_s:
             return ""
         return (

@@ -7,7 +7,7 @@ by a delay.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,9 +16,11 @@ from dtn.bpsec.security import Security
 from ground import consequences as ground
 from ground.machine import GroundMachine
 from ground.outputs import GroundOutput
+from ground.outputs import StoredQuestion as StoredByGround
 from ground.results.record import LoopRecord
 from ground.results.split import split_by_log
 from ground.results.summary import Run
+from ground.stamps import quickest
 from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
 from node import consequences as node
@@ -27,6 +29,7 @@ from node.body.energy import Battery, battery_of
 from node.engine.events import JobEvent
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.outputs import NodeOutput
+from node.outputs import StoredQuestion as StoredByNode
 from node.scheduler import Order
 from node.service_time import Profile, VirtualEngine
 from roundtrip.drive.actor import Actor
@@ -82,69 +85,93 @@ class World:
         self._clock = VirtualClock()
         self._ground_hands = _GroundHands(self)
         self._node_hands = _NodeHands(self)
-        part_ns = s_to_ns(scenario.node.part_s)
-        engine = VirtualEngine(profile, substream(seed, "node/service"), part_ns)
-        self.engine = Actor(self._clock, "engine", engine, self._from_engine, trace)
+        self._profile = profile
+        self._trace = trace
+        self.engine = self._new_engine()
         self.out = _Collected()
-        link = Link(scenario, seed)
-        self.link = Actor(self._clock, "link", link, self._from_link, trace)
-        ground_cue = link.cue(Side.GROUND, now_ns=0).carrier
-        node_cue = link.cue(Side.NODE, now_ns=0).carrier
-        workload = scenario.workload
-        planned = [replace(p, expected=None) for p in planned_questions(workload, seed)]
-        self._last_intended_ns = planned[-1].intended_ns
-        self.ground = Actor(
-            self._clock,
-            "ground",
-            GroundMachine(
-                BundleAgent(
-                    agent_config(
-                        Side.GROUND,
-                        ground_cue,
-                        dtn_epoch_ms=DTN_EPOCH_MS,
-                        max_bundles=workload.max_outstanding,
-                    ),
-                    rng=substream(seed, "ground/ltp"),
-                    security=None if plain else _security(Side.GROUND, seed),
-                ),
-                planned,
-                asking=asking_of(workload, run_id=seed, seed=seed),
-                budget=scenario.budget.budget(),
-                plan=scenario.plan(),
-            ),
-            self._from_ground,
-            trace,
-        )
-        self._length_ns = scenario.budget.budget().expire_ns + self._last_intended_ns + 1
+        self._plain = plain
+        self.link = Actor(self._clock, "link", Link(scenario, seed), self._from_link, trace)
+        planned = [replace(p, expected=None) for p in planned_questions(scenario.workload, seed)]
+        self._planned = planned
+        ground = self._ground_machine()
+        self.ground = Actor(self._clock, "ground", ground, self._from_ground, trace)
+        self._length_ns = scenario.budget.budget().expire_ns + planned[-1].intended_ns + 1
         self._battery = battery_of(scenario, profile.power, self._length_ns)
-        self.node = Actor(
-            self._clock,
-            "node",
-            NodeMachine(
-                BundleAgent(
-                    agent_config(
-                        Side.NODE, node_cue, dtn_epoch_ms=DTN_EPOCH_MS, max_bundles=MAX_REPLIES
-                    ),
-                    rng=substream(seed, "node/ltp"),
-                    security=None if plain else _security(Side.NODE, seed),
-                ),
-                queue=scenario.node.queue,
-                lifetime_ms=REPLY_LIFETIME_S * 1000,
-                plan=scenario.plan(),
-                policy=scenario.node.policy,
-                beacon=Beacon(s_to_ns(scenario.node.beacon_s), los_of(scenario)),
-                battery=self._battery,
-            ),
-            self._from_node,
-            trace,
+        node = self._node_machine()
+        self.node = Actor(self._clock, "node", node, self._from_node, trace)
+
+    def _agent(self, side: Side, life: int, max_bundles: int) -> BundleAgent:
+        """Of one process; a later one on the same side has numbers of its own."""
+        name = f"{side.value}{life or ''}"
+        cue = self.link.machine.cue(side, now_ns=0).carrier
+        return BundleAgent(
+            agent_config(side, cue, dtn_epoch_ms=DTN_EPOCH_MS, max_bundles=max_bundles),
+            rng=substream(self._seed, f"{name}/ltp"),
+            security=None if self._plain else _security(side, name, self._seed),
         )
+
+    def _ground_machine(
+        self, life: int = 0, recovered: Iterable[StoredByGround] = ()
+    ) -> GroundMachine:
+        scenario, seed = self._scenario, self._seed
+        return GroundMachine(
+            self._agent(Side.GROUND, life, scenario.workload.max_outstanding),
+            self._planned,
+            asking=asking_of(scenario.workload, run_id=seed, seed=seed),
+            budget=scenario.budget.budget(),
+            plan=scenario.plan(),
+            quickest=quickest(scenario),
+            recovered=recovered,
+        )
+
+    def _node_machine(self, life: int = 0, recovered: Iterable[StoredByNode] = ()) -> NodeMachine:
+        scenario = self._scenario
+        return NodeMachine(
+            self._agent(Side.NODE, life, MAX_REPLIES),
+            queue=scenario.node.queue,
+            lifetime_ms=REPLY_LIFETIME_S * 1000,
+            plan=scenario.plan(),
+            policy=scenario.node.policy,
+            recovered=recovered,
+            beacon=Beacon(s_to_ns(scenario.node.beacon_s), los_of(scenario)),
+            battery=self._battery,
+        )
+
+    def restart_ground(self, life: int, recovered: Iterable[StoredByGround]) -> None:
+        """The ground's process is gone, and another goes on with what its ledger holds."""
+        self.ground.stop()
+        machine = self._ground_machine(life, recovered)
+        self.ground = Actor(self._clock, "ground", machine, self._from_ground, self._trace)
+        self._tell_cue(Side.GROUND)
+
+    def restart_node(self, life: int, recovered: Iterable[StoredByNode]) -> None:
+        """The node's process is gone, and its engine; others go on with what its store holds."""
+        self.node.stop()
+        self.engine.stop()
+        self.engine = self._new_engine(life)
+        machine = self._node_machine(life, recovered)
+        self.node = Actor(self._clock, "node", machine, self._from_node, self._trace)
+        self._tell_cue(Side.NODE)
+        self._engine_up()
+
+    def _tell_cue(self, side: Side) -> None:
+        self._from_link(self.link.machine.cue(side, now_ns=self._clock.now_ns()))
+
+    def _new_engine(self, life: int = 0) -> Actor[VirtualEngine]:
+        part_ns = s_to_ns(self._scenario.node.part_s)
+        rng = substream(self._seed, f"node{life or ''}/service")
+        engine = VirtualEngine(self._profile, rng, part_ns)
+        return Actor(self._clock, "engine", engine, self._from_engine, self._trace)
+
+    def _engine_up(self) -> None:
+        sequences = self._scenario.node.sequences or self._profile.at_once()
+        health, speed = self.node_health(), self._profile.speed()
+        self.node.call(self.node.machine.engine_up, health, sequences, speed)
 
     def run(self) -> Run:
         """Run until every question has its outcome."""
-        profile = self.engine.machine.profile
         self.link.call(self.link.machine.start)
-        sequences = self._scenario.node.sequences or profile.at_once()
-        self.node.call(self.node.machine.engine_up, self.node_health(), sequences, profile.speed())
+        self._engine_up()
         if self._battery is not None:
             self._sample(self._battery)
         self._clock.run(lambda: self.ground.machine.finished, limit_ns=self._length_ns)
@@ -174,7 +201,7 @@ class World:
         self._clock.call_at(now_ns + every_ns, lambda: self._sample(battery))
 
     def node_health(self, vitals: Vitals | None = None) -> Health:
-        profile, node = self.engine.machine.profile, self._scenario.node
+        profile, node = self._profile, self._scenario.node
         return Health(profile.model, profile.quantization, node.context, profile.threads, 0, vitals)
 
     def _from_link(self, output: Any) -> None:
@@ -261,7 +288,7 @@ class _NodeHands:
         pass  # the ground counts what a run reports
 
 
-def _security(side: Side, seed: int) -> Security:
+def _security(side: Side, name: str, seed: int) -> Security:
     """As live, with keys and initialisation vectors that are no secret."""
     keys = new_keys(substream(seed, "keys").randbytes)
-    return link_security(keys, side, random_bytes=substream(seed, f"{side.value}/iv").randbytes)
+    return link_security(keys, side, random_bytes=substream(seed, f"{name}/iv").randbytes)

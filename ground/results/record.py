@@ -33,11 +33,14 @@ class Planned:
 @dataclass(frozen=True, slots=True)
 class NodeTimes:
     """What the node says of a question, in ns since it was delivered. A refusal has one time for
-    all three."""
+    the first three."""
 
     started_ns: int
     first_token_ns: int
     finished_ns: int
+    delivered_us: int | None = None
+    """The plan's clock at the delivery, as the node reads it, modulo `message.CLOCK_US`; None in
+    records from before it was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,10 @@ class LoopRecord:
     in_contact_ns: int | None
     """The loop less the time without contact; None without an answer."""
     split: str
-    """How `delivered` and `downlink_started` are known: `estimate` or `frame_log`."""
+    """How the stamps from `uplink_started` to `downlink_started` are known: by the `frame_log`,
+    exactly, or by `estimate`."""
     uncertainty_ns: int
-    """How far the estimate of `delivered` may be off; 0 by the frame log."""
+    """How far the worst of them may be off; 0 by the frame log."""
     answer: str | None = None
     """The whole; where the question has expired, as much of it as has come down."""
     finish_reason: str = ""
@@ -70,7 +74,7 @@ class LoopRecord:
     uplink_sessions: tuple[SessionId, ...] = ()
     """LTP sessions that carried the question."""
     downlink_session: SessionId | None = None
-    """LTP session that brought the answer."""
+    """LTP session that brought the answer, the first one where it was asked for again."""
 
     @property
     def loop_ns(self) -> int | None:
@@ -119,6 +123,7 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["expected"] = record.planned.expected
     if times is not None:
         line["node_ns"] = [times.started_ns, times.first_token_ns, times.finished_ns]
+        line["node_delivered_us"] = times.delivered_us
     if record.answer is not None:
         line["answer"] = record.answer
     if record.answered and times is not None:
@@ -140,6 +145,13 @@ def _numbers(session: SessionId | None) -> list[int] | None:
     return None if session is None else [session.originator, session.number]
 
 
+def _node_times(line: dict[str, Any]) -> NodeTimes | None:
+    if "node_ns" not in line:
+        return None
+    started_ns, first_token_ns, finished_ns = line["node_ns"]
+    return NodeTimes(started_ns, first_token_ns, finished_ns, line.get("node_delivered_us"))
+
+
 def from_json(line: dict[str, Any], source: str) -> LoopRecord:
     """The record in a line of `loops.jsonl`.
 
@@ -151,7 +163,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
         planned = Planned(
             line["index"], stamps[Stage.INTENDED], line["question"], line.get("expected")
         )
-        times, session = line.get("node_ns"), line["downlink_session"]
+        session = line["downlink_session"]
         return LoopRecord(
             int(line["question_id"], 16),
             planned,
@@ -166,7 +178,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
             prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),
             output_tokens=line.get("gen_ai.usage.output_tokens", 0),
-            node_times=NodeTimes(*times) if times else None,
+            node_times=_node_times(line),
             node_rss_peak_bytes=line.get("node_rss_peak_bytes", 0),
             spent_mj=line.get("node_spent_mj", 0),
             uplink_sessions=tuple(SessionId(*numbers) for numbers in line["uplink_sessions"]),

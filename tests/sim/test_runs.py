@@ -51,7 +51,8 @@ def assert_sound(run: Run, replay: str) -> None:
             assert record.loop_ns == sum(phases.values()), where
             assert set(record.stamps) == set(Stage), where
             assert UNATTRIBUTED not in phases, where
-            assert record.split == "frame_log", where
+            assert record.split in ("frame_log", "estimate"), where
+            assert (record.split == "frame_log") is (record.uncertainty_ns == 0), where
 
 
 @pytest.mark.parametrize("name", NAMES)

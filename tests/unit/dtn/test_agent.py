@@ -110,9 +110,11 @@ def test_a_bundle_there_and_its_acknowledgment_back() -> None:
     (started,) = others(outputs)
     assert isinstance(started, TransmissionStarted)
     assert (started.bundle_id, started.at_ns) == (bundle_id, 0)
+    assert started.block_bytes == len(one.encoded(bundle_id))
     received = give(two, frames(outputs), 200 * MS)
     (delivered,) = received
     assert isinstance(delivered, BundleReceived)
+    assert delivered.block_bytes == started.block_bytes
     assert delivered.bundle.id == bundle_id
     assert delivered.bundle.payload == b"question"
     assert delivered.received_ns == 200 * MS

@@ -11,7 +11,7 @@ from roundtrip.message import MAX_TEXT_BYTES, Answer, Part
 
 def answer(text: str, start: int = 0, whole: str = "") -> Answer:
     digest = hashlib.sha256(whole.encode()).digest() if start else b""
-    return Answer(1, text, "stop", 1, 1, 1, 2, 3, 0, 0, start, digest)
+    return Answer(1, text, "stop", 1, 1, 1, 2, 3, 4, 0, 0, start, digest)
 
 
 def test_an_answer_that_is_all_there_needs_no_parts() -> None:
@@ -42,7 +42,7 @@ def test_parts_of_another_answer_do_not_make_this_one() -> None:
 
 def test_a_cut_through_a_character_does_not_raise() -> None:
     data = "é".encode()[:1] + b"x"
-    bad = Answer(1, "x", "stop", 1, 1, 1, 2, 3, 0, 0, 1, hashlib.sha256(data).digest())
+    bad = Answer(1, "x", "stop", 1, 1, 1, 2, 3, 4, 0, 0, 1, hashlib.sha256(data).digest())
     found = Parts([Part(1, 0, "é")]).whole(bad)
     assert found is not None
     assert found.text == "\ufffdx"

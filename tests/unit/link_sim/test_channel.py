@@ -116,7 +116,19 @@ def test_a_frame_that_is_cut_off_holds_the_transmitter_until_the_end() -> None:
     link = channel(contact=(0, SECOND))
     first = link.send(b"x" * 100, now_ns=ms_to_ns(950))
     assert first.fate is Fate.CUT_OFF
-    assert link.send(b"x" * 10, now_ns=ms_to_ns(951)).fate is Fate.CUT_OFF
+    assert (first.tx_start_ns, first.tx_end_ns) == (ms_to_ns(950), SECOND)
+    second = link.send(b"x" * 10, now_ns=ms_to_ns(951))
+    assert second.fate is Fate.CUT_OFF
+    assert (second.tx_start_ns, second.tx_end_ns) == (None, None)
+
+
+def test_what_a_stuck_modem_still_has_when_its_carrier_goes_is_never_on_the_air() -> None:
+    """Although the carrier is there again when the modem comes to itself."""
+    cued = ((2 * SECOND, 3 * SECOND),)
+    link = channel(stuck=((SECOND, 4 * SECOND),), cued=cued)
+    fates = [link.send(b"x" * 100, now_ns=at) for at in (SECOND + 1, 3 * SECOND + 1)]
+    assert [fate.fate for fate in fates] == [Fate.CUT_OFF, Fate.DELIVERED]
+    assert [fate.tx_start_ns for fate in fates] == [None, 4 * SECOND]
 
 
 def test_a_stuck_modem_keeps_its_frames_until_it_is_over() -> None:

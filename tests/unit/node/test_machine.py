@@ -13,7 +13,7 @@ from node.outputs import (
 )
 from node.quarantine import Quarantine
 from roundtrip.contacts import Contact, ContactPlan
-from roundtrip.message import Answer, Health, Question, Refusal, Sampling, decode, encode
+from roundtrip.message import CLOCK_US, Answer, Health, Question, Refusal, Sampling, decode, encode
 
 
 def kinds(outputs: list[Any]) -> list[type]:
@@ -26,7 +26,8 @@ def answers(bench: Any) -> list[Any]:
 
 def test_a_question_is_stored_then_run_then_its_answer_stored_then_sent(bench, ask) -> None:
     bench.up()
-    assert kinds(bench.ask(ask())) == [StoreQuestion]
+    (stored,) = bench.ask(ask())
+    assert isinstance(stored, StoreQuestion)
     assert kinds(bench.call(bench.node.question_stored, 1)) == [StartInference]
     bench.call(bench.node.inference_started, 1, bench.now_ns)
     bench.call(bench.node.first_token, 1, bench.now_ns)
@@ -37,6 +38,7 @@ def test_a_question_is_stored_then_run_then_its_answer_stored_then_sent(bench, a
     assert isinstance(answer, Answer)
     assert answer.text == "Yes."
     assert 0 < answer.started_us < answer.first_token_us < answer.finished_us
+    assert answer.delivered_us == stored.delivered_ns // 1000
     assert bench.node.idle
 
 
@@ -117,12 +119,12 @@ def test_when_the_engine_is_gone_for_good_all_that_wait_are_refused(bench, ask) 
 
 
 def test_after_a_restart_questions_run_again_and_answers_are_sent_again(make_bench, ask) -> None:
-    reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0)
+    reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0, 0)
     recovered = (
         StoredQuestion(ask(1), 5, 10**12, None, False),
         StoredQuestion(ask(2), 5, 10**12, encode(reply), False),
         StoredQuestion(
-            ask(3), 5, 10**12, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0)), True
+            ask(3), 5, 10**12, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)), True
         ),
     )
     bench = make_bench(recovered=recovered)
@@ -194,7 +196,7 @@ def test_settled_questions_are_forgotten_by_number_also_when_asked_again(
     make_bench, ask, monkeypatch
 ) -> None:
     monkeypatch.setattr("node.machine.KEPT_SETTLED", 2)
-    old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)) for i in range(4)]
+    old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)) for i in range(4)]
     bench = make_bench(
         recovered=tuple(StoredQuestion(ask(i), 5, 10**12, old[i], True) for i in range(3))
     )
@@ -215,7 +217,7 @@ def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
 ) -> None:
     recovered = tuple(
         StoredQuestion(
-            ask(i), 5, 10**12, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0)), False
+            ask(i), 5, 10**12, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)), False
         )
         for i in range(100)
     )
@@ -368,3 +370,15 @@ def test_a_node_that_pauses_starts_no_job_and_goes_on_later(bench, ask) -> None:
     bench.ask(ask())
     assert bench.call(bench.node.question_stored, 1) == []
     assert kinds(bench.call(bench.node.pause, False)) == [StartInference]
+
+
+def test_the_clock_at_the_delivery_is_told_modulo_what_fits(make_bench, ask) -> None:
+    """Of a question from before a restart too, and in a refusal."""
+    delivered_ns = (3 * CLOCK_US + 7) * 1000 + 999
+    bench = make_bench(recovered=(StoredQuestion(ask(1), delivered_ns, 10**18, None, False),))
+    bench.now_ns = delivered_ns + 5_000_000
+    (stored,) = bench.call(bench.node.engine_down, "no memory", final=True)
+    refusal = decode(stored.payload)
+    assert isinstance(refusal, Refusal)
+    assert refusal.delivered_us == 7
+    assert refusal.refused_us == 6_000

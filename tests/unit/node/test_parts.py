@@ -20,7 +20,7 @@ def bundle(number: int) -> BundleId:
 
 
 def reply(text: str) -> bytes:
-    return encode(Answer(1, text, "stop", 1, 1, 1, 2, 3, 0))
+    return encode(Answer(1, text, "stop", 1, 1, 1, 2, 3, 4, 0))
 
 
 def test_each_part_is_what_is_new_and_the_end_is_the_rest() -> None:
@@ -73,7 +73,7 @@ def test_a_refusal_gives_up_the_parts_that_are_on_their_way() -> None:
     part = parts.next_part(1, "one", RATE, 0)
     assert part is not None
     parts.sent(bundle(1), part, RATE, 0)
-    refusal = encode(Refusal(1, "engine_failed", "", 5))
+    refusal = encode(Refusal(1, "engine_failed", "", 5, 6))
     assert parts.last(1, refusal) == (refusal, [bundle(1)])
     parts.left(bundle(1), acknowledged=True)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import cbor2
 import pytest
@@ -25,10 +26,10 @@ from roundtrip.message import (
 MESSAGES = [
     Question(7, "Is it well?", "Be short.", 64, Sampling(seed=3), "off", 119_000),
     Question((1 << 64) - 1, "é中🙂", "", 1, GREEDY, "auto", 0, 99, 2, "{}"),
-    Answer(7, "Yes.", "stop", 12, 3, 10, 20, 30, 80_000_000),
-    Answer(7, "s.", "stop", 12, 3, 10, 20, 30, 80_000_000, 0, 2, bytes(range(32))),
+    Answer(7, "Yes.", "stop", 12, 3, 10, 20, 30, 40, 80_000_000),
+    Answer(7, "s.", "stop", 12, 3, 10, 20, 30, 40, 80_000_000, 0, 2, bytes(range(32))),
     Part(7, 0, "Ye"),
-    Refusal(7, "queue_full", "", 15),
+    Refusal(7, "queue_full", "", 15, 40),
     Health("tiny", "Q8_0", 2048, 2, 0),
     Health("tiny", "Q8_0", 2048, 2, 0, Vitals()),
     Health("tiny", "Q8_0", 2048, 2, 0, Vitals(80_000_000, 0, 15, -40_250, 0x50005, 4210, 613, 2)),
@@ -110,3 +111,21 @@ def test_a_huge_value_is_no_more_than_a_bad_message(huge: object, key: int) -> N
     body = cbor2.loads(encode(MESSAGES[0])) | {key: huge}
     with pytest.raises(BadMessage):
         decode(cbor2.dumps(body))
+
+
+@pytest.mark.parametrize(
+    ("reply", "key", "told"),
+    [(MESSAGES[2], 5, [10, 20, 30, 1 << 32]), (MESSAGES[5], 4, [15, 1 << 32])],
+)
+def test_the_clock_at_the_delivery_has_four_bytes(
+    reply: Message, key: int, told: list[int]
+) -> None:
+    body = cbor2.loads(encode(reply))
+    for clock_us, good in ((told[-1] - 1, True), (told[-1], False), (-1, False)):
+        changed = cbor2.dumps(body | {key: [*told[:-1], clock_us]})
+        if good:
+            assert decode(changed) == replace(reply, delivered_us=clock_us)  # type: ignore[arg-type]
+            continue
+        with pytest.raises(BadMessage) as caught:
+            decode(changed)
+        assert "delivered_us" in str(caught.value) or caught.value.key == f"key {key}"

@@ -92,11 +92,20 @@ def test_bad_schema(start, tmp_path) -> None:
     assert reasons(run(start, tmp_path, workload=schema), tmp_path) == ["bad_schema"]
 
 
+def test_no_answer(start, tmp_path) -> None:
+    thinking = 'thinking = "on"\nthink_tokens = 8'
+    assert reasons(run(start, tmp_path, workload=thinking), tmp_path) == ["no_answer"]
+
+
 def test_engine_failed_and_quarantined(start, tmp_path) -> None:
     program = run(start, tmp_path, count=2, rate=6, tokens=8000)
     program.wait_for("carrier up")
     for died in (1, 2):
-        time.sleep(1.5)
+        end = time.monotonic() + 20
+        while program.output().count("context 8192") < died:  # it says so when it is up
+            assert time.monotonic() < end, program.output()
+            time.sleep(0.02)
+        time.sleep(0.5)
         engine = program.member("node.engine.child")
         engine.send_signal(signal.SIGSEGV)
         psutil.wait_procs([engine], timeout=5)

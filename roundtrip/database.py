@@ -68,7 +68,7 @@ def _check(db: sqlite3.Connection, path: Path, layout: Layout) -> None:
     kind = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if (kind, version) != (layout.application_id, layout.version):
-        found = f"version {version}" if kind == layout.application_id else "another database"
+        found = f"version {version}" if kind == layout.application_id else "another database, or an older one"
         expected = f"{layout.kind} of version {layout.version} (or give a new file)"
         raise BadInput(str(path), "", expected, found)
     for where, (holds, expected) in layout.checks.items():

@@ -48,15 +48,11 @@ def open_database(path: Path, layout: Layout) -> sqlite3.Connection:
     """
     try:
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.executescript(
-                f"BEGIN IMMEDIATE; {layout.schema}"
-                f"PRAGMA application_id={layout.application_id};"
-                f"PRAGMA user_version={layout.version}; COMMIT;"
-            )
-        db.execute("PRAGMA synchronous=FULL")
-        _check(db, path, layout)
+        try:
+            _prepare(db, path, layout)
+        except (sqlite3.Error, BadInput):
+            db.close()
+            raise
     except sqlite3.Error as error:
         raise EnvironmentFault(
             f"open {path}", str(error), "give a folder that can be written"
@@ -64,11 +60,28 @@ def open_database(path: Path, layout: Layout) -> sqlite3.Connection:
     return db
 
 
+def _prepare(db: sqlite3.Connection, path: Path, layout: Layout) -> None:
+    if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.executescript(
+            f"BEGIN IMMEDIATE; {layout.schema}"
+            f"PRAGMA application_id={layout.application_id};"
+            f"PRAGMA user_version={layout.version}; COMMIT;"
+        )
+    db.execute("PRAGMA synchronous=FULL")
+    _check(db, path, layout)
+    db.execute(f"PRAGMA user_version={layout.version}")  # fails where it cannot be written
+
+
 def _check(db: sqlite3.Connection, path: Path, layout: Layout) -> None:
     kind = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if (kind, version) != (layout.application_id, layout.version):
-        found = f"version {version}" if kind == layout.application_id else "another database, or an older one"
+        found = (
+            f"version {version}"
+            if kind == layout.application_id
+            else "another database, or an older one"
+        )
         expected = f"{layout.kind} of version {layout.version} (or give a new file)"
         raise BadInput(str(path), "", expected, found)
     for where, (holds, expected) in layout.checks.items():

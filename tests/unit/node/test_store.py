@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,8 @@ def test_what_was_applied_is_there_after_reopening_in_its_order(tmp_path: Path, 
     found = recovered(path)
     assert found == {1: (None, False), 2: (b"reply", False), (1 << 24) - 1: (b"old", True)}
     assert list(found) == [1, 2, (1 << 24) - 1], "as taken"
-    (first, *_) = NodeStore(path).recover(RUN)
+    with closing(NodeStore(path)) as again:
+        (first, *_) = again.recover(RUN)
     assert (first.delivered_ns, first.deadline_ns) == (BEGAN_NS - 1, 4999)
 
 
@@ -53,9 +55,9 @@ def test_only_this_run_is_recovered_but_bundles_of_all_are_known(tmp_path: Path,
     store.close()
     assert list(recovered(path)) == [2]
     assert list(recovered(path, OTHER)) == [3]
-    store = NodeStore(path)
-    assert len(store.recover(None)) == 3
-    seen = [(bundle.creation_ms, bundle.sequence) for bundle in store.seen()]
+    with closing(NodeStore(path)) as again:
+        assert len(again.recover(None)) == 3
+        seen = [(bundle.creation_ms, bundle.sequence) for bundle in again.seen()]
     assert seen == [(RUN - 1, 1), (OTHER, 3), (RUN, 2)], "the oldest first: it is forgotten first"
 
 
@@ -72,19 +74,19 @@ def test_the_oldest_rows_go_by_number_also_while_it_is_open(
     assert [bundle.sequence for bundle in store.seen()] == [997, 998, 999]
     store.apply(taken(ask, DROPPED_EVERY))
     store.close()
-    assert [bundle.sequence for bundle in NodeStore(path).seen()] == [998, 999, 1000]
+    with closing(NodeStore(path)) as again:
+        assert [bundle.sequence for bundle in again.seen()] == [998, 999, 1000]
 
 
 def test_it_survives_being_killed_between_writes(tmp_path: Path, ask) -> None:
     path = tmp_path / "node.sqlite"
-    for _ in range(2):
-        store = NodeStore(path)
+    NodeStore(path).close()
+    with closing(NodeStore(path)) as store:
         assert store._db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
         assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    store.apply(taken(ask, 1))
-    copy = sqlite3.connect(path)
-    assert copy.execute("SELECT count(*) FROM questions").fetchone() == (1,)
-    copy.close()
+        store.apply(taken(ask, 1))
+        with closing(sqlite3.connect(path)) as copy:
+            assert copy.execute("SELECT count(*) FROM questions").fetchone() == (1,)
 
 
 def test_the_clock_of_a_link_without_a_modem_is_kept(tmp_path: Path, ask) -> None:
@@ -96,5 +98,5 @@ def test_the_clock_of_a_link_without_a_modem_is_kept(tmp_path: Path, ask) -> Non
     for index in (3, 1, 2):
         store.apply(taken(ask, index))
     store.close()
-    store = NodeStore(path)
-    assert (store.anchor(), store.last_ns()) == (Anchor("b", -6, 7), BEGAN_NS - 1)
+    with closing(NodeStore(path)) as again:
+        assert (again.anchor(), again.last_ns()) == (Anchor("b", -6, 7), BEGAN_NS - 1)

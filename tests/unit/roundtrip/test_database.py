@@ -126,3 +126,16 @@ def test_what_is_no_database_or_cannot_be_written_is_refused(
         opened(path)
     with pytest.raises(EnvironmentFault, match="unable to open"):
         opened(tmp_path / "no folder" / "x.sqlite")
+
+
+def test_a_file_that_can_only_be_read_is_refused(
+    node_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def read_only(path: Path, **options: Any) -> sqlite3.Connection:
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr("roundtrip.database.sqlite3.connect", read_only)
+    with pytest.raises(EnvironmentFault, match="readonly"):
+        NodeStore(node_file)

@@ -101,7 +101,7 @@ class Pair:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.clock = VirtualClock()
         self.seen = Seen()
-        link = Link(scenario, seed)
+        link = Link(scenario, seed, dtn_epoch_ms=10**12)
         self._link = Actor(self.clock, "link", link, self._from_link)
         self._ends = {
             side: Actor(
@@ -112,7 +112,6 @@ class Pair:
                         agent_config(
                             side,
                             link.cue(side, now_ns=0).carrier,
-                            dtn_epoch_ms=10**12,
                             max_bundles=1000,
                         ),
                         rng=substream(seed, side.value),

@@ -23,6 +23,7 @@ from dtn.agent_notices import (
     AgentConfig,
     AgentOutput,
     BundleReceived,
+    ClocksDiffer,
     DuplicateReceived,
     Expired,
     QueueFull,
@@ -49,6 +50,7 @@ from dtn.bpv7.eid import NULL_EID
 from dtn.bpv7.fragments import Reassembly, whole_id
 from dtn.bpv7.status import decode_status_report
 from dtn.errors import BundleError, SecurityFailure, SecurityReason
+from dtn.lifetime import NS_PER_MS, DtnClock
 from dtn.ltp.engine import LtpEngine
 from dtn.ltp.notices import (
     BlockAcknowledged,
@@ -64,10 +66,12 @@ from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
 from dtn.seen import Gates, SeenBundles
 from dtn.transmitter import Transmitter
 
-_NS_PER_MS = 1_000_000
 _SEQUENCE_START = 1 << 16
+_SEQUENCE_START_UNDATED = 1 << 48
+"""Where no creation time tells bundles of two starts apart."""
 MAX_DAMAGED = 8
-
+EXPIRED_BY_CLOCK = "expired by our clock"
+"""Why a bundle is not taken that is not over by its age."""
 
 __all__ = [
     "Acknowledged",
@@ -75,6 +79,7 @@ __all__ = [
     "AgentOutput",
     "BundleAgent",
     "BundleReceived",
+    "ClocksDiffer",
     "DuplicateReceived",
     "Expired",
     "QueueFull",
@@ -114,7 +119,10 @@ class BundleAgent:
         self._fragments = Reassembly()
         self._failures = 0
         """Bundles that failed their checks since the last that passed."""
-        self._sequence = rng.randrange(_SEQUENCE_START)
+        self._clock = DtnClock(config.dtn_epoch_ms, config.shared_clock, security is not None)
+        self._clocks_differ = False
+        dated = config.dtn_epoch_ms is not None
+        self._sequence = rng.randrange(_SEQUENCE_START if dated else _SEQUENCE_START_UNDATED)
         self._tx_up = False
         self._transmitter = Transmitter()
 
@@ -131,14 +139,14 @@ class BundleAgent:
         primary = PrimaryBlock(
             destination=self.config.peer_eid,
             source=self.config.eid,
-            creation_ms=self._dtn_ms(now_ns),
+            creation_ms=self._clock.creation_ms(now_ns),
             sequence=self._sequence,
             lifetime_ms=lifetime_ms,
             flags=MUST_NOT_FRAGMENT,
         )
         bundle = make_bundle(primary, payload, hop_limit=self.config.hop_limit)
         self._sequence += 1
-        return self._enqueue(bundle, priority, now_ns)
+        return self._enqueue(bundle, priority, now_ns // NS_PER_MS, now_ns)
 
     def send_encoded(
         self, data: bytes, *, priority: int = 0, now_ns: int
@@ -148,7 +156,8 @@ class BundleAgent:
         Raises:
             BundleError: the bytes are not one bundle.
         """
-        return self._enqueue(decode(data), priority, now_ns)
+        bundle = decode(data)
+        return self._enqueue(bundle, priority, self._clock.made_ms(bundle, now_ns), now_ns)
 
     def encoded(self, bundle_id: BundleId) -> bytes:
         """The bytes of a bundle not yet acknowledged, for `send_encoded` after a restart.
@@ -258,20 +267,14 @@ class BundleAgent:
     # Sending
 
     def _enqueue(
-        self, bundle: Bundle, priority: int, now_ns: int
+        self, bundle: Bundle, priority: int, made_ms: int, now_ns: int
     ) -> tuple[BundleId | None, list[AgentOutput]]:
         if bundle.id in self._outgoing:
             return bundle.id, []
         if len(self._outgoing) >= self.config.max_queued_bundles:
             return None, [QueueFull(self.config.max_queued_bundles)]
-        primary = bundle.primary
-        expires_ms = primary.creation_ms - self.config.dtn_epoch_ms + primary.lifetime_ms
-        entry = outgoing(
-            bundle,
-            priority=priority,
-            order=self._outgoing.next_order(),
-            expires_ns=expires_ms * _NS_PER_MS,
-        )
+        order = self._outgoing.next_order()
+        entry = outgoing(bundle, priority=priority, order=order, made_ms=made_ms)
         size_bytes = entry.size_bytes + 32
         if self._security is not None:
             if not self._security.can_protect(bundle):
@@ -309,7 +312,7 @@ class BundleAgent:
             free = self._engine.free_sessions
             if not free or (bundle.priority > 0 and free <= reserve):
                 return
-            age_ms = max(0, self._dtn_ms(now_ns) - bundle.id.creation_ms)
+            age_ms = max(0, now_ns // NS_PER_MS - bundle.made_ms)
             block = self._secured(bundle.encoded(age_ms))
             session = self._engine.submit(block, priority=bundle.priority, now_ns=now_ns)
             self._outgoing.assign(bundle, session, len(block))
@@ -329,9 +332,6 @@ class BundleAgent:
         if self.config.pace_ahead_ns is not None:
             return self.config.pace_ahead_ns
         return serialisation_ns(self.config.ltp.mtu_bytes, self._transmitter.rate_bps)
-
-    def _dtn_ms(self, now_ns: int) -> int:
-        return self.config.dtn_epoch_ms + now_ns // _NS_PER_MS
 
     # Receiving
 
@@ -399,22 +399,38 @@ class BundleAgent:
             if bundle_id in self._gates:
                 self._gates.wait(bundle_id, notice.session)
             return [DuplicateReceived(bundle_id, notice.session)]
-        left_ms = self._left_ms(bundle, notice.received_ns)
-        if (reason := self._refusal(bundle, left_ms)) is not None:
-            return [Rejected(reason, str(bundle_id))]
+        now_ns = notice.received_ns
+        outputs = self._compare_clocks(bundle, now_ns)
+        left_ms, age_ms = self._clock.left_ms(bundle, now_ns), self._clock.age_ms(bundle, now_ns)
+        reason = self._refusal(bundle, left_ms)
+        if reason is not None:
+            return [*outputs, Rejected(reason, str(bundle_id))]
+        assert left_ms is not None
+        assert age_ms is not None
         kept = without_unknown(bundle, KNOWN_TYPES)
         if kept is None:
-            return [Rejected("unsupported block", str(bundle_id))]
+            return [*outputs, Rejected("unsupported block", str(bundle_id))]
         if bundle.is_admin_record:
-            return [_status_of(bundle)]
+            return [*outputs, _status_of(bundle)]
         if bundle_id.fragment_offset is not None:
-            return self._on_fragment(kept, notice, left_ms or 0)
-        self._seen.add(bundle_id, expires_ns=self._forget_ns(bundle, left_ms, notice.received_ns))
+            return [*outputs, *self._on_fragment(kept, notice, left_ms, age_ms)]
+        self._seen.add(bundle_id, expires_ns=self._clock.forget_ns(bundle, left_ms, now_ns))
         self._gates.wait(bundle_id, notice.session)
-        age_ms = bundle.lifetime_ms - (left_ms or bundle.lifetime_ms)
-        return [BundleReceived(kept, notice.session, notice.received_ns, age_ms, len(notice.block))]
+        return [
+            *outputs,
+            BundleReceived(kept, notice.session, now_ns, max(0, age_ms), len(notice.block)),
+        ]
 
-    def _on_fragment(self, piece: Bundle, notice: BlockReceived, left_ms: int) -> list[AgentOutput]:
+    def _compare_clocks(self, bundle: Bundle, now_ns: int) -> list[AgentOutput]:
+        if self._clocks_differ or bundle.source != self.config.peer_eid:
+            return []
+        ahead_ms = self._clock.peer_ahead_ms(bundle, now_ns)
+        self._clocks_differ = ahead_ms is not None
+        return [] if ahead_ms is None else [ClocksDiffer(ahead_ms)]
+
+    def _on_fragment(
+        self, piece: Bundle, notice: BlockReceived, left_ms: int, age_ms: int
+    ) -> list[AgentOutput]:
         now_ns, whole = notice.received_ns, whole_id(piece.id)
         for gone in self._fragments.forget_expired(now_ns=now_ns):
             self._gates.accept(gone)
@@ -422,7 +438,7 @@ class BundleAgent:
             if whole in self._gates:
                 self._gates.wait(whole, notice.session)
             return [DuplicateReceived(piece.id, notice.session)]
-        expires_ns = now_ns + left_ms * _NS_PER_MS
+        expires_ns = now_ns + left_ms * NS_PER_MS
         try:
             bundle = self._fragments.add(piece, expires_ns=expires_ns)
         except ValueError as error:
@@ -431,8 +447,7 @@ class BundleAgent:
         if bundle is None:
             return []
         self._seen.add(whole, expires_ns=expires_ns)
-        age_ms = piece.lifetime_ms - left_ms
-        return [BundleReceived(bundle, notice.session, now_ns, age_ms, len(notice.block))]
+        return [BundleReceived(bundle, notice.session, now_ns, max(0, age_ms), len(notice.block))]
 
     def _refusal(self, bundle: Bundle, left_ms: int | None) -> str | None:
         """Why a well-formed bundle is not for the application."""
@@ -443,7 +458,7 @@ class BundleAgent:
         if left_ms is None:
             return "no age"
         if left_ms <= 0:
-            return "expired"
+            return EXPIRED_BY_CLOCK if self._clock.over_by_clock(bundle) else "expired"
         hops = bundle.hops
         if hops is not None and hops[1] > hops[0]:
             return "hop limit"
@@ -463,34 +478,6 @@ class BundleAgent:
             return Rejected("security", failure.reason)
         self._failures = 0
         return opened
-
-    def _left_ms(self, bundle: Bundle, now_ns: int) -> int | None:
-        """What is left of the lifetime, by the age block, else by our clock; None for neither.
-
-        With security and a clock to be trusted the signed creation time counts too: no one can make
-        a bundle younger by changing its age.
-        """
-        age_ms = bundle.age_ms
-        creation_ms = bundle.primary.creation_ms
-        if creation_ms and (age_ms is None or self._trusts_clock):
-            age_ms = max(age_ms or 0, self._dtn_ms(now_ns) - creation_ms)
-        return None if age_ms is None else bundle.lifetime_ms - age_ms
-
-    def _forget_ns(self, bundle: Bundle, left_ms: int | None, now_ns: int) -> int | None:
-        """When the duplicate filter may forget a bundle: when a replay of it would have expired.
-
-        With security that is for the signed fields to say; None when they do not.
-        """
-        if self._security is None:
-            return now_ns + (left_ms or 0) * _NS_PER_MS
-        creation_ms = bundle.primary.creation_ms
-        if not creation_ms or not self._trusts_clock:
-            return None
-        return (creation_ms - self.config.dtn_epoch_ms + bundle.lifetime_ms) * _NS_PER_MS
-
-    @property
-    def _trusts_clock(self) -> bool:
-        return self._security is not None and self._security.trusted_clock
 
 
 def _status_of(record: Bundle) -> StatusReported | Rejected:

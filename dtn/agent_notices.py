@@ -26,8 +26,11 @@ class AgentConfig:
     """Our endpoint, such as `ipn:10.1`: source of what we send, destination of what we take."""
     peer_eid: str
     ltp: LtpConfig
-    dtn_epoch_ms: int
-    """DTN time (milliseconds since 2000-01-01 UTC) when `now_ns` is 0."""
+    dtn_epoch_ms: int | None
+    """DTN time (milliseconds since 2000-01-01 UTC) when `now_ns` is 0; None: the time is not known
+    here, and bundles go by their age."""
+    shared_clock: bool = True
+    """The peer has the time from the same source; else its clock may show anything."""
     hop_limit: int = 4
     max_queued_bundles: int = 1024
     """Most bundles not yet acknowledged."""
@@ -42,8 +45,10 @@ class AgentConfig:
         encode_eid(self.peer_eid)
         if not 1 <= self.hop_limit <= 255:
             raise ValueError(f"hop_limit {self.hop_limit} is not in 1..255")
-        if min(self.max_queued_bundles, self.max_seen) < 1 or self.dtn_epoch_ms <= 0:
-            raise ValueError("limits and dtn_epoch_ms must be positive")
+        if min(self.max_queued_bundles, self.max_seen) < 1:
+            raise ValueError("limits must be positive")
+        if self.dtn_epoch_ms is not None and self.dtn_epoch_ms <= 0:
+            raise ValueError(f"dtn_epoch_ms {self.dtn_epoch_ms} must be positive, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class BundleReceived:
     session: SessionId
     received_ns: int
     age_ms: int
-    """Since it was made, as far as its age block and the clocks say; 0 where neither does."""
+    """Since it was made, as far as its age block and a shared clock say."""
     block_bytes: int
     """Of the LTP block that brought it."""
 
@@ -119,6 +124,14 @@ class QueueFull:
 
 
 @dataclass(frozen=True, slots=True)
+class ClocksDiffer:
+    """A bundle shows that the peer's clock is not ours; said once."""
+
+    peer_ahead_ms: int
+    """At least so far; negative: behind, by at most so much."""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReported:
     """Another node says what it did with a bundle of ours. Nothing is done about it here."""
 
@@ -142,6 +155,7 @@ AgentOutput = (
     | SessionFailed
     | QueueFull
     | SeenForgotten
+    | ClocksDiffer
     | StatusReported
     | ReceiveCancelled
     | Rejected

@@ -18,6 +18,7 @@ from dtn.bpv7.blocks import (
     encode_primary,
 )
 from dtn.bpv7.bundle import Bundle, BundleId
+from dtn.lifetime import NS_PER_MS
 from dtn.ltp.segment import SessionId
 
 
@@ -29,6 +30,8 @@ class OutgoingBundle:
     priority: int
     order: int
     """Position among those of the same priority."""
+    made_ms: int
+    """When, in ms since `now_ns` was 0."""
     expires_ns: int
     head: bytes
     age: CanonicalBlock | None
@@ -52,7 +55,7 @@ class OutgoingBundle:
         return len(self.head) + len(self.tail)
 
 
-def outgoing(bundle: Bundle, *, priority: int, order: int, expires_ns: int) -> OutgoingBundle:
+def outgoing(bundle: Bundle, *, priority: int, order: int, made_ms: int) -> OutgoingBundle:
     """Take a bundle apart for sending. The age block goes last before the payload."""
     age: CanonicalBlock | None = None
     parts = [b"\x9f", encode_primary(bundle.primary)]
@@ -62,7 +65,9 @@ def outgoing(bundle: Bundle, *, priority: int, order: int, expires_ns: int) -> O
         else:
             parts.append(encode_canonical(block))
     tail = encode_canonical(bundle.blocks[-1]) + b"\xff"
-    return OutgoingBundle(bundle.id, priority, order, expires_ns, b"".join(parts), age, tail)
+    expires_ns = (made_ms + bundle.lifetime_ms) * NS_PER_MS
+    head = b"".join(parts)
+    return OutgoingBundle(bundle.id, priority, order, made_ms, expires_ns, head, age, tail)
 
 
 class OutgoingTable:

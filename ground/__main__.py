@@ -65,7 +65,7 @@ def ground_command(
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
     warn(loaded, str(scenario))
-    security = security_of(Side.GROUND, plain=plain, trusted_clock=not untrusted_clock)
+    security = security_of(Side.GROUND, plain=plain)
     folder = run_folder(out, loaded, seed)
     console = Screen()
 
@@ -83,6 +83,7 @@ def ground_command(
                 security=security,
                 listen=listen,
                 link_limit_s=link_limit_s or None,
+                trusted_clock=not untrusted_clock,
             )
             return finish(run_of(loaded, seed, asked, folder), folder, console)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, assert_never
 
-from dtn.agent import Transmit
+from dtn.agent import ClocksDiffer, Transmit
 from ground.machine import GroundMachine
 from ground.outputs import (
     BudgetMissed,
@@ -50,6 +50,9 @@ class GroundHands(Protocol):
     def rejected(self, reason: str) -> None:
         """Something came in that was not taken."""
 
+    def clocks_differ(self, node_ahead_ms: int) -> None:
+        """The node's clock is so far ahead of ours."""
+
 
 def carry_out(output: GroundOutput, machine: GroundMachine, hands: GroundHands) -> None:
     """Have one output carried out."""
@@ -68,6 +71,8 @@ def carry_out(output: GroundOutput, machine: GroundMachine, hands: GroundHands) 
             hands.store(output, None)
         case Rejected(reason=reason):
             hands.rejected(reason)
+        case ClocksDiffer(peer_ahead_ms=ahead_ms):
+            hands.clocks_differ(ahead_ms)
         case StageReached() | BudgetMissed():
             pass  # for those who watch
         case _:

@@ -261,7 +261,7 @@ class GroundMachine:
         mine: list[GroundOutput] = []
         for output in outputs:
             match output:
-                case bundles.Transmit():
+                case bundles.Transmit() | bundles.ClocksDiffer():
                     mine.append(output)
                 case bundles.BundleReceived():
                     mine += self._take(output, now_ns)

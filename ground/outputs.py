@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dtn.agent import Transmit
+from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
 from ground.results.record import LoopRecord, Planned
 from roundtrip.message import Health, Part, Sampling
@@ -102,4 +102,5 @@ GroundOutput = (
     | Settled
     | NodeHealth
     | Rejected
+    | ClocksDiffer
 )

@@ -77,6 +77,11 @@ class Progress:
         """The link has another ground."""
         self._console.print("the link is busy with another ground; waiting")
 
+    def note(self, text: str) -> None:
+        """Something that the operator should know; nothing for an empty text."""
+        if text:
+            self._console.print(Text(shown(text, 300), style="yellow"), soft_wrap=True)
+
     def carrier(self, cue: Carrier) -> None:
         """The modem's cue."""
         if self._live is None and (

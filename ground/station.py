@@ -1,8 +1,8 @@
 """The ground station, live: machine, modem and ledger put together; asks one workload and comes
 back with the records.
 
-A ledger that was begun is gone on from: the run keeps its number and the plan's clock, by the wall
-clock where the modem has lost it too.
+A ledger that was begun is gone on from: the run keeps its number, the plan's clock and its date;
+see `Anchor` for how the clock is found where the modem has lost it too.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ground.results.summary import Run
 from ground.stamps import NOTHING_KNOWN, quickest
 from ground.store import GroundStore, StartedRun
 from ground.workload import asking_of, planned_questions
+from roundtrip.anchor import Anchor
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.entropy import system_bytes
@@ -45,8 +46,14 @@ from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.scenario import Scenario
 from roundtrip.screen import Screen
-from roundtrip.transport import agent_config
-from roundtrip.units import NS_PER_MS
+from roundtrip.transport import (
+    CLOCKS_REMEDY,
+    MAX_REASONS,
+    NO_DATE,
+    agent_config,
+    clocks_differ,
+    with_remedy,
+)
 
 REFRESH_S = 0.125
 
@@ -60,6 +67,8 @@ class Asked:
     charge: list[tuple[int, int]] = field(default_factory=list)
     """Of the node's battery: ns on the plan's clock, thousandths."""
     rejected: Counter[str] = field(default_factory=Counter)
+    node_ahead_ms: int | None = None
+    """How far the node's clock is ahead; None where nothing shows that it differs."""
     started_unix_s: int = 0
     length_s: float = 0.0
     interrupted: bool = False
@@ -76,6 +85,7 @@ class Station:
         stopped: set to end the run early; what was measured is kept.
         security: secures and opens bundles; None for plain ones.
         listen: our own address, for a link over UDP.
+        trusted_clock: this machine knows the time.
     """
 
     def __init__(
@@ -88,6 +98,8 @@ class Station:
         stopped: asyncio.Event,
         security: Security | None,
         listen: str = "",
+        *,
+        trusted_clock: bool = True,
     ) -> None:
         self._scenario = scenario
         self._seed = seed
@@ -105,6 +117,10 @@ class Station:
         self._ended = stopped
         self._security = security
         self._listen = listen
+        self._trusted_clock = trusted_clock
+        self._resumed_ns = 0
+        """Where the plan's clock of an interrupted run was when this process began."""
+        self._resumed_at_ns = 0
         self._fault: str | None = None
 
     async def run(self, *, link_limit_s: float | None) -> Asked:
@@ -133,13 +149,18 @@ class Station:
             self._worker.close()
             self._store.close()
         assert self._begun is not None
-        self._asked.started_unix_s = self._begun.dtn_epoch_ms // 1000 + clock.DTN_EPOCH_UNIX_S
+        epoch_ms = self._begun.anchor.epoch_ms
+        self._asked.started_unix_s = epoch_ms // 1000 + clock.DTN_EPOCH_UNIX_S if epoch_ms else 0
         self._asked.interrupted = self._ended.is_set()
         self._asked.records.sort(key=lambda record: record.planned.index)
         return self._asked
 
+    @property
+    def _by_udp(self) -> bool:
+        return self._endpoint.startswith(SCHEME)
+
     def _open_link(self) -> ModemPort | UdpPort:
-        if not self._endpoint.startswith(SCHEME):
+        if not self._by_udp:
             return ModemPort(
                 self._endpoint, self._frame, self._carrier, self._hello, self._progress.busy
             )
@@ -149,11 +170,19 @@ class Station:
     def _recover(self, store: GroundStore) -> None:
         self._begun = store.started()
         if self._begun is None:
+            if self._trusted_clock and clock.reading().dtn_ms <= 0:
+                self._progress.note(NO_DATE)
             return
         self._run_id = self._begun.run_id
         self._recovered, self._asked.records = store.recover()
         self._asked.health = store.health()
         self._progress.resumed(self._asked.records)
+        known = [stored.asked_ns for stored in self._recovered]
+        known += [record.settled_ns for record in self._asked.records]
+        now = clock.reading()
+        resumed = self._begun.anchor.resumed(now, last_ns=max(known, default=0), by_date=True)
+        self._resumed_ns, self._resumed_at_ns = resumed.elapsed_ns, now.monotonic_ns
+        self._progress.note(resumed.note)
 
     async def _follow(self, actor: Actor[GroundMachine]) -> None:
         while not actor.machine.finished:
@@ -174,11 +203,12 @@ class Station:
 
     def _hello(self) -> Hello:
         if self._actor is not None:
-            return Hello(self._run_id, self._actor.clock.now_ns())
+            assert self._begun is not None
+            return Hello(self._run_id, self._actor.clock.now_ns(), self._begun.anchor.epoch_ms)
         if self._begun is not None:
-            now_ms = clock.dtn_ms_at(clock.monotonic_ns())
-            return Hello(self._run_id, max(0, now_ms - self._begun.dtn_epoch_ms) * NS_PER_MS)
-        return Hello(self._run_id, None)
+            since_ns = clock.monotonic_ns() - self._resumed_at_ns
+            return Hello(self._run_id, self._resumed_ns + since_ns, self._begun.anchor.epoch_ms)
+        return Hello(self._run_id, None, clock.reading().epoch_ms(0) if self._trusted_clock else 0)
 
     def _frame(self, frame: bytes) -> None:
         if self._actor is not None:
@@ -197,15 +227,14 @@ class Station:
         assert self._store is not None
         origin_ns = origin_of(cue)
         workload = self._scenario.workload
-        by_relay = not self._endpoint.startswith(SCHEME)
-        if self._begun is None:
-            self._begun = StartedRun(self._run_id, clock.dtn_ms_at(origin_ns))
-            self._store.start(self._begun)
+        anchor = Anchor(clock.host_id(), origin_ns, cue.dtn_epoch_ms)
+        self._begun = StartedRun(self._run_id, anchor)
+        self._store.start(self._begun)
         settings = agent_config(
             Side.GROUND,
             cue,
-            dtn_epoch_ms=self._begun.dtn_epoch_ms,
             max_bundles=workload.max_outstanding,
+            shared_clock=not self._by_udp,
         )
         machine = GroundMachine(
             BundleAgent(
@@ -217,7 +246,7 @@ class Station:
             asking=asking_of(workload, run_id=self._run_id, seed=self._seed),
             budget=self._scenario.budget.budget(),
             plan=self._scenario.plan(),
-            quickest=quickest(self._scenario) if by_relay else NOTHING_KNOWN,
+            quickest=NOTHING_KNOWN if self._by_udp else quickest(self._scenario),
             recovered=self._recovered,
         )
         return Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
@@ -263,8 +292,18 @@ class Station:
             self._asked.charge.append((at_ns, health.vitals.charge_permille))
 
     def rejected(self, reason: str) -> None:
-        """Count what was not taken."""
-        self._asked.rejected[reason] += 1
+        """Count what was not taken, and say it the first time."""
+        rejected = self._asked.rejected
+        if reason not in rejected and len(rejected) >= MAX_REASONS:
+            reason = "others"
+        if reason not in rejected:
+            self._progress.note(f"not taken: {with_remedy(reason)}")
+        rejected[reason] += 1
+
+    def clocks_differ(self, node_ahead_ms: int) -> None:
+        """The node's clock shows another time."""
+        self._asked.node_ahead_ms = node_ahead_ms
+        self._progress.note(f"{clocks_differ(Side.NODE, node_ahead_ms)}; {CLOCKS_REMEDY}")
 
 
 async def ask(
@@ -278,6 +317,7 @@ async def ask(
     security: Security | None,
     link_limit_s: float | None,
     listen: str = "",
+    trusted_clock: bool = True,
     on_ready: Callable[[Callable[[str], None]], None] | None = None,
 ) -> Asked:
     """Ask the workload; see `Station.run`.
@@ -286,7 +326,17 @@ async def ask(
     """
     progress = Progress(console, scenario.plan(), scenario.budget.loop_s, scenario.workload.count)
     ledger = folder / "ledger.sqlite"
-    station = Station(scenario, seed, endpoint, ledger, progress, stopped, security, listen)
+    station = Station(
+        scenario,
+        seed,
+        endpoint,
+        ledger,
+        progress,
+        stopped,
+        security,
+        listen,
+        trusted_clock=trusted_clock,
+    )
     if on_ready is not None:
         on_ready(station.fail)
     return await station.run(link_limit_s=link_limit_s)
@@ -308,4 +358,5 @@ def run_of(scenario: Scenario, seed: int, asked: Asked, folder: Path) -> Run:
         asked.interrupted,
         dict(sorted(asked.rejected.items())),
         asked.charge,
+        asked.node_ahead_ms,
     )

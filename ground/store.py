@@ -7,33 +7,54 @@ for those before the first `apply`.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from ground.outputs import NodeHealth, Settled, StoredQuestion, StorePart, StoreQuestion
 from ground.results.record import LoopRecord, from_json, to_json
-from roundtrip.errors import EnvironmentFault
-from roundtrip.message import Health, Part, decode, encode
+from roundtrip.anchor import Anchor
+from roundtrip.database import Layout, blob, open_database, whole
+from roundtrip.message import RUN_BITS, Health, Part, decode, encode
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS run (
-    run_id INTEGER NOT NULL, dtn_epoch_ms INTEGER NOT NULL, health BLOB
+LAYOUT = Layout(
+    "a ground's ledger",
+    int.from_bytes(b"GLgr", "big"),
+    1,
+    """
+CREATE TABLE run (
+    run_id INTEGER NOT NULL,
+    dtn_epoch_ms INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    origin_ns INTEGER NOT NULL,
+    health BLOB
 );
-CREATE TABLE IF NOT EXISTS questions (
+CREATE TABLE questions (
     question_id BLOB PRIMARY KEY,
     payload BLOB NOT NULL,
     asked_ns INTEGER NOT NULL,
     record TEXT
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parts (
+CREATE TABLE parts (
     question_id BLOB NOT NULL,
     start INTEGER NOT NULL,
     text TEXT NOT NULL,
     PRIMARY KEY (question_id, start)
 ) WITHOUT ROWID;
-"""
+""",
+    {
+        "run.run_id": (f"run_id BETWEEN 0 AND {(1 << RUN_BITS) - 1}", f"{RUN_BITS} bits"),
+        "run.dtn_epoch_ms": (whole("dtn_epoch_ms"), "ms since 2000"),
+        "run.origin_ns": (whole("origin_ns", -(1 << 62)), "ns of CLOCK_MONOTONIC"),
+        "questions.question_id": (blob("question_id", size_bytes=8), "8 bytes"),
+        "questions.payload": ("typeof(payload) = 'blob'", "bytes"),
+        "questions.asked_ns": (whole("asked_ns"), "ns on the plan's clock"),
+        "questions.record": ("record IS NULL OR json_valid(record)", "JSON"),
+        "parts.question_id": (blob("question_id", size_bytes=8), "8 bytes"),
+        "parts.start": (whole("start"), "an offset in bytes"),
+        "parts.text": ("typeof(text) = 'text'", "text"),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +62,8 @@ class StartedRun:
     """A run that has begun."""
 
     run_id: int
-    dtn_epoch_ms: int
-    """DTN time at the plan's zero."""
+    anchor: Anchor
+    """Its clock, and the date that both ends go by."""
 
 
 class GroundStore:
@@ -52,37 +73,34 @@ class GroundStore:
         path: its file; made if it is not there.
 
     Raises:
-        EnvironmentFault: the file cannot be opened or is no database of ours.
+        BadInput: the file is of another kind or version, or holds what cannot be.
+        EnvironmentFault: the file cannot be opened or is no database.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.executescript(_SCHEMA)
-            except sqlite3.Error:
-                self._db.close()
-                raise
-        except sqlite3.Error as error:
-            raise EnvironmentFault(
-                f"open {path}", str(error), "give a folder that can be written"
-            ) from None
+        self._db = open_database(path, LAYOUT)
 
     def started(self) -> StartedRun | None:
         """The run that this ledger is of; None before `start`."""
-        row = self._db.execute("SELECT run_id, dtn_epoch_ms FROM run").fetchone()
-        return None if row is None else StartedRun(*row)
+        row = self._db.execute("SELECT run_id, host, origin_ns, dtn_epoch_ms FROM run").fetchone()
+        return None if row is None else StartedRun(row[0], Anchor(*row[1:]))
 
     def start(self, run: StartedRun) -> None:
-        """Note which run this is.
+        """Note which run this is, or where the clock of the same run is now.
 
         Raises:
             sqlite3.Error: it is not on disk.
         """
-        self._db.execute("INSERT INTO run VALUES (?, ?, NULL)", (run.run_id, run.dtn_epoch_ms))
+        anchor = run.anchor
+        values = anchor.host, anchor.origin_ns, anchor.epoch_ms, run.run_id
+        if self.started() is None:
+            self._db.execute(
+                "INSERT INTO run (host, origin_ns, dtn_epoch_ms, run_id) VALUES (?, ?, ?, ?)",
+                values,
+            )
+        else:
+            self._db.execute("UPDATE run SET host = ?, origin_ns = ?", values[:2])
 
     def recover(self) -> tuple[list[StoredQuestion], list[LoopRecord]]:
         """All questions, and the records of those that have their outcome.

@@ -45,7 +45,7 @@ class Link:
     Args:
         scenario: rates, delays, contacts, outages.
         seed: of the run.
-        run_id, origin_ns, host: passed on in cues, see `Carrier`.
+        run_id, origin_ns, host, dtn_epoch_ms: passed on in cues, see `Carrier`.
     """
 
     def __init__(
@@ -56,10 +56,12 @@ class Link:
         run_id: int = 0,
         origin_ns: int = 0,
         host: str = "",
+        dtn_epoch_ms: int = 0,
     ) -> None:
         self.run_id = run_id
         self._origin_ns = origin_ns
         self._host = host
+        self._dtn_epoch_ms = dtn_epoch_ms
         self._up = _channel(scenario, "uplink", seed)
         self._down = _channel(scenario, "downlink", seed)
         self._cues: list[tuple[int, int, Side]] = []
@@ -105,6 +107,7 @@ class Link:
             elapsed_ns=now_ns,
             origin_ns=self._origin_ns,
             host=self._host,
+            dtn_epoch_ms=self._dtn_epoch_ms,
         )
         return Cue(side, carrier)
 

@@ -87,24 +87,25 @@ class Relay:
         except BadMessage:
             return
         match self._rendezvous.hello(side, peer, hello, now_ns=clock.monotonic_ns()):
-            case Start(run_id, elapsed_ns):
-                self._start(run_id, elapsed_ns)
+            case Start() as start:
+                self._start(start)
             case Answer.BUSY:
                 self._sockets[side].send([peer, BUSY, b""])
             case Answer.CUE if self._actor is not None:
                 self._perform(self._actor.machine.cue(side, now_ns=self._actor.clock.now_ns()))
 
-    def _start(self, run_id: int, elapsed_ns: int) -> None:
+    def _start(self, start: Start) -> None:
         if self._actor is not None:
             self._actor.stop()
             self._next_log()
-        origin_ns = clock.monotonic_ns() - elapsed_ns
+        origin_ns = clock.monotonic_ns() - start.elapsed_ns
         link = Link(
             self._config.scenario,
             self._config.seed,
-            run_id=run_id,
+            run_id=start.run_id,
             origin_ns=origin_ns,
             host=clock.host_id(),
+            dtn_epoch_ms=start.dtn_epoch_ms,
         )
         self._actor = Actor(RealtimeClock(origin_ns), "link", link, self._perform)
         self._actor.call(link.start)

@@ -1,8 +1,8 @@
 """Who is at the modems, and which run is theirs. Pure.
 
-A run starts when both sides are there, at the ground's clock: zero for a new run, or where it was
-for one that outlived a relay. A side has its place until it is silent for SILENT_NS; whoever else
-comes before that is told that it is busy.
+A run starts when both sides are there, at the ground's clock and date: zero for a new run, or where
+it was for one that outlived a relay. A side has its place until it is silent for SILENT_NS; whoever
+else comes before that is told that it is busy.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass
 
 from roundtrip.modem import Hello, Side
+from roundtrip.units import NS_PER_MS
 
 SILENT_NS = 2_000_000_000
 """Ten greetings missed."""
@@ -31,6 +32,8 @@ class Start:
 
     run_id: int
     elapsed_ns: int
+    dtn_epoch_ms: int
+    """DTN time at the plan's zero; 0: the ground does not know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,7 @@ class Rendezvous:
             if not all(self._is_there(each, now_ns) for each in Side):
                 return Answer.NOTHING
             self._run_id = run.run_id
-            if run.elapsed_ns is None:
-                return Start(run.run_id, 0)
-            return Start(run.run_id, run.elapsed_ns + now_ns - self._places[Side.GROUND].heard_ns)
+            return _start(run.run_id, run, now_ns - self._places[Side.GROUND].heard_ns)
         if self._run_id is None:
             return Answer.NOTHING
         if side is Side.GROUND:
@@ -80,3 +81,11 @@ class Rendezvous:
     def _is_there(self, side: Side, now_ns: int) -> bool:
         place = self._places.get(side)
         return place is not None and now_ns - place.heard_ns < SILENT_NS
+
+
+def _start(run_id: int, ground: Hello, since_ns: int) -> Start:
+    """The run of a ground that said hello `since_ns` ago."""
+    if ground.elapsed_ns is not None:
+        return Start(run_id, ground.elapsed_ns + since_ns, ground.dtn_epoch_ms)
+    since_ms = since_ns // NS_PER_MS if ground.dtn_epoch_ms else 0
+    return Start(run_id, 0, ground.dtn_epoch_ms + since_ms)

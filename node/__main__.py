@@ -86,7 +86,7 @@ def node_command(
     if not store.parent.is_dir():
         raise EnvironmentFault(f"open {store}", "its folder is not there", "make the folder first")
     node = node.model_copy(update=changes)
-    security = security_of(Side.NODE, plain=plain, trusted_clock=not untrusted_clock)
+    security = security_of(Side.NODE, plain=plain)
     plan = loaded.plan() if loaded and not endpoint.startswith(SCHEME) else None
     los_ns = los_of(loaded) if loaded else ()
 
@@ -98,7 +98,16 @@ def node_command(
 
     battery()
     config = NodeRunConfig(
-        node, endpoint, udp, store, link_limit_s or None, security, plan, battery, los_ns
+        node,
+        endpoint,
+        udp,
+        store,
+        link_limit_s or None,
+        security,
+        plan,
+        battery,
+        los_ns,
+        trusted_clock=not untrusted_clock,
     )
 
     async def serve() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, assert_never
 
-from dtn.agent import Transmit
+from dtn.agent import ClocksDiffer, Transmit
 from node.beacon import MeasureVitals
 from node.engine.events import (
     EngineDone,
@@ -61,6 +61,9 @@ class NodeHands(Protocol):
     def rejected(self, reason: str) -> None:
         """Something came in that was not taken."""
 
+    def clocks_differ(self, ground_ahead_ms: int) -> None:
+        """The ground's clock is so far ahead of ours."""
+
 
 def carry_out(output: NodeOutput, machine: NodeMachine, hands: NodeHands) -> None:
     """Have one output carried out."""
@@ -81,6 +84,8 @@ def carry_out(output: NodeOutput, machine: NodeMachine, hands: NodeHands) -> Non
             hands.measure()
         case Rejected(reason=reason):
             hands.rejected(reason)
+        case ClocksDiffer(peer_ahead_ms=ahead_ms):
+            hands.clocks_differ(ahead_ms)
         case _:
             assert_never(output)
 

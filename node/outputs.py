@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dtn.agent import Transmit
+from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
 from node.beacon import MeasureVitals
 from node.scheduler import Order
@@ -65,8 +65,6 @@ class StoreQuestion:
     payload: bytes
     delivered_ns: int
     deadline_ns: int
-    left_ms: int
-    """Until nobody waits for the answer any more."""
     bundle_id: BundleId
     """The bundle that brought it, to be recognised after a restart."""
 
@@ -102,4 +100,5 @@ NodeOutput = (
     | StoreSettled
     | Rejected
     | MeasureVitals
+    | ClocksDiffer
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
+from dtn.lifetime import CLOCKS_AGREE_MS
 from node.beacon import Beacon
 from node.body.cgroup import Enforcer, read_host
 from node.body.energy import Battery
@@ -32,6 +33,7 @@ from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.outputs import NodeOutput, StoreAnswer, StoreQuestion, StoreSettled
 from node.scheduler import Order
 from node.store import NodeStore
+from roundtrip.anchor import Anchor
 from roundtrip.config import NodeConfig
 from roundtrip.contacts import ContactPlan
 from roundtrip.drive import clock
@@ -52,8 +54,15 @@ from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
-from roundtrip.transport import agent_config
-from roundtrip.units import s_to_ns
+from roundtrip.transport import (
+    CLOCKS_REMEDY,
+    MAX_REASONS,
+    NO_DATE,
+    agent_config,
+    clocks_differ,
+    with_remedy,
+)
+from roundtrip.units import NS_PER_MS, s_to_ns
 from roundtrip.words import count
 
 
@@ -77,6 +86,13 @@ class NodeRunConfig:
     """A full one for each run."""
     los_ns: tuple[int, ...] = ()
     """When contacts end on the plan's clock, where the plan is known."""
+    trusted_clock: bool = True
+    """This machine knows the time; it matters where no modem tells it."""
+
+    @property
+    def by_udp(self) -> bool:
+        """There is no modem: neither the run nor the plan's clock is told."""
+        return self.endpoint.startswith(SCHEME)
 
 
 class NodeService:
@@ -136,7 +152,7 @@ class NodeService:
     async def _set_up(self) -> None:
         config, model = self._config, self._model
         assert model is not None
-        self._store = NodeStore(config.store_path, unix_s=clock.unix_s)
+        self._store = NodeStore(config.store_path)
         self._worker = Worker(self._store_failed)
         if model.limits != Limits():
             self._enforcer = Enforcer(model.limits, read_host(), self._say)
@@ -153,12 +169,12 @@ class NodeService:
             f"{count(self._up.sequences, 'question')} at once, waiting for the link"
         )
         self._look_after(self._supervisor)
-        hooks = self._frame, self._carrier, lambda: Hello(self._run_id, None)
+        hooks = self._frame, self._carrier, self._hello
 
         def on_busy() -> None:
             self._report("node: the link is busy with another node; waiting")
 
-        if config.endpoint.startswith(SCHEME):
+        if config.by_udp:
             self._modem = UdpPort(config.endpoint, config.udp, *hooks)
         else:
             self._modem = ModemPort(config.endpoint, *hooks, on_busy)
@@ -182,6 +198,21 @@ class NodeService:
 
     # -- the link ----------------------------------------------------------------------------------
 
+    def _hello(self) -> Hello:
+        if not self._config.by_udp:
+            return Hello(self._run_id, None)
+        assert self._store is not None
+        now, anchor, elapsed_ns = clock.reading(), self._store.anchor(), 0
+        if self._config.trusted_clock and now.dtn_ms <= 0:
+            self._say(NO_DATE)
+        if anchor is not None:
+            resumed = anchor.resumed(now, last_ns=self._store.last_ns(), by_date=False)
+            elapsed_ns = resumed.elapsed_ns
+            if resumed.note:
+                self._say(resumed.note)
+        epoch_ms = now.epoch_ms(elapsed_ns) if self._config.trusted_clock else 0
+        return Hello(None, elapsed_ns, epoch_ms)
+
     def _frame(self, frame: bytes) -> None:
         if self._actor is not None:
             self._actor.call(self._actor.machine.receive, frame)
@@ -199,9 +230,12 @@ class NodeService:
             self._actor.stop()
         self._run_id = cue.run_id
         self._origin_ns = origin_ns = origin_of(cue)
-        settings = agent_config(
-            Side.NODE, cue, dtn_epoch_ms=clock.dtn_ms_at(origin_ns), max_bundles=MAX_REPLIES
-        )
+        by_udp = self._config.by_udp
+        if by_udp:
+            self._store.keep_anchor(Anchor(cue.host, origin_ns, cue.dtn_epoch_ms))
+        else:
+            self._compare_clocks(cue)
+        settings = agent_config(Side.NODE, cue, max_bundles=MAX_REPLIES, shared_clock=not by_udp)
         agent = BundleAgent(
             settings,
             rng=substream(clock.monotonic_ns(), "node/ltp"),
@@ -226,6 +260,12 @@ class NodeService:
             self._actor.call(machine.engine_down, self._gone.reason, final=True)
         if self._policy.level is Level.PAUSED:
             self._actor.call(machine.pause, True)
+
+    def _compare_clocks(self, cue: Carrier) -> None:
+        """Say where this machine's date is not the run's."""
+        ahead_ms = cue.dtn_epoch_ms + cue.elapsed_ns // NS_PER_MS - clock.reading().dtn_ms
+        if cue.dtn_epoch_ms and abs(ahead_ms) > CLOCKS_AGREE_MS:
+            self._say(f"{clocks_differ(Side.GROUND, ahead_ms)}; the run goes by the ground's")
 
     def _health(self, up: EngineUp, vitals: Vitals | None = None) -> Health:
         assert self._model is not None
@@ -288,9 +328,13 @@ class NodeService:
 
     def rejected(self, reason: str) -> None:
         """Say, once for each reason, that something was not taken."""
-        if reason not in self._rejected:
+        if reason not in self._rejected and len(self._rejected) < MAX_REASONS:
             self._rejected.add(reason)
-            self._report(f"node: not taken: {reason}{_remedy(reason)}")
+            self._say(f"not taken: {with_remedy(reason)}")
+
+    def clocks_differ(self, ground_ahead_ms: int) -> None:
+        """Say that the ground's clock shows another time."""
+        self._say(f"{clocks_differ(Side.GROUND, ground_ahead_ms)}; {CLOCKS_REMEDY}")
 
     def measure(self) -> None:
         """Measure on a thread, then let the machine say it."""
@@ -349,14 +393,6 @@ class NodeService:
             self._worker.close()
         if self._store is not None:
             self._store.close()
-
-
-def _remedy(reason: str) -> str:
-    if reason == "expired":
-        return "; do both ends have the same time? (else --untrusted-clock)"
-    if reason.startswith("security"):
-        return "; do both ends have the same key file? (`groundloop keys show`)"
-    return ""
 
 
 def _own_rss_peak_bytes() -> int:

@@ -1,37 +1,58 @@
 """What the node keeps on disk: questions and replies, in SQLite (WAL, synchronous=FULL).
 
 All calls come from one thread, the store's own. A row is written when a question is taken, again
-when it has its reply, and marked settled when the ground has it; rows are dropped some time after
-nobody waits for their answer any more.
+when it has its reply, and marked settled when the ground has it. No row is dropped for its age,
+which no clock tells for certain: the newest KEPT rows are kept, so that a question that comes again
+is recognised. All times are on the plan's clock of their run.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 from dtn.bpv7.bundle import BundleId
 from node.outputs import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
-from roundtrip.errors import BadMessage, EnvironmentFault
+from roundtrip.anchor import Anchor
+from roundtrip.database import Layout, blob, open_database, whole
+from roundtrip.errors import BadMessage
 from roundtrip.message import INDEX_BITS, Question, decode, question_id
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS questions (
+LAYOUT = Layout(
+    "a node's store",
+    int.from_bytes(b"GLnd", "big"),
+    1,
+    """
+CREATE TABLE questions (
     question_id BLOB NOT NULL UNIQUE,
     payload BLOB NOT NULL,
     delivered_ns INTEGER NOT NULL,
     deadline_ns INTEGER NOT NULL,
     reply BLOB,
     settled INTEGER NOT NULL DEFAULT 0,
-    bundle TEXT NOT NULL,
-    expires_unix_s INTEGER NOT NULL
+    bundle TEXT NOT NULL
 );
-"""
-KEPT_S = 86_400
-"""How long after its expiry a row is kept, so that a question that comes again is recognised."""
-PRUNED_EVERY = 1000
+CREATE TABLE clock (host TEXT NOT NULL, origin_ns INTEGER NOT NULL, epoch_ms INTEGER NOT NULL);
+""",
+    {
+        "questions.question_id": (blob("question_id", size_bytes=8), "8 bytes"),
+        "questions.payload": ("typeof(payload) = 'blob'", "bytes"),
+        "questions.delivered_ns": (whole("delivered_ns"), "ns on the plan's clock"),
+        "questions.deadline_ns": (whole("deadline_ns", -(1 << 62)), "ns on the plan's clock"),
+        "questions.reply": ("typeof(reply) IN ('blob', 'null')", "bytes"),
+        "questions.bundle": (
+            "CASE WHEN json_valid(bundle) THEN json_array_length(bundle) = 3 "
+            "AND json_type(bundle, '$[0]') = 'text' AND json_type(bundle, '$[1]') = 'integer' "
+            "AND json_type(bundle, '$[2]') = 'integer' END",
+            "source, creation time and sequence number",
+        ),
+        "clock.origin_ns": (whole("origin_ns", -(1 << 62)), "ns of CLOCK_MONOTONIC"),
+        "clock.epoch_ms": (whole("epoch_ms"), "ms since 2000"),
+    },
+)
+KEPT = 16_384
+"""Rows."""
+DROPPED_EVERY = 1000
 """Questions."""
 
 
@@ -40,29 +61,16 @@ class NodeStore:
 
     Args:
         path: its file; made if it is not there.
-        unix_s: tells the time.
 
     Raises:
-        EnvironmentFault: the file cannot be opened or is no database of ours.
+        BadInput: the file is of another kind or version, or holds what cannot be.
+        EnvironmentFault: the file cannot be opened or is no database.
     """
 
-    def __init__(self, path: Path, *, unix_s: Callable[[], int]) -> None:
-        self._unix_s = unix_s
+    def __init__(self, path: Path) -> None:
         self._taken = 0
-        try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.executescript(_SCHEMA)
-                self._prune()
-            except sqlite3.Error:
-                self._db.close()
-                raise
-        except sqlite3.Error as error:
-            raise EnvironmentFault(
-                f"open {path}", str(error), "give a folder that can be written"
-            ) from None
+        self._db = open_database(path, LAYOUT)
+        self._drop_oldest()
 
     def apply(self, output: StoreQuestion | StoreAnswer | StoreSettled) -> None:
         """Carry out one output of the machine; on disk when this returns.
@@ -73,22 +81,14 @@ class NodeStore:
         key = output.question_id.to_bytes(8, "big")
         match output:
             case StoreQuestion(payload=payload, bundle_id=bundle_id):
-                expires_unix_s = min(self._unix_s() + output.left_ms // 1000, (1 << 63) - 1)
                 bundle = json.dumps([bundle_id.source, bundle_id.creation_ms, bundle_id.sequence])
                 self._db.execute(
-                    "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, NULL, 0, ?, ?)",
-                    (
-                        key,
-                        payload,
-                        output.delivered_ns,
-                        output.deadline_ns,
-                        bundle,
-                        expires_unix_s,
-                    ),
+                    "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, NULL, 0, ?)",
+                    (key, payload, output.delivered_ns, output.deadline_ns, bundle),
                 )
                 self._taken += 1
-                if self._taken % PRUNED_EVERY == 0:
-                    self._prune()
+                if self._taken % DROPPED_EVERY == 0:
+                    self._drop_oldest()
             case StoreAnswer(payload=payload):
                 self._db.execute(
                     "UPDATE questions SET reply = ? WHERE question_id = ?", (payload, key)
@@ -96,19 +96,19 @@ class NodeStore:
             case StoreSettled():
                 self._db.execute("UPDATE questions SET settled = 1 WHERE question_id = ?", (key,))
 
-    def _prune(self) -> None:
-        oldest = self._unix_s() - KEPT_S
-        self._db.execute("DELETE FROM questions WHERE expires_unix_s < ?", (oldest,))
+    def _drop_oldest(self) -> None:
+        self._db.execute(
+            "DELETE FROM questions WHERE rowid <= (SELECT max(rowid) FROM questions) - ?", (KEPT,)
+        )
 
     def recover(self, run_id: int | None) -> list[StoredQuestion]:
-        """The rows of a run (None: of all) that are not out of date, oldest first; rows that no
-        longer decode are left out."""
+        """The rows of a run (None: of all), oldest first; rows that no longer decode are left
+        out."""
         first, last = (key.to_bytes(8, "big") for key in _ids_of(run_id))
         rows = self._db.execute(
             "SELECT payload, delivered_ns, deadline_ns, reply, settled FROM questions "
-            "WHERE question_id "
-            "BETWEEN ? AND ? AND (reply IS NOT NULL OR expires_unix_s > ?) ORDER BY rowid",
-            (first, last, self._unix_s()),
+            "WHERE question_id BETWEEN ? AND ? ORDER BY rowid",
+            (first, last),
         )
         found: list[StoredQuestion] = []
         for payload, delivered_ns, deadline_ns, reply, settled in rows:
@@ -123,11 +123,30 @@ class NodeStore:
         return found
 
     def seen(self) -> list[BundleId]:
-        """The bundles that brought questions, of all runs, that are not out of date."""
-        rows = self._db.execute(
-            "SELECT bundle FROM questions WHERE expires_unix_s > ?", (self._unix_s(),)
-        )
+        """The bundles that brought questions, of all runs, oldest first."""
+        rows = self._db.execute("SELECT bundle FROM questions ORDER BY rowid")
         return [BundleId(*json.loads(bundle)) for (bundle,) in rows]
+
+    def anchor(self) -> Anchor | None:
+        """What is known of the clock of a link that tells none; None before `keep_anchor`."""
+        row = self._db.execute("SELECT host, origin_ns, epoch_ms FROM clock").fetchone()
+        return None if row is None else Anchor(*row)
+
+    def keep_anchor(self, anchor: Anchor) -> None:
+        """Note how to find that clock again.
+
+        Raises:
+            sqlite3.Error: it is not on disk.
+        """
+        self._db.execute("DELETE FROM clock")
+        self._db.execute(
+            "INSERT INTO clock VALUES (?, ?, ?)", (anchor.host, anchor.origin_ns, anchor.epoch_ms)
+        )
+
+    def last_ns(self) -> int:
+        """The latest moment that the store knows of; 0 for none."""
+        row = self._db.execute("SELECT max(delivered_ns) FROM questions").fetchone()
+        return row[0] or 0
 
     def close(self) -> None:
         """Close the file."""

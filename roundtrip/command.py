@@ -41,7 +41,7 @@ class _ScenarioPath(click.ParamType[Path]):
         return path
 
 
-def security_of(side: Side, *, plain: bool, trusted_clock: bool = True) -> Security | None:
+def security_of(side: Side, *, plain: bool) -> Security | None:
     """What a live end secures its bundles with: the key file, made if there is none.
 
     Raises:
@@ -53,7 +53,7 @@ def security_of(side: Side, *, plain: bool, trusted_clock: bool = True) -> Secur
     from roundtrip.keys import keys_path, link_security, load_or_make_keys
 
     keys = load_or_make_keys(keys_path(os.environ), system_bytes)
-    return link_security(keys, side, random_bytes=system_bytes, trusted_clock=trusted_clock)
+    return link_security(keys, side, random_bytes=system_bytes)
 
 
 def warn(scenario: Scenario, source: str) -> None:
@@ -77,7 +77,7 @@ LISTEN = click.option(
 UNTRUSTED_CLOCK = click.option(
     "--untrusted-clock",
     is_flag=True,
-    help="This machine does not know the time (no NTP): do not refuse bundles by it.",
+    help="This machine does not know the time (no NTP): bundles go by their age instead.",
 )
 SCENARIO = _ScenarioPath()
 SEED = click.IntRange(min=0, max=2**63 - 1)

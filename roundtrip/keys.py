@@ -99,20 +99,17 @@ def rotated(keys: SharedKeys, random_bytes: RandomBytes) -> SharedKeys:
     return SharedKeys((last, _new_key(random_bytes)), last.key_id)
 
 
-def link_security(
-    keys: SharedKeys, side: Side, *, random_bytes: RandomBytes, trusted_clock: bool = True
-) -> Security:
+def link_security(keys: SharedKeys, side: Side, *, random_bytes: RandomBytes) -> Security:
     """What one end's bundle agent secures with: everything to and from the other end.
 
     Args:
         keys: shared with the other end.
         side: which end this is.
         random_bytes: unforeseeable live, a seeded stream in virtual time.
-        trusted_clock: whether both ends know the time; see `Security`.
     """
     peer = ENDPOINTS[Side.NODE if side is Side.GROUND else Side.GROUND]
     rule = Rule(peer, keys.ring)
-    return Security([rule], random_bytes=random_bytes, trusted_clock=trusted_clock)
+    return Security([rule], random_bytes=random_bytes)
 
 
 def load_or_make_keys(path: Path, random_bytes: RandomBytes) -> SharedKeys:

@@ -3,10 +3,10 @@ body].
 
 The user (ground or node) says HELLO five times a second, as long as it lives; FRAME carries one LTP
 segment either way; CARRIER is the modem's cue that a direction opened or closed, and carries the
-run and the plan's clock; BUSY tells a user that another has its place.
+run, the plan's clock and its date; BUSY tells a user that another has its place.
 
-A run is what one ground station asks: it draws the run's number and keeps the plan's clock over
-restarts of the others.
+A run is what one ground station asks: it draws the run's number, and keeps the plan's clock and its
+date over restarts of the others. So both ends have the same time, whatever their own clocks show.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ class Hello:
     """The ground's own run; on the node the run of the last cue, None before the first."""
     elapsed_ns: int | None
     """The ground's plan clock, once it has one; the modem takes it up again after a restart."""
+    dtn_epoch_ms: int = 0
+    """The ground's date: DTN time (ms since 2000) at the plan's zero, as if that were now for a run
+    that has not begun; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,13 @@ class Carrier:
     """The modem's CLOCK_MONOTONIC at the plan's zero; means something only on the host `host`."""
     host: str
     """Boot id of the modem's host; empty in virtual time."""
+    dtn_epoch_ms: int = 0
+    """DTN time at the plan's zero, for both ends the ground's; 0: not known."""
 
 
 def encode_hello(hello: Hello) -> bytes:
     """The greeting as a CBOR array."""
-    return cbor2.dumps([hello.run_id, hello.elapsed_ns], canonical=True)
+    return cbor2.dumps([hello.run_id, hello.elapsed_ns, hello.dtn_epoch_ms], canonical=True)
 
 
 def decode_hello(body: bytes) -> Hello:
@@ -81,10 +86,10 @@ def decode_hello(body: bytes) -> Hello:
         fields = cbor2.loads(body)
     except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
         raise BadMessage("hello", "", "CBOR", type(error).__name__) from None
-    if not isinstance(fields, list) or len(fields) != 2:
-        raise BadMessage("hello", "", "two fields", type(fields).__name__)
-    for field in fields:
-        if field is not None and (type(field) is not int or not 0 <= field < 1 << 63):
+    if not isinstance(fields, list) or len(fields) != 3:
+        raise BadMessage("hello", "", "three fields", type(fields).__name__)
+    for at, field in enumerate(fields):
+        if (field is not None or at == 2) and (type(field) is not int or not 0 <= field < 1 << 63):
             raise BadMessage("hello", "", "numbers of 63 bits", type(field).__name__)
     hello = Hello(*fields)
     if hello.run_id is not None and hello.run_id >> RUN_BITS:
@@ -107,16 +112,16 @@ def decode_carrier(body: bytes) -> Carrier:
         fields = cbor2.loads(body)
     except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
         raise BadMessage("carrier cue", "", "CBOR", type(error).__name__) from None
-    types = [int, bool, bool, int, int, int, int, int, int, str]
+    types = [int, bool, bool, int, int, int, int, int, int, str, int]
     if not isinstance(fields, list) or [type(field) for field in fields] != types:
-        raise BadMessage("carrier cue", "", "ten fields of known types", type(fields).__name__)
+        raise BadMessage("carrier cue", "", "eleven fields of known types", type(fields).__name__)
     cue = Carrier(*fields)
     positive = (cue.tx_rate_bps, cue.rx_rate_bps, cue.mtu_bytes)
     if (
         min(positive) < 1
-        or min(cue.one_way_ns, cue.run_id) < 0
+        or min(cue.one_way_ns, cue.run_id, cue.dtn_epoch_ms) < 0
         or cue.run_id >> RUN_BITS
-        or max(abs(f) for f in fields[3:9]) >= 1 << 63
+        or max(abs(f) for f in [*fields[3:9], cue.dtn_epoch_ms]) >= 1 << 63
     ):
         raise BadMessage("carrier cue", "", "positive rates and MTU, 64-bit numbers", "others")
     return cue

@@ -53,6 +53,14 @@ def duration(value_ms: float | None) -> str:
     return f"{value_ms / 1000:.2f} s"
 
 
+def long_duration(duration_ms: int) -> str:
+    """A duration in the largest unit that it has two of: "364 days"."""
+    for size_ms, unit in ((86_400_000, "days"), (3_600_000, "hours"), (60_000, "min")):
+        if duration_ms >= 2 * size_ms:
+            return f"{round(duration_ms / size_ms)} {unit}"
+    return f"{round(duration_ms / 1000)} s"
+
+
 def percent(share: float, digits: int = 1) -> str:
     """A share in percent; 0 % and 100 % are said of none and of all alone."""
     while digits < 9 and 0 < share < 1 and round(share, digits + 2) in (0, 1):

@@ -69,6 +69,7 @@ class World:
         profile: the engine's service times.
         trace: told of every output of every machine.
         plain: neither sign nor encrypt.
+        dtn_epoch_ms: the date that the ground gives the run; 0: it does not know it.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class World:
         trace: Trace | None = None,
         *,
         plain: bool = False,
+        dtn_epoch_ms: int = DTN_EPOCH_MS,
     ) -> None:
         self._scenario = scenario
         self._seed = seed
@@ -90,7 +92,8 @@ class World:
         self.engine = self._new_engine()
         self.out = _Collected()
         self._plain = plain
-        self.link = Actor(self._clock, "link", Link(scenario, seed), self._from_link, trace)
+        link = Link(scenario, seed, dtn_epoch_ms=dtn_epoch_ms)
+        self.link = Actor(self._clock, "link", link, self._from_link, trace)
         planned = [replace(p, expected=None) for p in planned_questions(scenario.workload, seed)]
         self._planned = planned
         ground = self._ground_machine()
@@ -105,7 +108,7 @@ class World:
         name = f"{side.value}{life or ''}"
         cue = self.link.machine.cue(side, now_ns=0).carrier
         return BundleAgent(
-            agent_config(side, cue, dtn_epoch_ms=DTN_EPOCH_MS, max_bundles=max_bundles),
+            agent_config(side, cue, max_bundles=max_bundles),
             rng=substream(self._seed, f"{name}/ltp"),
             security=None if self._plain else _security(side, name, self._seed),
         )
@@ -255,6 +258,9 @@ class _GroundHands:
     def rejected(self, reason: str) -> None:
         self._world.out.rejected[reason] += 1
 
+    def clocks_differ(self, node_ahead_ms: int) -> None:
+        raise AssertionError("both ends have the run's date")
+
 
 class _NodeHands:
     """Carries out what the node's machine puts out, on the event heap."""
@@ -286,6 +292,9 @@ class _NodeHands:
 
     def rejected(self, reason: str) -> None:
         pass  # the ground counts what a run reports
+
+    def clocks_differ(self, ground_ahead_ms: int) -> None:
+        raise AssertionError("both ends have the run's date")
 
 
 def _security(side: Side, name: str, seed: int) -> Security:

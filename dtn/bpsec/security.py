@@ -47,17 +47,12 @@ class Security:
         rules: one for each endpoint.
         random_bytes: gives that many bytes no one can foresee, for IVs and wrapped keys. In virtual
             time a seeded stream; its bundles protect nothing.
-        trusted_clock: whether creation times can be compared with our clock. Then a replay is
-            refused once the signed lifetime is over, whatever the unsigned age says; otherwise it
-            is recognised for as long as the duplicate filter has room.
 
     Raises:
         ValueError: two rules for one endpoint.
     """
 
-    def __init__(
-        self, rules: Iterable[Rule], *, random_bytes: RandomBytes, trusted_clock: bool = True
-    ) -> None:
+    def __init__(self, rules: Iterable[Rule], *, random_bytes: RandomBytes) -> None:
         self._rules: dict[str, Rule] = {}
         for rule in rules:
             if rule.peer in self._rules:
@@ -65,7 +60,6 @@ class Security:
             self._rules[rule.peer] = rule
         self._random_bytes = random_bytes
         self._refused: Counter[SecurityReason] = Counter()
-        self.trusted_clock = trusted_clock
 
     def has_rule(self, eid: str) -> bool:
         """Whether bundles to and from an endpoint are possible at all."""

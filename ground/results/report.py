@@ -19,6 +19,7 @@ from ground.results.summary import Run
 from roundtrip.budget import Outcome
 from roundtrip.contacts import FOREVER_NS
 from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
+from roundtrip.transport import remedy_of
 from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
 from roundtrip.words import count, duration, percent, shown
 
@@ -77,7 +78,8 @@ def templates(*folders: Path) -> jinja2.Environment:
         # Text of others, before it is escaped; Markup is our own.
         finalize=lambda value: shown(value) if type(value) is str else value,
     )
-    environment.filters |= {"duration": duration, "percent": percent, "count": count}
+    words = {"duration": duration, "percent": percent, "count": count, "remedy": remedy_of}
+    environment.filters |= words
     return environment
 
 

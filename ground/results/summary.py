@@ -46,6 +46,9 @@ class Run:
     """What the ground turned away, by reason."""
     charge: Sequence[tuple[int, int]] = ()
     """Of the node's battery over time: ns on the plan's clock, thousandths of its capacity."""
+    node_ahead_ms: int | None = None
+    """How far the node's clock is ahead of the ground's, negative behind; None where nothing shows
+    that they differ."""
 
 
 def summarise(run: Run) -> dict[str, Any]:
@@ -126,6 +129,7 @@ def _node(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any]:
         "quant": health.quantization if health else None,
         "context": health.context if health else None,
         "threads": health.threads if health else None,
+        "clock_ahead_s": None if run.node_ahead_ms is None else run.node_ahead_ms / 1000,
         "engine_restarts": health.engine_restarts if health else None,
         "prefill_tok_s": prompt_tokens / prefill_s if prefill_s > 0 else None,
         "decode_tok_s": steps / decode_s if decode_s > 0 else None,

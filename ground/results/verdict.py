@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ground.results.record import LoopRecord
 from roundtrip.screen import Screen
+from roundtrip.transport import with_remedy
 from roundtrip.units import NS_PER_S
 from roundtrip.words import duration, percent
 
@@ -29,6 +30,9 @@ def print_verdict(console: Screen, summary: dict[str, Any], records: list[LoopRe
     console.print(f"outcomes  {summary['questions']} asked: {outcomes}")
     if summary["graded"]:
         console.print(f"answers   {summary['right']} of {summary['graded']} right")
+    for reason, times in summary["rejected"].items():
+        line = Text(f"not taken {times} × {with_remedy(reason)}", style="yellow")
+        console.print(line, soft_wrap=True)
     met = summary["objective_met"]
     style, word = ("bold green", "MET") if met else ("bold red", "MISSED")
     good = "answered on time" + (" and right" if summary["graded"] else "")

@@ -1,13 +1,21 @@
-"""The real clock. Nothing outside `drive/` reads one; engine and supervisor use these two
-functions."""
+"""The real clock. Nothing outside `drive/` reads one; engine and supervisor use `monotonic_ns`.
+
+Durations are of CLOCK_MONOTONIC. The wall clock only dates things: it may be wrong, and be set in
+mid-run.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
+from roundtrip.anchor import Reading
+
 DTN_EPOCH_UNIX_S = 946_684_800
 """2000-01-01 00:00:00 UTC, the zero of DTN time (RFC 9171 §4.2.6)."""
+_WRONG_BY_NS = int(os.environ.get("GROUNDLOOP_TEST_CLOCK_OFFSET_S") or 0) * 1_000_000_000
+"""For tests: how far this process's wall clock is ahead of the machine's."""
 
 
 def monotonic_ns() -> int:
@@ -16,14 +24,14 @@ def monotonic_ns() -> int:
 
 
 def unix_s() -> int:
-    """Seconds since 1970, for run numbers and folder names."""
-    return int(time.time())
+    """Seconds since 1970, for folder names."""
+    return (time.time_ns() + _WRONG_BY_NS) // 1_000_000_000
 
 
-def dtn_ms_at(monotonic_origin_ns: int) -> int:
-    """DTN time in ms at a moment of CLOCK_MONOTONIC, by the wall clock as it is now."""
-    since_ns = time.monotonic_ns() - monotonic_origin_ns
-    return (time.time_ns() - since_ns) // 1_000_000 - DTN_EPOCH_UNIX_S * 1000
+def reading() -> Reading:
+    """All clocks of this machine as they are now."""
+    unix_ms = (time.time_ns() + _WRONG_BY_NS) // 1_000_000
+    return Reading(host_id(), time.monotonic_ns(), unix_ms - DTN_EPOCH_UNIX_S * 1000)
 
 
 def host_id() -> str:

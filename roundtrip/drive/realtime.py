@@ -35,6 +35,9 @@ from roundtrip.modem import (
 T = TypeVar("T")
 
 HELLO_INTERVAL_S = 0.2
+SAME_CLOCK_NS = 60_000_000_000
+"""A cue of this host that is older than this, or comes before it was sent, is by another
+CLOCK_MONOTONIC: processes in different time namespaces, such as containers, have one each."""
 BUSY_S = 1.0
 """How long a modem's word that it is busy holds."""
 SEND_QUEUE_MESSAGES = 10_000
@@ -340,9 +343,11 @@ def origin_of(cue: Carrier) -> int:
 
     Exact where the modem runs on this host; elsewhere late by the time the cue took to arrive.
     """
-    if cue.host and cue.host == clock.host_id():
+    by_arrival_ns = clock.monotonic_ns() - cue.elapsed_ns
+    on_the_way_ns = by_arrival_ns - cue.origin_ns
+    if cue.host and cue.host == clock.host_id() and 0 <= on_the_way_ns < SAME_CLOCK_NS:
         return cue.origin_ns
-    return clock.monotonic_ns() - cue.elapsed_ns
+    return by_arrival_ns
 
 
 @contextmanager

@@ -149,6 +149,7 @@ def _cue(link: UdpLink, hello: Hello) -> Carrier:
         elapsed_ns=elapsed_ns,
         origin_ns=clock.monotonic_ns() - elapsed_ns,
         host=clock.host_id(),
+        dtn_epoch_ms=hello.dtn_epoch_ms,
     )
 
 

@@ -20,7 +20,7 @@ CI_SCENARIO = ROOT / "tests" / "data" / "ci.toml"
 class Program:
     """A `groundloop` command that runs."""
 
-    def __init__(self, arguments: list[str], folder: Path, keys: Path) -> None:
+    def __init__(self, arguments: list[str], folder: Path, keys: Path, clock_s: int) -> None:
         self.out = folder / "stdout"
         self.err = folder / "stderr"
         with self.out.open("wb") as out, self.err.open("wb") as err:
@@ -30,7 +30,12 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=os.environ | {"COLUMNS": "200", "GROUNDLOOP_KEYS": str(keys)},
+                env=os.environ
+                | {
+                    "COLUMNS": "200",
+                    "GROUNDLOOP_KEYS": str(keys),
+                    "GROUNDLOOP_TEST_CLOCK_OFFSET_S": str(clock_s),
+                },
             )
 
     def wait(self, limit_s: float = 90) -> int:
@@ -66,13 +71,14 @@ class Program:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Start a command; whatever still runs at the end of the test is killed."""
+    """Start a command, with a wall clock that is so far ahead; whatever still runs at the end of
+    the test is killed."""
     programs: list[Program] = []
 
-    def begin(*arguments: str, keys: str = "keys.toml") -> Program:
+    def begin(*arguments: str, keys: str = "keys.toml", clock_s: int = 0) -> Program:
         folder = tmp_path / f"program-{len(programs)}"
         folder.mkdir()
-        programs.append(Program(list(arguments), folder, tmp_path / keys))
+        programs.append(Program(list(arguments), folder, tmp_path / keys, clock_s))
         return programs[-1]
 
     yield begin

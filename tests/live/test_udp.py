@@ -39,18 +39,30 @@ def unused_port(family: int, host: str) -> int:
         return port
 
 
-def start_both(start, tmp_path: Path, host: str, *flags: str, node_keys: str = "keys.toml"):
+def start_both(
+    start,
+    tmp_path: Path,
+    host: str,
+    *,
+    node_keys: str = "keys.toml",
+    node_clock_s: int = 0,
+    node_flags: tuple[str, ...] = (),
+    patience: int = 1,
+):
+    """Node and ground; `patience` times the usual budget."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     shown = f"[{host}]" if ":" in host else host
     ground, node = (f"{shown}:{unused_port(family, host)}" for _ in range(2))
     scenario = tmp_path / "udp.toml"
-    scenario.write_text(SCENARIO)
+    budget = f"loop_s = {5 * patience}\nexpire_s = {8 * patience}\n"
+    scenario.write_text(SCENARIO.replace("loop_s = 5\nexpire_s = 8\n", budget))
     return start(
         "node", "--scenario", str(scenario), "--link", f"udp://{ground}", "--listen", node,
-        "--store", str(tmp_path / "node.sqlite"), *flags, keys=node_keys,
+        "--store", str(tmp_path / "node.sqlite"), *node_flags,
+        keys=node_keys, clock_s=node_clock_s,
     ), start(
         "ground", str(scenario), "--link", f"udp://{node}", "--listen", ground,
-        "--out", str(tmp_path / "run"), *flags,
+        "--out", str(tmp_path / "run"),
     )  # fmt: skip
 
 

@@ -156,17 +156,41 @@ def test_a_line_of_the_log_is_what_json_makes_of_it() -> None:
 
 
 def test_a_cue_survives_its_wire_format() -> None:
-    cue = Carrier(3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host")
+    cue = Carrier(3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host", 9)
     assert decode_carrier(encode_carrier(cue)) == cue
 
 
 @pytest.mark.parametrize(
     ("at", "value"),
-    [(3, 0), (4, -1), (5, -1), (6, 0), (3, 10**5000), (1, 1), (9, 5), (0, -1), (0, 1 << 63)],
-    ids=["rate 0", "rate -1", "delay", "mtu", "huge", "no bool", "no text", "run", "huge run"],
+    [
+        (3, 0),
+        (4, -1),
+        (5, -1),
+        (6, 0),
+        (3, 10**5000),
+        (1, 1),
+        (9, 5),
+        (0, -1),
+        (0, 1 << 63),
+        (10, -1),
+        (10, 1 << 63),
+    ],
+    ids=[
+        "rate 0",
+        "rate -1",
+        "delay",
+        "mtu",
+        "huge",
+        "no bool",
+        "no text",
+        "run",
+        "huge run",
+        "date",
+        "huge date",
+    ],
 )
 def test_a_cue_out_of_range_is_refused(at: int, value: object) -> None:
-    fields = [3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host"]
+    fields = [3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host", 9]
     fields[at] = value
     with pytest.raises(BadMessage):
         decode_carrier(cbor2.dumps(fields))

@@ -18,7 +18,7 @@ from roundtrip.message import Health, Message, Question, Sampling, decode, encod
 from roundtrip.modem import Carrier, Side
 from roundtrip.transport import agent_config
 
-CUE = Carrier(1, True, True, 10**9, 10**9, 0, 1400, 0, 0, "")
+CUE = Carrier(1, True, True, 10**9, 10**9, 0, 1400, 0, 0, "", 10**12)
 
 
 def question(question_id: int = 1, text: str = "Well?") -> Question:
@@ -40,19 +40,21 @@ class Bench:
         slots: int = 1,
         plan: ContactPlan | None = None,
         beacon: Beacon | None = None,
+        cued: bool = True,
     ) -> None:
+        self.cue = CUE
         self.slots = slots
         self.now_ns = 1_000_000
         self.done: list[Any] = []
         self.answers: list[Message] = []
         self.accept_answers = True
         self.ground = BundleAgent(
-            agent_config(Side.GROUND, CUE, dtn_epoch_ms=10**12, max_bundles=2000),
+            agent_config(Side.GROUND, CUE, max_bundles=2000),
             rng=random.Random(1),
         )
         self.node = NodeMachine(
             BundleAgent(
-                agent_config(Side.NODE, CUE, dtn_epoch_ms=10**12, max_bundles=64),
+                agent_config(Side.NODE, CUE, max_bundles=64),
                 rng=random.Random(2),
             ),
             queue=queue,
@@ -66,7 +68,8 @@ class Bench:
                 tx_up=True, rx_up=True, tx_rate_bps=10**9, one_way_ns=0, now_ns=self.now_ns
             )
         )
-        self.call(self.node.carrier, CUE)
+        if cued:
+            self.call(self.node.carrier, CUE)
 
     def call(self, command: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Give the node a command; the outputs that are no frames."""

@@ -163,17 +163,17 @@ def test_a_reply_for_which_the_bundle_queue_is_full_is_sent_later(bench, ask, mo
         bench.call(bench.node.question_stored, question_id)
     bench.finish(1)
     bench.finish(2)
-    send = bench.node._agent.send
-    monkeypatch.setattr(bench.node._agent, "send", lambda *args, **kwargs: (None, []))
+    send = bench.node._radio._agent.send
+    monkeypatch.setattr(bench.node._radio._agent, "send", lambda *args, **kwargs: (None, []))
     bench.call(bench.node.answer_stored, 1)
-    monkeypatch.setattr(bench.node._agent, "send", send)
+    monkeypatch.setattr(bench.node._radio._agent, "send", send)
     assert answers(bench) == []
     bench.call(bench.node.answer_stored, 2)
     assert {answer.question_id for answer in answers(bench)} == {1, 2}
 
 
 def test_settled_questions_are_kept_up_to_a_limit(bench, ask, monkeypatch) -> None:
-    monkeypatch.setattr("node.machine.KEPT_SETTLED", 2)
+    monkeypatch.setattr("node.radio.KEPT_SETTLED", 2)
     bench.up()
     for question_id in range(1, 6):
         bench.ask(ask(question_id))
@@ -195,7 +195,7 @@ def test_when_the_engine_is_gone_for_good_later_questions_are_refused_too(bench,
 def test_settled_questions_are_forgotten_by_number_also_when_asked_again(
     make_bench, ask, monkeypatch
 ) -> None:
-    monkeypatch.setattr("node.machine.KEPT_SETTLED", 2)
+    monkeypatch.setattr("node.radio.KEPT_SETTLED", 2)
     old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)) for i in range(4)]
     bench = make_bench(
         recovered=tuple(StoredQuestion(ask(i), 5, 10**12, old[i], True) for i in range(3))
@@ -223,11 +223,6 @@ def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
     )
     bench = make_bench(recovered=recovered)
     assert sorted(answer.question_id for answer in answers(bench)) == list(range(100))
-
-
-def test_the_store_is_told_how_long_somebody_waits(bench, ask) -> None:
-    (stored,) = bench.ask(ask())
-    assert 0 < stored.left_ms <= 10**6
 
 
 def start_of(outputs: list[Any]) -> list[int]:
@@ -382,3 +377,48 @@ def test_the_clock_at_the_delivery_is_told_modulo_what_fits(make_bench, ask) -> 
     assert isinstance(refusal, Refusal)
     assert refusal.delivered_us == 7
     assert refusal.refused_us == 6_000
+
+
+def test_nothing_is_judged_before_the_first_cue(make_bench, ask) -> None:
+    """Without a plan the first cue says that the link is open, and with one it tells the time."""
+    contact = Contact("node", "ground", 0, 200 * 10**9, 10**6, 0)
+    recovered = (StoredQuestion(ask(1), 5, 10**11, None, False),)
+    for plan in (None, ContactPlan([contact])):
+        bench = make_bench(recovered=recovered, plan=plan, cued=False)
+        assert bench.up() == []
+        bench.now_ns = 2 * 10**9
+        assert start_of(bench.call(bench.node.carrier, bench.cue)) == [1]
+        assert bench.call(bench.node.carrier, bench.cue) == [], "once"
+
+
+def test_what_is_over_at_the_first_cue_is_refused_then(make_bench, ask) -> None:
+    recovered = (StoredQuestion(ask(1), 5, 10**9, None, False),)
+    bench = make_bench(recovered=recovered, cued=False)
+    bench.up()
+    bench.now_ns = 3 * 10**9
+    (stored,) = bench.call(bench.node.carrier, bench.cue)
+    assert decode(stored.payload).reason == "no_time", "it was acknowledged: it has its outcome"
+
+
+def test_before_the_first_cue_an_engine_gone_for_good_still_refuses(make_bench, ask) -> None:
+    recovered = (StoredQuestion(ask(1), 5, 10**12, None, False),)
+    bench = make_bench(recovered=recovered, cued=False)
+    assert kinds(bench.call(bench.node.engine_down, "no memory", final=True)) == [StoreAnswer]
+    assert bench.call(bench.node.carrier, bench.cue) == []
+
+
+def test_a_deadline_that_no_clock_can_show_is_far_away_but_fits_on_disk(bench, ask) -> None:
+    (stored,) = bench.ask(replace(ask(), remaining_ms=(1 << 64) - 1))
+    assert 10**18 < stored.deadline_ns < 1 << 62
+
+
+def test_a_question_older_than_its_budget_has_a_deadline_in_the_past(bench, ask) -> None:
+    link = {"rx_up": True, "tx_rate_bps": 10**9, "one_way_ns": 0}
+    bench.ground.carrier(tx_up=False, now_ns=30 * 10**9, **link)
+    late = encode(replace(ask(), remaining_ms=1000))
+    bench.ground.send(late, lifetime_ms=10**6, now_ns=30 * 10**9)
+    bench.now_ns = 90 * 10**9
+    bench._from_ground(bench.ground.carrier(tx_up=True, now_ns=bench.now_ns, **link))
+    bench._settle()
+    (stored,) = [output for output in bench.done if isinstance(output, StoreQuestion)]
+    assert stored.deadline_ns == stored.delivered_ns + (1000 - 60_000) * 10**6

@@ -8,7 +8,9 @@ import click
 import pytest
 
 from roundtrip.command import run_command
-from roundtrip.drive.realtime import background, run_async, unless
+from roundtrip.drive import clock
+from roundtrip.drive.realtime import SAME_CLOCK_NS, background, origin_of, run_async, unless
+from roundtrip.modem import Carrier
 
 
 def test_an_error_in_a_callback_ends_the_program_after_its_clean_up() -> None:
@@ -91,3 +93,23 @@ def test_an_unexpected_error_is_one_line(
     said = capsys.readouterr().err
     assert said.startswith(line)
     assert said.count("\n") == 1
+
+
+def cue(origin_ns: int, *, host: str = "here", elapsed_ns: int = 1000) -> Carrier:
+    return Carrier(1, True, True, 1, 1, 0, 1400, elapsed_ns, origin_ns, host)
+
+
+def test_the_plans_zero_is_the_modems_own_only_where_it_has_the_same_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_ns = 10 * SAME_CLOCK_NS
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: now_ns)
+    monkeypatch.setattr(clock, "host_id", lambda: "here")
+    by_arrival_ns = now_ns - 1000
+    for late_ns in (0, 7, SAME_CLOCK_NS - 1):
+        assert origin_of(cue(by_arrival_ns - late_ns)) == by_arrival_ns - late_ns
+    assert origin_of(cue(5, host="there")) == by_arrival_ns
+    for apart_ns in (-1, SAME_CLOCK_NS, -SAME_CLOCK_NS):
+        assert origin_of(cue(by_arrival_ns - apart_ns)) == by_arrival_ns, "a container's own"
+    monkeypatch.setattr(clock, "host_id", lambda: "")
+    assert origin_of(cue(5, host="")) == by_arrival_ns

@@ -207,3 +207,23 @@ def test_what_became_of_a_question_stands_beside_its_bar(expired, tmp_path: Path
     assert "<td>memory at the end, bytes</td><td>7</td>" in page
     assert "<td>threads</td><td>2</td>" in page
     assert "None" not in page
+
+
+def test_what_was_dropped_is_in_summary_verdict_and_report_with_the_remedy(
+    answered, tmp_path: Path
+) -> None:
+    dropped = {"expired by our clock": 3, "message: [red] <b>": 1}
+    run = make_run([answered(0)], rejected=dropped, node_ahead_ms=-5500)
+    summary = write_results(run, tmp_path)
+    assert summary["rejected"] == dropped
+    assert summary["node"]["clock_ahead_s"] == -5.5
+    console = Screen(file=io.StringIO(), width=80)
+    print_verdict(console, summary, [])
+    lines = console.file.getvalue().splitlines()
+    assert any(line.startswith("not taken 3 × expired by our clock; set both") for line in lines)
+    assert "not taken 1 × message: [red] <b>" in lines
+    write_report(run, summary, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>expired by our clock</td><td>3</td><td>set both" in page
+    assert "<td>message: [red] &lt;b&gt;</td><td>1</td><td>–</td>" in page
+    assert summarise(make_run([]))["node"]["clock_ahead_s"] is None

@@ -1,0 +1,241 @@
+"""The node's side of the link: bundles in, and what goes down until the ground has it.
+
+Replies come first, beacons behind them, and pieces of answers that are still being written last. A
+reply is kept until the ground has acknowledged it; one that finds the agent full waits here. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from dtn import agent as bundles
+from dtn.bpv7.bundle import BundleId
+from node import beacon as beacons
+from node.body.energy_book import EnergyBook
+from node.downlink import BUNDLE_BYTES, Downlink
+from node.entry import Entry, State
+from node.outputs import NodeOutput, Rejected, StoreSettled
+from node.parts import Parts
+from roundtrip import message
+from roundtrip.errors import BadMessage
+from roundtrip.machine import Deadline, earliest
+from roundtrip.message import Health, Question
+from roundtrip.modem import Carrier
+from roundtrip.transport import reason_of
+from roundtrip.units import NS_PER_MS
+
+KEPT_SETTLED = 4096
+"""Settled questions kept in memory, so that one asked again gets the same answer."""
+TRANSPORT_PRIORITY = (2, 1, 0)
+"""Of bulk, normal and expedited questions; a lower number leaves first."""
+PART_PRIORITY = 3
+"""Of an answer that is still being written."""
+
+Take = Callable[[Question, bundles.BundleReceived], list[NodeOutput]]
+
+
+class Radio:
+    """Everything that goes over the link.
+
+    Args:
+        agent: the bundle agent of this end.
+        entries: the questions on board; settled ones are taken out when there are too many.
+        downlink: told of the modem's cues, and of what waits for it.
+        energy: told when it transmits.
+        beacon: when to say how the node does.
+        lifetime_ms: of answer bundles.
+        take: what to do with a question that has come, before it is accepted.
+    """
+
+    def __init__(
+        self,
+        agent: bundles.BundleAgent,
+        entries: dict[int, Entry],
+        downlink: Downlink,
+        energy: EnergyBook,
+        beacon: beacons.Beacon,
+        *,
+        lifetime_ms: int,
+        take: Take,
+    ) -> None:
+        self._agent = agent
+        self._entries = entries
+        self._downlink = downlink
+        self._energy = energy
+        self._beacon = beacon
+        self._lifetime_ms = lifetime_ms
+        self._take = take
+        self._parts = Parts()
+        self._replies: dict[BundleId, int] = {}
+        self._unsent: deque[int] = deque()
+        self._settled: OrderedDict[int, None] = OrderedDict()
+
+    def recover(self, question_id: int) -> None:
+        """A question with a reply was found in the store."""
+        if self._entries[question_id].state is State.SETTLED:
+            self._remember_settled(question_id)
+        else:
+            self._unsent.append(question_id)
+
+    # -- the link ----------------------------------------------------------------------------------
+
+    def receive(self, payload: bytes, now_ns: int) -> list[NodeOutput]:
+        """A frame came off the link."""
+        return self._from_agent(self._agent.receive(payload, now_ns=now_ns), now_ns)
+
+    def carrier(self, cue: Carrier, now_ns: int) -> list[NodeOutput]:
+        """The modem says what can be sent and heard."""
+        self._downlink.carrier(cue)
+        self._energy.carrier(cue.rx_up, now_ns=now_ns)
+        self._beacon.carrier(cue.tx_up, now_ns)
+        outputs: list[NodeOutput] = []
+        unsent, self._unsent = self._unsent, deque()
+        for question_id in unsent:
+            outputs += self.send_reply(question_id, now_ns)
+        return outputs + self._from_agent(
+            self._agent.carrier(
+                tx_up=cue.tx_up,
+                rx_up=cue.rx_up,
+                tx_rate_bps=cue.tx_rate_bps,
+                rx_rate_bps=cue.rx_rate_bps,
+                one_way_ns=cue.one_way_ns,
+                now_ns=now_ns,
+            ),
+            now_ns,
+        )
+
+    def timeout(self, now_ns: int) -> list[NodeOutput]:
+        """A timer of the transport is due."""
+        return self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
+
+    def beacon_due(self, now_ns: int) -> list[NodeOutput]:
+        """Have a beacon measured, when it is time."""
+        return [*self._beacon.take(now_ns)]
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The next timer of the transport, or beacon."""
+        return earliest(self._agent.deadline, self._beacon.deadline)
+
+    def accept(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
+        """A bundle is safe here, or of no use: the ground need not send it again."""
+        return self._from_agent(self._agent.accept(bundle_id, now_ns=now_ns), now_ns)
+
+    def _from_agent(self, outputs: Sequence[bundles.AgentOutput], now_ns: int) -> list[NodeOutput]:
+        mine: list[NodeOutput] = []
+        for output in outputs:
+            match output:
+                case bundles.Transmit() | bundles.ClocksDiffer():
+                    mine.append(output)
+                case bundles.BundleReceived():
+                    mine += self._take_bundle(output, now_ns)
+                case (
+                    bundles.Acknowledged(bundle_id=bundle_id) | bundles.Expired(bundle_id=bundle_id)
+                ):
+                    arrived = isinstance(output, bundles.Acknowledged)
+                    self._parts.left(bundle_id, acknowledged=arrived)
+                    mine += self._reply_left(bundle_id, now_ns)
+                case bundles.Rejected():
+                    mine.append(Rejected(reason_of(output)))
+                case bundles.QueueFull():
+                    mine.append(Rejected("bundle queue full"))
+                case _:
+                    pass
+        return mine
+
+    def _take_bundle(self, received: bundles.BundleReceived, now_ns: int) -> list[NodeOutput]:
+        bundle_id = received.bundle.id
+        try:
+            question = message.decode(received.bundle.payload)
+        except BadMessage as error:
+            return [Rejected(f"message: {error}"), *self.accept(bundle_id, now_ns)]
+        if not isinstance(question, Question):
+            return [Rejected("not a question"), *self.accept(bundle_id, now_ns)]
+        entry = self._entries.get(question.question_id)
+        if entry is None:
+            return self._take(question, received)
+        if entry.state is State.STORING:
+            entry.bundle_id = bundle_id
+            return []
+        outputs: list[NodeOutput] = []
+        if entry.state is State.SETTLED:  # it must have lost the answer
+            entry.state = State.REPLYING
+            del self._settled[question.question_id]
+            outputs += self.send_reply(question.question_id, now_ns)
+        return outputs + self.accept(bundle_id, now_ns)
+
+    # -- what goes down ----------------------------------------------------------------------------
+
+    def send_reply(self, question_id: int, now_ns: int) -> list[NodeOutput]:
+        """Send a reply that is on disk."""
+        entry = self._entries[question_id]
+        assert entry.reply is not None
+        payload, given_up = self._parts.last(question_id, entry.reply)
+        cancelled = [o for part in given_up for o in self._agent.cancel(part, now_ns=now_ns)]
+        bundle_id, outputs = self._agent.send(
+            payload,
+            lifetime_ms=self._lifetime_ms,
+            priority=TRANSPORT_PRIORITY[entry.question.priority],
+            now_ns=now_ns,
+        )
+        if bundle_id is None:
+            self._unsent.append(question_id)
+        else:
+            self._replies[bundle_id] = question_id
+            self._energy.sent(question_id, now_ns=now_ns)
+            self._downlink.backlog_bytes += len(entry.reply) + BUNDLE_BYTES
+        return self._from_agent([*cancelled, *outputs], now_ns)
+
+    def _reply_left(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
+        question_id = self._replies.pop(bundle_id, None)
+        if question_id is None:
+            return []
+        entry = self._entries[question_id]
+        entry.state = State.SETTLED
+        self._energy.arrived(question_id, now_ns=now_ns)
+        self._downlink.backlog_bytes -= len(entry.reply or b"") + BUNDLE_BYTES
+        self._remember_settled(question_id)
+        again = self.send_reply(self._unsent.popleft(), now_ns) if self._unsent else []
+        return [StoreSettled(question_id), *again]
+
+    def _remember_settled(self, question_id: int) -> None:
+        self._settled[question_id] = None
+        if len(self._settled) > KEPT_SETTLED:
+            del self._entries[self._settled.popitem(last=False)[0]]
+
+    def send_part(self, question_id: int, text: str, now_ns: int) -> list[NodeOutput]:
+        """An answer that is being written has come so far: what is new goes down, behind whole
+        answers."""
+        rate_bps = self._downlink.rate_bps(now_ns)
+        if rate_bps is None or self._downlink.backlog_bytes:
+            return []
+        part = self._parts.next_part(question_id, text, rate_bps, now_ns)
+        if part is None:
+            return []
+        left_ms = (self._entries[question_id].deadline_ns - now_ns) // NS_PER_MS
+        bundle_id, outputs = self._agent.send(
+            message.encode(part), lifetime_ms=max(1, left_ms), priority=PART_PRIORITY, now_ns=now_ns
+        )
+        if bundle_id is not None:
+            self._parts.sent(bundle_id, part, rate_bps, now_ns)
+        return self._from_agent(outputs, now_ns)
+
+    def announce(self, health: Health, now_ns: int) -> list[NodeOutput]:
+        """Tell the ground what runs here."""
+        payload = message.encode(health)
+        _, outputs = self._agent.send(payload, lifetime_ms=self._lifetime_ms, now_ns=now_ns)
+        return self._from_agent(outputs, now_ns)
+
+    def send_beacon(self, health: Health, now_ns: int) -> list[NodeOutput]:
+        """What was measured goes down behind all answers, while it is worth something."""
+        vitals = health.vitals or message.Vitals()
+        charged = replace(vitals, charge_permille=self._energy.charge_permille)
+        _, outputs = self._agent.send(
+            message.encode(replace(health, vitals=charged)),
+            lifetime_ms=beacons.LIFETIME_NS // NS_PER_MS,
+            priority=beacons.PRIORITY,
+            now_ns=now_ns,
+        )
+        return self._from_agent(outputs, now_ns)

@@ -149,7 +149,7 @@ def survives(mutant: Mutant, copy: Path) -> bool:
 
 def _passes(tests: list[str], copy: Path) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += ["-m", "not live and not slow and not chaos", *tests]
+    command += ["-m", "not live and not chaos", *tests]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(

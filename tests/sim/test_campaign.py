@@ -50,7 +50,7 @@ def scenario(tmp_path: Path) -> Path:
 
 
 def run(scenario: Path, out: Path, *options: str) -> Result:
-    args = [str(scenario), "--runs", "90", "--out", str(out), *SWEEP, *options]
+    args = [str(scenario), "--runs", "40", "--out", str(out), *SWEEP, *options]
     return CliRunner().invoke(campaign_command, args)
 
 
@@ -60,7 +60,7 @@ def results(folder: Path) -> tuple[bytes, bytes]:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaigns, "BATCH_QUESTIONS", 200)
+    monkeypatch.setattr(campaigns, "BATCH_QUESTIONS", 100)
 
 
 def test_the_merged_summary_is_the_same_for_one_and_for_two_workers(scenario, tmp_path) -> None:
@@ -70,8 +70,8 @@ def test_the_merged_summary_is_the_same_for_one_and_for_two_workers(scenario, tm
     assert results(tmp_path / "one") == results(tmp_path / "two")
     summary = json.loads(results(tmp_path / "one")[0])
     clean, lossy = summary["points"]
-    assert (clean["runs"], clean["questions"]) == (90, 900)
-    assert sum(clean["outcomes"].values()) == 900
+    assert (clean["runs"], clean["questions"]) == (40, 400)
+    assert sum(clean["outcomes"].values()) == 400
     assert clean["goodput_95"][0] <= clean["goodput"] <= clean["goodput_95"][1]
     assert lossy["loop_ms"]["p50"][0] > clean["loop_ms"]["p50"][0]
 

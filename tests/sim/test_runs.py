@@ -80,11 +80,14 @@ def test_the_same_seed_gives_the_same_trace_byte_for_byte(
     assert traces[0].text() != traces[2].text()
 
 
-def test_outage_storm_ends_every_question_once_over_200_seeds(
-    shipped: dict[str, Scenario], simulate: Callable[..., Run]
+@pytest.mark.parametrize(
+    "seeds", [range(30), pytest.param(range(30, 200), marks=pytest.mark.chaos)]
+)
+def test_outage_storm_ends_every_question_once(
+    shipped: dict[str, Scenario], simulate: Callable[..., Run], seeds: range
 ) -> None:
     outcomes: set[Outcome] = set()
-    for seed in range(200):
+    for seed in seeds:
         run = simulate(shipped["outage-storm"], seed)
         assert_sound(run, f"groundloop run outage-storm --virtual --seed {seed}")
         outcomes.update(record.outcome for record in run.records)
@@ -105,7 +108,7 @@ def test_a_storm_over_a_slow_node_knows_every_outcome(shipped: dict[str, Scenari
     for policy, missing in (("deadline", Outcome.LATE), ("fifo", Outcome.PARTIAL)):
         known = outcomes[policy]
         assert set(known) | {missing} == set(Outcome)
-        assert min(number for outcome, number in known.items() if outcome is not missing) > 10
+        assert min(number for outcome, number in known.items() if outcome is not missing) > 3
     in_time = {policy: known[Outcome.ON_TIME] for policy, known in outcomes.items()}
     assert in_time["deadline"] > 1.05 * in_time["fifo"], outcomes
 
@@ -113,23 +116,23 @@ def test_a_storm_over_a_slow_node_knows_every_outcome(shipped: dict[str, Scenari
 def _outcomes(scenario: Scenario, slow: Profile, policy: str) -> Counter[Outcome]:
     outcomes: Counter[Outcome] = Counter()
     node = scenario.node.model_copy(update={"policy": policy})
-    for seed in range(20):
+    for seed in range(6):
         run = World(scenario.model_copy(update={"node": node}), seed, slow).run()
         assert_sound(run, f"harsh storm, {policy}, seed {seed}")
         outcomes.update(record.outcome for record in run.records)
     return outcomes
 
 
-def test_five_thousand_questions_at_once_wait_and_are_all_answered(
+def test_two_thousand_questions_at_once_wait_and_are_all_answered(
     shipped: dict[str, Scenario], simulate: Callable[..., Run]
 ) -> None:
     geo = shipped["geo-relay"]
     many = geo.model_copy(
         update={
             "workload": geo.workload.model_copy(
-                update={"count": 5000, "rate_per_min": 1e6, "max_outstanding": 5000}
+                update={"count": 2000, "rate_per_min": 1e6, "max_outstanding": 2000}
             ),
-            "node": geo.node.model_copy(update={"queue": 5000, "policy": "fifo"}),
+            "node": geo.node.model_copy(update={"queue": 2000, "policy": "fifo"}),
             "budget": geo.budget.model_copy(update={"expire_s": 100_000.0}),
         }
     )
@@ -146,7 +149,7 @@ def test_after_the_last_outage_everything_drains(
     )
     last = healed.contact[0].model_copy(update={"end_s": 100_000.0})
     healed = healed.model_copy(update={"contact": (last,)})
-    for seed in range(20):
+    for seed in range(8):
         run = simulate(healed, seed)
         assert all(record.answered for record in run.records), f"seed {seed}"
 
@@ -240,7 +243,7 @@ def test_corrupted_repeated_and_overtaking_frames_do_no_harm(
         }
     )
     rejected: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(20):
         run = simulate(demo.model_copy(update={"link": link}), seed)
         assert all(record.answered for record in run.records), f"seed {seed}"
         rejected.update(run.rejected)

@@ -54,6 +54,7 @@ OPERATORS = {
         "NumberReplacer",
     )
 } | {"DropStatement": DropStatement}  # fmt: skip
+SIMULATIONS = ("tests/sim/test_stamps.py", "tests/sim/test_runs.py", "tests/sim/test_parts.py")
 DROPS_SHARE = 0.4
 """Of the sample."""
 LIMIT_S = 300
@@ -122,11 +123,16 @@ def tests_for(file: str) -> list[list[str]]:
     while not (ROOT / folder).is_dir():
         folder = folder.parent
     stages = [[nearest.as_posix()]] if (ROOT / nearest).exists() else []
-    package = Path("tests/unit") / path.parts[0]
-    stages.append([folder.as_posix(), package.as_posix()])
-    if path.parts[0] != "dtn":
-        return [*stages, ["tests/sim", "tests/property"]]
-    return [*stages, ["tests/property", "tests/unit/node/test_machine.py", "tests/sim"]]
+    stages.append(_tests_in(folder))
+    wider = _tests_in(Path("tests/unit") / path.parts[0])
+    if wider != stages[-1]:
+        stages.append(wider)
+    return [*(stage for stage in stages if stage), ["tests/property", *SIMULATIONS]]
+
+
+def _tests_in(folder: Path) -> list[str]:
+    """Those of a folder itself, not of the rooms in it."""
+    return [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / folder).glob("test_*.py"))]
 
 
 def survives(mutant: Mutant, copy: Path) -> bool:

@@ -55,6 +55,20 @@ class _Checkpoint:
     answered: bool = False
 
 
+@dataclass(slots=True)
+class _Life:
+    """What one life of the receiver has: one that crashed has lost what it had claimed, and its
+    successor numbers its reports from another random start (§3.2.2)."""
+
+    report: int
+    """Serial number of one of its reports."""
+    acked: Ranges = field(default_factory=Ranges)
+
+
+REPORTS_APART = 32
+"""Serial numbers of the reports of one life lie no further apart."""
+
+
 @dataclass(slots=True, eq=False)
 class SenderSession:
     """The sending half of a session."""
@@ -74,7 +88,8 @@ class SenderSession:
     """Block data queued to leave, retransmissions included."""
     reports_seen: dict[int, None] = field(default_factory=dict)
     cycles: int = 0
-    _acked: Ranges = field(default_factory=Ranges)
+    _lives: list[_Life] = field(default_factory=list)
+    """Of the receiver, the present one last."""
     _jobs: deque[_Job] = field(default_factory=deque)
     _resends: deque[int] = field(default_factory=deque)
     _checkpoints: dict[int, _Checkpoint] = field(default_factory=dict)
@@ -161,15 +176,18 @@ class SenderSession:
         if report.upper > len(self.block):
             return Progress.OUT_OF_BLOCK
         self.reports_seen[report.report] = None
+        life, is_new = self._life_of(report)
         for start, end in report.claims:
-            self._acked.add(start, end)
+            life.acked.add(start, end)
         if checkpoint is not None:
             checkpoint.answered = True
             self._withdraw_resend(report.checkpoint, checkpoint)
         self._forget_tail(report.lower, report.upper)
-        if self._all_sent and self._acked.covers(0, len(self.block)):
+        if self._all_sent and life.acked.covers(0, len(self.block)):
             return Progress.COMPLETE
-        missing = self._not_queued(self._acked.missing(report.lower, report.upper))
+        lower, upper = (0, self._first_sent_bytes) if is_new else (report.lower, report.upper)
+        gaps = life.acked.missing(lower, upper) if life is self._lives[-1] else []
+        missing = self._not_queued(gaps)
         if missing:
             self.cycles += 1
             if self.cycles > cycle_limit:
@@ -179,6 +197,15 @@ class SenderSession:
         if self.pending_bytes or any(not c.answered for c in self._checkpoints.values()):
             return Progress.WAITING
         return Progress.STALLED
+
+    def _life_of(self, report: ReportSegment) -> tuple[_Life, bool]:
+        """The life of the receiver that gave a report, and whether another one came before it."""
+        for life in reversed(self._lives):
+            if abs(report.report - life.report) <= REPORTS_APART:
+                life.report = report.report
+                return life, False
+        self._lives.append(_Life(report.report))
+        return self._lives[-1], len(self._lives) > 1
 
     def _forget_tail(self, lower: int, upper: int) -> None:
         """What a report speaks of is there, or about to leave anew."""
@@ -202,7 +229,8 @@ class SenderSession:
         When a checkpoint took several reports and one was lost, the others have stopped its timer.
         The receiver's own timer should bring the lost report; this is for when it does not.
         """
-        unknown_at = self._acked.missing(0, len(self.block))[0][0]
+        acked = self._lives[-1].acked if self._lives else Ranges()
+        unknown_at = acked.missing(0, len(self.block))[0][0]
         owing = next(iter(self._checkpoints))
         for serial, checkpoint in self._checkpoints.items():
             if checkpoint.lower <= unknown_at < checkpoint.end:
@@ -214,6 +242,12 @@ class SenderSession:
     def checkpoints(self) -> list[int]:
         """Serial numbers of all checkpoints so far."""
         return list(self._checkpoints)
+
+    @property
+    def _first_sent_bytes(self) -> int:
+        """How much of the block has left for the first time."""
+        first = next((job for job in self._jobs if not job.report), None)
+        return len(self.block) if first is None else first.ranges[0][0]
 
     @property
     def _all_sent(self) -> bool:

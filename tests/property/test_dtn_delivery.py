@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dtn.agent import (
@@ -300,6 +300,15 @@ def test_bundles_arrive_once_and_whole(
     outages=OUTAGES,
     crashes=st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 1)), max_size=4),
     **LINKS,
+)
+@example(
+    sizes=[0, 884, 1014],
+    outages=[],
+    crashes=[(170, 1)],
+    loss=0.0,
+    duplication=0.0,
+    jitter_ms=40,
+    seed=1,
 )
 @settings(max_examples=300, deadline=None)
 def test_bundles_survive_crashes_of_either_end(

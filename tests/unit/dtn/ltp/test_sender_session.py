@@ -1,0 +1,51 @@
+"""What a sender makes of reports when the receiver has crashed between them."""
+
+from __future__ import annotations
+
+from dtn.ltp.segment import ReportSegment, SessionId
+from dtn.ltp.sender_session import REPORTS_APART, Progress, SenderSession
+
+SESSION = SessionId(1, 7)
+BLOCK = bytes(400)
+
+
+def sent() -> SenderSession:
+    """A session whose block has left whole, in one go."""
+    session = SenderSession(SESSION, BLOCK, 0, 1, 1000, next_checkpoint=50)
+    while session.pending_bytes:
+        session.next_segment(checkpoint_every=1 << 20)
+    return session
+
+
+def report(session: SenderSession, serial: int, *claims: tuple[int, int]) -> Progress:
+    return session.on_report(
+        ReportSegment(SESSION, serial, 50, len(BLOCK), 0, claims), cycle_limit=9
+    )
+
+
+def test_claims_of_one_life_add_up() -> None:
+    session = sent()
+    assert report(session, 100, (0, 200)) is Progress.WAITING
+    assert session.pending_bytes == 200
+    assert report(session, 100 + REPORTS_APART, (200, 400)) is Progress.COMPLETE
+
+
+def test_claims_of_a_life_that_crashed_and_of_its_successor_do_not() -> None:
+    session = sent()
+    report(session, 100, (0, 200))
+    while session.pending_bytes:
+        session.next_segment(checkpoint_every=1 << 20)
+    assert report(session, 5000, (200, 400)) is Progress.WAITING
+    assert session.pending_bytes == 200, "what the first life had goes again"
+    assert report(session, 101, (0, 200), (300, 400)) is Progress.WAITING
+    assert session.pending_bytes == 200, "a late report of the first life asks for nothing"
+    assert report(session, 5001, (0, 200)) is Progress.COMPLETE
+
+
+def test_what_has_not_left_yet_is_not_asked_for_by_a_new_life() -> None:
+    session = SenderSession(SESSION, BLOCK, 0, 1, 150, next_checkpoint=50)
+    session.next_segment(checkpoint_every=100)
+    left = session.pending_bytes
+    for serial in (100, 5000):
+        session.on_report(ReportSegment(SESSION, serial, 50, 100, 0, ((0, 50),)), cycle_limit=9)
+    assert session.pending_bytes == left + (len(BLOCK) - left - 50)

@@ -34,6 +34,7 @@ from dtn.agent_notices import (
     Transmit,
 )
 from dtn.bpsec.block import BCB, BIB
+from dtn.bpsec.check import guards_primary
 from dtn.bpsec.security import Security
 from dtn.bpv7.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
 from dtn.bpv7.bundle import (
@@ -391,6 +392,8 @@ class BundleAgent:
 
     def _on_bundle(self, received: Bundle, notice: BlockReceived) -> list[AgentOutput]:
         # Before all else: what is forged must not count as seen, nor as a duplicate to be answered.
+        if not guards_primary(received):
+            return [Rejected("neither CRC nor signature on the primary block", str(received.id))]
         bundle = self._opened(received)
         if isinstance(bundle, Rejected):
             return [bundle]

@@ -352,7 +352,7 @@ class NodeConfig(Section):
     queue: int = Field(default=256, gt=0, le=100_000)
     """Questions waiting on board; more are refused with `queue_full`."""
     sequences: int = Field(default=0, ge=0, le=64)
-    """Questions answered at once; 0: as many as is fastest in all and the memory allows, 8 at most."""
+    """Questions answered at once; 0: as many as is fastest in all, and has room, 8 at most."""
     policy: Literal["deadline", "edf", "fifo"] = "deadline"
     """Which question goes first; only `deadline` refuses and cuts for lack of time."""
     kv: Literal["f16", "q8_0"] = "f16"

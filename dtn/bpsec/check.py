@@ -30,6 +30,7 @@ from dtn.bpv7.blocks import (
     encode_primary,
 )
 from dtn.bpv7.bundle import Bundle
+from dtn.bpv7.crc import CRC_NONE
 from dtn.errors import BundleError, SecurityFailure, SecurityReason
 
 MAX_OPERATIONS = 32
@@ -54,6 +55,22 @@ def open_bundle(bundle: Bundle, rules: Mapping[str, Rule]) -> Bundle:
     if rule is None:
         raise SecurityFailure(SecurityReason.UNEXPECTED, f"no rule for {bundle.source}")
     return _Opening(bundle, rule, rules).opened()
+
+
+def guards_primary(bundle: Bundle) -> bool:
+    """Whether the primary block has a checksum, or is the target of an integrity block; one or the
+    other must be (RFC 9171 §4.3.1). Targets that are encrypted are for `open_bundle` to judge."""
+    if bundle.primary.crc_type != CRC_NONE:
+        return True
+    for block in bundle.blocks:
+        if block.type_code == BIB:
+            try:
+                targets = decode_security(block.data).targets
+            except BundleError:
+                return True
+            if PRIMARY_NUMBER in targets:
+                return True
+    return False
 
 
 class _Opening:

@@ -25,6 +25,7 @@ from dtn.agent import (
 )
 from dtn.bpv7.blocks import CanonicalBlock, PrimaryBlock, hop_count_block
 from dtn.bpv7.bundle import Bundle, BundleId, decode, encode, make_bundle
+from dtn.bpv7.crc import CRC_NONE
 from dtn.bpv7.fragments import fragment
 from dtn.bpv7.status import StatusReport
 from dtn.errors import BundleError
@@ -340,6 +341,7 @@ WITHOUT_AGE = Bundle(bundle_to_2(creation_ms=0).primary, bundle_to_2().blocks[-1
         (bundle_to_2(source="dtn:none", flags=4), "anonymous"),
         (replace(bundle_to_2(), blocks=(UNKNOWN, *bundle_to_2().blocks)), "unsupported block"),
         (WITHOUT_AGE, "no age"),
+        (bundle_to_2(crc_type=CRC_NONE), "neither CRC nor signature on the primary block"),
     ],
 )
 def test_rejected_bundles_are_acknowledged_and_not_delivered(bundle: Bundle, reason: str) -> None:

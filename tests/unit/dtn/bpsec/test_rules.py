@@ -12,6 +12,7 @@ import pytest
 
 from dtn.bpsec.bcb_aes import encrypt
 from dtn.bpsec.block import BCB, BIB, SecurityBlock, decode_security, encode_security
+from dtn.bpsec.check import guards_primary
 from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant, WrappingKey
 from dtn.bpsec.rules import PRIMARY, Rule, node_id
 from dtn.bpsec.security import Security
@@ -177,6 +178,18 @@ def test_a_primary_block_signed_by_itself_has_no_checksum() -> None:
         reason(replace(bundle, primary=replace(bundle.primary, lifetime_ms=1)), rule)
         == "failed security operation"
     )
+
+
+def test_a_primary_block_has_a_checksum_or_is_the_target_of_a_signature() -> None:
+    """RFC 9171 §4.3.1."""
+    bare = replace(plain(), primary=replace(plain().primary, crc_type=CRC_NONE))
+    assert guards_primary(plain())
+    assert not guards_primary(bare)
+    assert guards_primary(security(Rule(GROUND, ring(), sign=(PRIMARY,), encrypt=())).protect(bare))
+    payload_only = Rule(GROUND, ring(), sign=(PAYLOAD,), encrypt=())
+    assert not guards_primary(security(payload_only).protect(bare))
+    assert not guards_primary(security(Rule(GROUND, ring(), sign=())).protect(bare))
+    assert guards_primary(security(Rule(GROUND, ring())).protect(bare)), "for the keys to judge"
 
 
 def test_either_form_of_a_signed_primary_block_verifies() -> None:

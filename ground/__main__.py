@@ -15,10 +15,12 @@ from roundtrip.command import (
     SCENARIO,
     SEED,
     UNTRUSTED_CLOCK,
+    Number,
     run_command,
     security_of,
     warn,
 )
+from roundtrip.config import MAX_S
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.modem import Side
 from roundtrip.scenario_file import load_scenario
@@ -44,7 +46,7 @@ from roundtrip.words import shown
 @click.option(
     "--wait",
     "link_limit_s",
-    type=click.FloatRange(min=0),
+    type=Number(0, MAX_S),
     default=10.0,
     show_default=True,
     help="Seconds to wait for the link; 0: for ever.",

@@ -10,8 +10,16 @@ from node.beacon import los_of
 from node.body.energy import Battery, battery_of
 from node.service import NodeRunConfig, NodeService
 from node.service_time import load_profile
-from roundtrip.command import LISTEN, PLAIN, SCENARIO, UNTRUSTED_CLOCK, run_command, security_of
-from roundtrip.config import NodeConfig
+from roundtrip.command import (
+    LISTEN,
+    PLAIN,
+    SCENARIO,
+    UNTRUSTED_CLOCK,
+    Number,
+    run_command,
+    security_of,
+)
+from roundtrip.config import MAX_S, NodeConfig
 from roundtrip.drive.realtime import run_async
 from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
@@ -49,7 +57,7 @@ LIVE_SUNLIGHT_S = 7 * 86_400
 @click.option(
     "--wait",
     "link_limit_s",
-    type=click.FloatRange(min=0),
+    type=Number(0, MAX_S),
     default=0.0,
     help="Seconds to wait for the link; 0: for ever.",
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import random
-import tomllib
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from node.body.energy import PowerSection
 from node.body.limits import LimitsSection
@@ -29,14 +28,19 @@ from node.engine.events import (
 from node.outputs import InferenceResult
 from node.scheduler import Order
 from node.speed import Speed, best_width
+from roundtrip.config import HourMs
 from roundtrip.errors import BadConfig
+from roundtrip.files import bad_config, read_toml
 from roundtrip.machine import Deadline, earliest
 from roundtrip.units import NS_PER_S, ms_to_ns
 
 PROFILES = Path(__file__).parent / "profiles"
 
-
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(ge=1e-3, le=1e9)]
+"""Tokens a second."""
+Tokens = Annotated[int, Field(ge=0, le=10**6)]
+Sized = Annotated[dict[Annotated[int, Field(ge=1, le=10**6)], Rate], Field(min_length=1)]
+"""A rate by a number of tokens."""
 MOST_AT_ONCE = 8
 """Questions, unless a scenario says otherwise."""
 TYPICAL_TOKENS = 256
@@ -47,36 +51,36 @@ class Profile(BaseModel):
     """Service times of one model on one machine, the limits that stand for this machine where
     another plays its part, and what it draws."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str
-    quantization: str
+    model: Annotated[str, Field(max_length=200)]
+    quantization: Annotated[str, Field(max_length=200)]
     measured_on: str
     """Machine, build and date; or "a choice" and why."""
-    threads: int = Field(gt=0)
-    prefill_tok_s: Rate | dict[int, Rate]
+    threads: int = Field(gt=0, le=1024)
+    prefill_tok_s: Rate | Sized
     """One figure, or by the prompt's tokens."""
-    decode_tok_s: Rate | dict[int, Rate]
+    decode_tok_s: Rate | Sized
     """Of one sequence: one figure, or by the tokens it has."""
-    batch_tok_s: dict[int, Rate] = Field(default_factory=dict)
+    batch_tok_s: dict[Annotated[int, Field(ge=1, le=1024)], Rate] = Field(default_factory=dict)
     """Of so many sequences together; where none is given, they share the speed of one."""
-    sequences: int = Field(default=0, ge=0)
+    sequences: int = Field(default=0, ge=0, le=64)
     """Questions at once; 0: as many as is fastest in all, 8 at most."""
-    start_ms: float = Field(default=0.5, ge=0)
+    start_ms: HourMs = 0.5
     """From the job's start to the first prefill."""
-    store_ms: float = Field(default=1.0, ge=0)
+    store_ms: HourMs = 1.0
     """To put a question or an answer on disk, and to hand it on."""
-    bytes_per_token: float = Field(default=4.0, gt=0)
+    bytes_per_token: float = Field(default=4.0, ge=0.1, le=100)
     """Text bytes a token; for the prompt's length and the answer's size."""
-    template_tokens: int = Field(default=20, ge=0)
+    template_tokens: Tokens = 20
     """Chat template around a question."""
-    answer_tokens_mean: float | None = Field(default=None, gt=0)
+    answer_tokens_mean: float | None = Field(default=None, ge=0.01, le=1e6)
     """Mean length of an answer (exponential, cut at max_tokens); None: always max_tokens."""
-    answer_tokens: tuple[NonNegativeInt, ...] = ()
+    answer_tokens: tuple[Tokens, ...] = ()
     """Or its quantiles, from the least to the greatest, evenly spaced."""
     jitter: float = Field(default=0.02, ge=0, lt=1)
     """Relative standard deviation of prefill and decode time."""
-    rss_peak_mb: float = Field(default=0, ge=0)
+    rss_peak_mb: float = Field(default=0, ge=0, le=1e9)
     limits: LimitsSection = LimitsSection()
     power: PowerSection | None = None
     """None: not known, and the energy model cannot be used with this profile."""
@@ -323,15 +327,11 @@ def load_profile(name: str) -> Profile:
         BadConfig: there is none, or it does not hold what a profile must.
     """
     path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+    if not name.endswith(".toml") and not path.is_file():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        raise BadConfig("node.profile", "", f"one of {known}, or a .toml file", repr(name)[:80])
+    table = read_toml(path, "a profile")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
         return Profile.model_validate(table)
-    except OSError:
-        known = sorted(p.stem for p in PROFILES.glob("*.toml"))
-        raise BadConfig("node.profile", name, f"one of {known} or a .toml file", "none") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(str(path), "", "TOML", str(error)) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(str(path), key, first["msg"], repr(first["input"])[:80]) from None
+        raise bad_config(error, str(path)) from None

@@ -7,6 +7,7 @@ Every command imports this first, so it imports little itself.
 from __future__ import annotations
 
 import io
+import math
 import os
 import sys
 import traceback
@@ -24,6 +25,30 @@ if TYPE_CHECKING:
     from roundtrip.scenario import Scenario
 
 SHIPPED = Path(__file__).parent.parent / "testbed" / "scenarios"
+
+
+class Number(click.FloatRange):
+    """A number of a range; neither infinity nor what is none, which compare with nothing."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number of that range", param, ctx)
+        return number
+
+
+class Day(click.ParamType[Any]):
+    """A date, as scenarios have it."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        from roundtrip.config import to_date
+
+        try:
+            return to_date(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is not {error}", param, ctx)
 
 
 class _ScenarioPath(click.ParamType[Path]):

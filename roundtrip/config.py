@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -24,6 +26,15 @@ from roundtrip.message import MAX_TEXT_BYTES, Sampling
 from roundtrip.units import ms_to_ns, s_to_ns
 
 LIGHT_KM_S = 299_792.458
+MAX_S = 366 * 86_400
+"""A leap year: as far ahead as an orbit is planned, and far from what 64 bits of ns hold."""
+SSO_BELOW_KM = 5974
+"""Higher up no inclination makes the plane of a circular orbit turn with the Sun."""
+LEAST_SPAN_S = 1e-3
+"""Shortest contact, outage, handover period; shorter ones round to nothing or never end."""
+NAME_LENGTH = 100
+DAYS = (datetime(1957, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+"""Dates lie between these: the first is that of the oldest two-line elements."""
 
 
 def _short_enough(text: str) -> str:
@@ -32,20 +43,65 @@ def _short_enough(text: str) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("one line of printable characters")
+    return text
+
+
+def zero_or(least: float) -> AfterValidator:
+    """For a number that may be 0, which switches something off, but not next to it."""
+
+    def check(value: float) -> float:
+        if 0 < value < least:
+            raise ValueError(f"0, or {least:g} or more")
+        return value
+
+    return AfterValidator(check)
+
+
+def to_date(value: object) -> datetime:
+    """A date of a TOML file, or an ISO 8601 text; without a zone it is UTC.
+
+    Raises:
+        ValueError: it is something else (a number is no date), or not in `DAYS`.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
+        raise ValueError("a date such as 2026-06-01T00:00:00Z")
+    moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if not DAYS[0] <= moment < DAYS[1]:
+        raise ValueError(f"a date from {DAYS[0]:%Y-%m-%d} to {DAYS[1]:%Y-%m-%d}")
+    return moment
+
+
 _NOT_GIVEN: Any = None
-MAX_S = 1e9
-"""About 31 years: what fits into 64 bits of ns, with room to add a few."""
-Seconds = Annotated[float, Field(ge=0, le=MAX_S, allow_inf_nan=False)]
-Duration = Annotated[float, Field(gt=0, le=MAX_S, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_S)]
+Duration = Annotated[float, Field(ge=LEAST_SPAN_S, le=MAX_S)]
+HourMs = Annotated[float, Field(ge=0, le=3_600_000)]
+Watts = Annotated[float, Field(ge=0, le=1e6)]
+Decibel = Annotated[float, Field(ge=0, le=300)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, AfterValidator(_short_enough)]
+Megabytes = Annotated[int, Field(ge=0, le=10**9)]
+Cores = Annotated[float, Field(ge=0, le=4096), zero_or(0.01)]
+"""The kernel gives quotas of 1 ms in 100 ms, and no less."""
+Line = Annotated[str, Field(max_length=4096), AfterValidator(_printable)]
+"""A path, or a name that is looked up."""
+Title = Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(_printable)]
+Name = Annotated[Title, Field(min_length=1)]
+Date = Annotated[datetime, BeforeValidator(to_date)]
 
 
 class Section(BaseModel):
-    """Unknown keys are refused; nothing changes afterwards."""
+    """Unknown keys are refused, and so are infinity and what is no number; nothing changes
+    afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 def wrong(key: str, expected: str, found: str) -> PydanticCustomError:
@@ -59,7 +115,7 @@ class BurstLoss(Section):
 
     p: Probability
     """From the good state into the bad one."""
-    r: Annotated[float, Field(gt=0, le=1)]
+    r: Annotated[float, Field(ge=1e-9, le=1)]
     """Back; a bad spell has 1 / r frames on average."""
     loss_good: Probability = 0.0
     loss_bad: Probability = 1.0
@@ -68,10 +124,10 @@ class BurstLoss(Section):
 class Fade(Section):
     """`[link.*.fade]`: slow attenuation by rain; above the margin everything is lost, silently."""
 
-    mean_db: NotNegative
-    sigma_db: NotNegative
+    mean_db: Decibel
+    sigma_db: Decibel
     time_constant_s: Duration
-    margin_db: NotNegative
+    margin_db: Decibel
 
 
 class Handover(Section):
@@ -79,7 +135,7 @@ class Handover(Section):
 
     every_s: Duration
     offset_s: Seconds = 0.0
-    burst_ms: NotNegative
+    burst_ms: HourMs
     loss: Probability = 1.0
 
 
@@ -90,22 +146,22 @@ class Direction(Section):
     """The rate follows from the range; without it `rate_bps` holds all the time."""
     rate_bps: int = Field(default=_NOT_GIVEN, gt=0, le=10**12, validate_default=True)
     """With a budget the most that the modem does; by default its fastest modcod's rate."""
-    one_way_delay_ms: NotNegative = Field(le=3_600_000)
+    one_way_delay_ms: HourMs
     loss: Probability = 0.0
     """Probability that a frame vanishes, each frame on its own."""
     burst: BurstLoss | None = None
-    bit_error_rate: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    bit_error_rate: Annotated[float, Field(ge=0, le=0.5), zero_or(1e-15)] = 0.0
     """Frames arrive with bits inverted: the check of bundles and their signatures find it."""
     frame_check: bool = False
     """The modem drops frames with bit errors, as one with a checksum of its own does."""
     duplication: Probability = 0.0
     """Probability that a frame arrives twice."""
-    jitter_ms: NotNegative = Field(default=0.0, le=3_600_000)
+    jitter_ms: HourMs = 0.0
     """Frames arrive up to this much later than light, each on its own: they may overtake."""
     fade: Fade | None = None
     handover: Handover | None = None
-    queue_bytes: int = Field(default=65_536, gt=0)
-    mtu_bytes: int = Field(default=1_400, ge=64, le=65_000)
+    queue_bytes: int = Field(default=65_536, gt=0, le=10**12)
+    mtu_bytes: int = Field(default=1_400, ge=96, le=65_000)
 
     @field_validator("rate_bps", mode="before")
     @classmethod
@@ -162,18 +218,18 @@ class _Span(Section):
 
     @model_validator(mode="after")
     def _runs_forward(self) -> Self:
-        if self.end_s <= self.start_s:
-            raise ValueError("end_s must be after start_s")
+        if self.end_s - self.start_s < LEAST_SPAN_S * (1 - 1e-6):
+            raise ValueError(f"end_s must be {LEAST_SPAN_S:g} s or more after start_s")
         return self
 
 
 class ContactConfig(_Span):
     """`[[contact]]`: both directions are open from `start_s` to `end_s`."""
 
-    station: str = ""
-    satellite: str = ""
-    max_elevation_deg: float | None = None
-    ranges_km: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = ()
+    station: Title = ""
+    satellite: Title = ""
+    max_elevation_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
+    ranges_km: tuple[Annotated[float, Field(ge=1e-3, le=1e9)], ...] = ()
     """Evenly from start to end: their light time is added to `one_way_delay_ms`."""
 
     @model_validator(mode="after")
@@ -186,15 +242,15 @@ class ContactConfig(_Span):
 class OrbitConfig(Section):
     """`[orbit]`: contacts come from satellites and stations."""
 
-    start: datetime
+    start: Date
     """The plan's zero; UTC if it names no zone."""
-    hours: Annotated[float, Field(gt=0, le=24 * 366)]
+    hours: Annotated[float, Field(ge=0.01, le=MAX_S / 3600)]
 
 
 class SatelliteConfig(Section):
     """`[[satellite]]`: a two-line element set, or a circular orbit at `orbit.start`."""
 
-    name: str = Field(min_length=1)
+    name: Name
     tle: tuple[str, ...] = ()
     altitude_km: Annotated[float, Field(gt=100, le=400_000)] | None = None
     inclination_deg: Annotated[float, Field(ge=0, le=180)] | Literal["sso"] = "sso"
@@ -205,13 +261,15 @@ class SatelliteConfig(Section):
     def _one_of_both(self) -> SatelliteConfig:
         if bool(self.tle) == (self.altitude_km is not None):
             raise ValueError("either tle or altitude_km")
+        if self.inclination_deg == "sso" and (self.altitude_km or 0) >= SSO_BELOW_KM:
+            raise ValueError(f"an altitude_km below {SSO_BELOW_KM} for an inclination_deg of sso")
         return self
 
 
 class StationConfig(Section):
     """`[[station]]`."""
 
-    name: str = Field(min_length=1)
+    name: Name
     lat_deg: Annotated[float, Field(ge=-90, le=90)]
     lon_deg: Annotated[float, Field(ge=-180, le=360)]
     alt_m: Annotated[float, Field(ge=-500, le=10_000)] = 0.0
@@ -231,7 +289,7 @@ class QuestionConfig(Section):
     """One entry of `workload.questions`; a bare text is one without `expected`."""
 
     text: Annotated[Text, Field(min_length=1)]
-    expected: str | None = None
+    expected: Text | None = None
     """The one right answer, where there is one."""
     priority: Literal["bulk", "normal", "expedited"] = "normal"
 
@@ -245,16 +303,16 @@ class WorkloadConfig(Section):
     """`[workload]`."""
 
     questions: tuple[QuestionConfig, ...] = ()
-    questions_file: str | None = None
+    questions_file: Line | None = None
     """Relative to the scenario file. One question a line; in a `.jsonl` file one JSON object a
     line, with `text` and, where there is one right answer, `expected`."""
     system: Text = ""
     arrivals: Literal["fixed", "poisson"] = "fixed"
-    rate_per_min: float = Field(default=6.0, ge=1e-3, le=1e6, allow_inf_nan=False)
+    rate_per_min: float = Field(default=6.0, ge=1e-3, le=1e6)
     count: int = Field(gt=0, le=1_000_000)
     start_s: Seconds = 0.0
     max_tokens: int = Field(default=64, gt=0, le=32_768)
-    temperature: NotNegative = Field(default=0.7, le=10)
+    temperature: float = Field(default=0.7, ge=0, le=10)
     """0 is greedy; 0.7, top_p 0.8, top_k 20 are Qwen3's for answers without thinking."""
     top_p: Probability = 0.8
     top_k: int = Field(default=20, ge=0, le=1 << 20)
@@ -266,6 +324,16 @@ class WorkloadConfig(Section):
     """JSON Schema that answers keep to."""
     max_outstanding: int = Field(default=256, gt=0, le=100_000)
     """More questions than this wait in the ground's queue."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> WorkloadConfig:
+        last_s = self.start_s + (self.count - 1) * 60 / self.rate_per_min
+        if last_s > MAX_S:
+            raise ValueError(
+                f"a last question within {MAX_S / 86_400:g} days: start_s, count and rate_per_min "
+                f"put it at {last_s / 86_400:.0f}"
+            )
+        return self
 
     @property
     def sampling(self) -> Sampling:
@@ -295,16 +363,16 @@ class BudgetConfig(Section):
 class EnergyConfig(Section):
     """`[node.energy]`: the battery and what fills it; the watts are the profile's `[power]`."""
 
-    battery_wh: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+    battery_wh: Annotated[float, Field(ge=1e-3, le=1e9)]
     floor: Probability = 0.3
     """Share of the battery below which only urgent questions are answered."""
     start: Probability = 1.0
     """Share at the beginning."""
-    solar_w: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+    solar_w: Watts
     """From the panels in sunlight, all losses taken off."""
-    bus_w: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
+    bus_w: Watts = 0.0
     """What the rest of the satellite draws all the time."""
-    orbit_min: Annotated[float, Field(gt=0, le=1e6)] = 95.0
+    orbit_min: Annotated[float, Field(ge=1, le=1e6)] = 95.0
     """Without `[orbit]`: length of one orbit; 95 min at 550 km."""
     eclipse_min: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     """Without `[orbit]`: darkness at the end of each."""
@@ -325,7 +393,7 @@ class ThermalConfig(Section):
     """Half the threads from here on."""
     pause_c: Annotated[float, Field(ge=-100, le=200)] = 84.0
     """No further question from here on."""
-    margin_c: Annotated[float, Field(gt=0, le=100)] = 5.0
+    margin_c: Annotated[float, Field(ge=0.01, le=100)] = 5.0
     """So much cooler, and it is taken back."""
 
     @model_validator(mode="after")
@@ -338,15 +406,15 @@ class ThermalConfig(Section):
 class NodeConfig(Section):
     """`[node]`."""
 
-    satellite: str = ""
+    satellite: Line = ""
     """Which `[[satellite]]` it is on, by name; the first where none is given."""
-    model: str = "builtin"
+    model: Line = "builtin"
     """A GGUF file (relative to the scenario file), or a name that `groundloop models` knows."""
     threads: int = Field(default=0, ge=0, le=1024)
     """0: one per physical core."""
-    memory_mb: int = Field(default=0, ge=0)
+    memory_mb: Megabytes = 0
     """What the engine may have, in MB of 10^6 bytes; 0: no limit of ours."""
-    cpu_cores: float = Field(default=0, ge=0, le=4096, allow_inf_nan=False)
+    cpu_cores: Cores = 0
     """What the engine may use; 0: no limit of ours."""
     context: int = Field(default=2048, ge=64, le=1_048_576)
     queue: int = Field(default=256, gt=0, le=100_000)
@@ -359,18 +427,18 @@ class NodeConfig(Section):
     """Type of the KV cache."""
     speculate: bool = True
     """Guess tokens from the prompt and earlier answers, and check several at once."""
-    draft: str = ""
+    draft: Line = ""
     """A smaller model with the same vocabulary that guesses tokens (speculative decoding)."""
     lock: bool = False
     """Keep the model in memory (mlock)."""
-    document: str = ""
+    document: Line = ""
     """A text file on board that every system prompt ends with."""
-    profile: str = "builtin"
+    profile: Line = "builtin"
     """A name in node/profiles, or a file: service times in virtual time; limits where the settings
     above have none; watts."""
-    beacon_s: Seconds = 60.0
+    beacon_s: Annotated[Seconds, zero_or(1)] = 60.0
     """The node says how it does this often, as long as the link is up; 0: never."""
-    part_s: Seconds = 1.0
+    part_s: Annotated[Seconds, zero_or(0.1)] = 1.0
     """A long answer goes down in parts this often while it is written; 0: only when it is done."""
     energy: EnergyConfig | None = None
     """None: as much as is wanted."""

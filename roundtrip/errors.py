@@ -12,10 +12,15 @@ GroundloopError
 
 from __future__ import annotations
 
+from roundtrip.words import shown
+
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_OBJECTIVE_MISSED = 99
 EXIT_BAD_INPUT = 104
+
+LONGEST_LINE = 2000
+"""Characters of an error; what is longer is cut."""
 
 
 class GroundloopError(Exception):
@@ -42,7 +47,8 @@ class BadInput(GroundloopError):
         self.expected = expected
         self.found = found
         where = f"{source}: {key}" if key else source
-        super().__init__(f"{where}: expected {expected}, found {found}")
+        line = shown(f"{where}: expected {expected}, found {found}")
+        super().__init__(line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…")
 
 
 class BadConfig(BadInput):

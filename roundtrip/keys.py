@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
 from dtn.bpsec.security import Rule, Security
 from roundtrip.errors import BadConfig, EnvironmentFault
+from roundtrip.files import decoded, parse_toml
 from roundtrip.modem import Side
 from roundtrip.transport import ENDPOINTS
 
@@ -246,9 +246,11 @@ class _File(BaseModel):
 def _parsed(source: str, data: bytes) -> SharedKeys:
     """The content of a key file. Its errors name places, never what stands there."""
     try:
-        content = _File.model_validate(tomllib.loads(data.decode()))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        table = parse_toml(decoded(data, source), source)
+    except BadConfig:
         raise BadConfig(source, "", "a TOML file", "other text") from None
+    try:
+        content = _File.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_input=False, include_context=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

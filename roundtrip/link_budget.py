@@ -21,20 +21,20 @@ LIGHT_M_S = 299_792_458.0
 BOLTZMANN_DB = 10 * math.log10(1.380649e-23)
 """-228.6 dBW/K/Hz"""
 
-Decibel = Annotated[float, Field(ge=-300, le=300, allow_inf_nan=False)]
-Loss = Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)]
+Decibel = Annotated[float, Field(ge=-300, le=300)]
+Loss = Annotated[float, Field(ge=0, le=300)]
 
 
 class Modcod(BaseModel):
     """One modulation with its code: a rate with the Eb/N0 that it needs, or bits per symbol (code
     and framing counted) with Es/N0."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1)
     rate_bps: int | None = Field(default=None, gt=0, le=10**12)
     ebn0_db: Decibel | None = None
-    bits_per_symbol: Annotated[float, Field(gt=0, le=32)] | None = None
+    bits_per_symbol: Annotated[float, Field(ge=1e-3, le=32)] | None = None
     esn0_db: Decibel | None = None
 
     @model_validator(mode="after")
@@ -51,19 +51,19 @@ class Modcod(BaseModel):
 class LinkBudget(BaseModel):
     """`[link.*.budget]`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     eirp_dbw: Decibel
     g_over_t_db_k: Decibel
     """Of the receiver: antenna gain less system noise temperature, dB/K."""
-    frequency_hz: Annotated[float, Field(ge=1e6, le=1e15, allow_inf_nan=False)]
+    frequency_hz: Annotated[float, Field(ge=1e6, le=1e15)]
     losses_db: Loss = 0.0
     """Besides free space: pointing, polarisation, atmosphere, implementation."""
     margin_db: Loss = 0.0
     """Left over at all times."""
-    symbol_rate_baud: Annotated[float, Field(ge=1, le=1e12, allow_inf_nan=False)] | None = None
+    symbol_rate_baud: Annotated[float, Field(ge=1, le=1e12)] | None = None
     """For modcods with `bits_per_symbol`."""
-    modcods: tuple[Modcod, ...] = Field(min_length=1)
+    modcods: tuple[Modcod, ...] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="after")
     def _symbols_have_a_rate(self) -> LinkBudget:

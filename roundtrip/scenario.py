@@ -19,6 +19,8 @@ from roundtrip.config import (
     SatelliteConfig,
     Section,
     StationConfig,
+    Text,
+    Title,
     WorkloadConfig,
     wrong,
 )
@@ -31,8 +33,9 @@ from roundtrip.units import NS_PER_S, s_to_ns
 class Scenario(Section):
     """One scenario file."""
 
-    name: str = ""
-    description: str = ""
+    name: Title = ""
+    """Without one, that of the file."""
+    description: Text = ""
     seed: int = Field(default=1, ge=0, lt=2**63)
     link: LinkConfig
     orbit: OrbitConfig | None = None

@@ -7,19 +7,21 @@ expectation.
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
-from roundtrip.config import QuestionConfig
+from roundtrip.config import NAME_LENGTH, QuestionConfig
 from roundtrip.errors import BadConfig
+from roundtrip.files import bad_config, read_text, read_toml
 from roundtrip.scenario import Scenario
 
 PRESETS = Path(__file__).parent.parent / "link_sim" / "presets"
 """Links that a scenario may start from."""
+MAX_QUESTIONS_BYTES = 8 << 20
+"""Of a file of questions: some 10,000 with their frames."""
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -28,14 +30,7 @@ def load_scenario(path: Path) -> Scenario:
     Raises:
         BadConfig: the file is missing, no TOML, or holds what a scenario may not.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(str(path), "", "a readable scenario file", _reason(error)) from None
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadConfig(str(path), "", "TOML", str(error)) from None
+    table = read_toml(path, "a scenario file")
     scenario = _with_files(check_scenario(_with_preset(table, str(path)), str(path)), path)
     if scenario.orbit is None or scenario.contact:
         return scenario
@@ -53,26 +48,7 @@ def check_scenario(table: dict[str, object], source: str) -> Scenario:
     try:
         return Scenario.model_validate(table)
     except ValidationError as error:
-        raise _bad_config(error, source) from None
-
-
-def _bad_config(error: ValidationError, source: str) -> BadConfig:
-    """The first thing that pydantic found, in our words."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if first["type"] == "wrong":
-        context = first["ctx"]
-        key, expected, found = context["key"], context["expected"], context["found"]
-    elif first["type"] == "extra_forbidden":
-        expected, found = "a known key", "an unknown one"
-    elif first["type"] == "missing":
-        found = "nothing"
-    elif isinstance(first["input"], dict):
-        found = "this section as it stands"
-    else:
-        found = repr(first["input"])[:80]
-    return BadConfig(source, key, expected, found)
+        raise bad_config(error, source) from None
 
 
 def _with_files(scenario: Scenario, path: Path) -> Scenario:
@@ -98,8 +74,13 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
         }
     )
     return scenario.model_copy(
-        update={"workload": workload, "node": node, "name": scenario.name or path.stem}
+        update={"workload": workload, "node": node, "name": scenario.name or _named_after(path)}
     )
+
+
+def _named_after(path: Path) -> str:
+    """A file's name, whatever characters it has, as the name of a scenario."""
+    return "".join(c if c.isprintable() else "_" for c in path.stem[:NAME_LENGTH])
 
 
 def _with_preset(table: dict[str, Any], source: str) -> dict[str, Any]:
@@ -112,7 +93,7 @@ def _with_preset(table: dict[str, Any], source: str) -> dict[str, Any]:
     known = sorted(p.stem for p in PRESETS.glob("*.toml") if p.stem != "stations")
     if name not in known:
         raise BadConfig(source, "link.preset", f"one of {', '.join(known)}", repr(name)[:80])
-    preset = tomllib.loads(path.read_text(encoding="utf-8"))
+    preset = read_toml(path, "a preset")
     mine = {key: value for key, value in link.items() if key != "preset"}
     return table | {"link": _merged(preset, mine)}
 
@@ -132,16 +113,12 @@ def to_toml(scenario: Scenario) -> str:
 
 def _read_questions(path: Path, scenario_path: Path) -> tuple[QuestionConfig, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(
-            str(scenario_path),
-            "workload.questions_file",
-            "a readable text file",
-            f"{path}: {_reason(error)}",
-        ) from None
+        text = read_text(path, "a file of questions", limit_bytes=MAX_QUESTIONS_BYTES)
+    except BadConfig as error:
+        key = "workload.questions_file"
+        raise BadConfig(str(scenario_path), key, error.expected, f"{path}: {error.found}") from None
     questions: list[QuestionConfig] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             as_json = line if path.suffix == ".jsonl" else json.dumps(line.strip())
             questions.append(_parse_question(as_json, f"{path}: line {number}"))
@@ -154,10 +131,4 @@ def _parse_question(line: str, source: str) -> QuestionConfig:
     try:
         return QuestionConfig.model_validate_json(line)
     except ValidationError as error:
-        raise _bad_config(error, source) from None
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return "bytes that are not UTF-8"
+        raise bad_config(error, source) from None

@@ -14,9 +14,9 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from roundtrip.config import EnergyConfig
+from roundtrip.config import EnergyConfig, Watts
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
 from roundtrip.scenario import Scenario
@@ -30,13 +30,13 @@ class PowerSection(BaseModel):
     """`[power]` of a profile: what the whole board draws while it does something, in W; the radio's
     comes on top."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    idle_w: float = Field(ge=0, le=1e6)
-    prefill_w: float = Field(ge=0, le=1e6)
-    decode_w: float = Field(ge=0, le=1e6)
-    radio_tx_w: float = Field(default=0, ge=0, le=1e6)
-    radio_rx_w: float = Field(default=0, ge=0, le=1e6)
+    idle_w: Watts
+    prefill_w: Watts
+    decode_w: Watts
+    radio_tx_w: Watts = 0
+    radio_rx_w: Watts = 0
 
 
 class Activity(enum.Enum):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from roundtrip.config import NodeConfig
+from roundtrip.config import Cores, Megabytes, NodeConfig
 
 CPU_PERIOD_US = 100_000
 """The kernel's default for cpu.max and cpu.cfs_period_us."""
@@ -29,11 +29,11 @@ CONTROLLERS = ("memory", "cpu")
 class LimitsSection(BaseModel):
     """`[limits]` of a profile; 0 is no limit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    memory_mb: int = Field(default=0, ge=0)
+    memory_mb: Megabytes = 0
     """What the engine may have, in MB of 10^6 bytes."""
-    cpu_cores: float = Field(default=0, ge=0, le=4096, allow_inf_nan=False)
+    cpu_cores: Cores = 0
     threads: int = Field(default=0, ge=0, le=1024)
 
 

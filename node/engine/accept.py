@@ -18,7 +18,8 @@ from node.body.limits import Limits, limits_of, with_profile
 from node.engine.wire import Load
 from node.service_time import load_profile
 from roundtrip.config import NodeConfig
-from roundtrip.errors import BadConfig, BadModel
+from roundtrip.errors import BadModel
+from roundtrip.files import read_text
 from roundtrip.message import MAX_TEXT_BYTES
 from roundtrip.units import s_to_ns
 
@@ -130,10 +131,4 @@ def _must_fit(needed: Sequence[Fit], path: Path, config: NodeConfig) -> None:
 def _document(name: str) -> str:
     if not name:
         return ""
-    try:
-        text = Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(name, "node.document", "a readable text file", str(error)) from None
-    if len(text.encode()) > MAX_TEXT_BYTES:
-        raise BadConfig(name, "node.document", f"at most {MAX_TEXT_BYTES} bytes", "more")
-    return text
+    return read_text(Path(name), "a node.document", limit_bytes=MAX_TEXT_BYTES)

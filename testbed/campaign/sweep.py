@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from dataclasses import dataclass
 from typing import Any
 
 from roundtrip.errors import BadConfig
+from roundtrip.files import parse_toml
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import check_scenario
 
@@ -57,8 +57,8 @@ def _axis(text: str) -> tuple[str, list[Any]]:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"it = {text}")["it"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"it = {text}", text)["it"]
+    except BadConfig:
         return text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import datetime
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.table import Table
 
-from roundtrip.config import StationConfig
-from roundtrip.errors import BadConfig
+from roundtrip.command import Day, Number
+from roundtrip.config import MAX_S, StationConfig
+from roundtrip.files import bad_config, read_toml
 from roundtrip.orbit import Station, julian
 from roundtrip.say import say_json
 from roundtrip.screen import Screen
@@ -31,7 +31,7 @@ class _StationFile(BaseModel):
 @click.option("--satellites", type=click.IntRange(1, 20_000), default=24, show_default=True)
 @click.option("--planes", type=click.IntRange(min=1), default=6, show_default=True)
 @click.option("--phasing", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--altitude", type=click.FloatRange(200, 40_000), default=550.0, show_default=True)
+@click.option("--altitude", type=Number(200, 40_000), default=550.0, show_default=True)
 @click.option("--inclination", default="sso", show_default=True, help="Degrees, or sso.")
 @click.option("--star", is_flag=True, help="Planes over 180 degrees instead of 360.")
 @click.option(
@@ -41,18 +41,18 @@ class _StationFile(BaseModel):
     help="TOML with [[station]].  [default: 30 places]",
 )
 @click.option("--first", type=click.IntRange(min=1), help="Only that many stations of the file.")
-@click.option("--start", type=click.DateTime(), default="2026-06-01", show_default=True)
-@click.option("--hours", type=click.FloatRange(1, 24 * 31), default=24.0, show_default=True)
-@click.option("--budget", "budget_s", type=click.FloatRange(1), default=120.0, show_default=True)
+@click.option("--start", type=Day(), default="2026-06-01", show_default=True)
+@click.option("--hours", type=Number(1, 24 * 31), default=24.0, show_default=True)
+@click.option("--budget", "budget_s", type=Number(1, MAX_S), default=120.0, show_default=True)
 @click.option(
     "--service",
     "service_s",
-    type=click.FloatRange(0.1),
+    type=Number(0.1, 86_400),
     default=5.0,
     show_default=True,
     help="Seconds for uplink, inference and downlink.",
 )
-@click.option("--step", "step_s", type=click.FloatRange(1, 60), default=10.0, show_default=True)
+@click.option("--step", "step_s", type=Number(1, 60), default=10.0, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def coverage_command(
     satellites: int,
@@ -112,18 +112,11 @@ def _degrees(text: str) -> float:
 
 
 def _stations(path: Path) -> list[Station]:
+    table = read_toml(path, "a file of stations")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
         configs = _StationFile.model_validate(table).station
-    except OSError as error:
-        raise BadConfig(str(path), "", "a readable file", error.strerror or "failed") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(str(path), "", "TOML", str(error)) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        expected = first["msg"].removeprefix("Input should be ")
-        raise BadConfig(str(path), key, expected, repr(first["input"])[:80]) from None
+        raise bad_config(error, str(path)) from None
     return [Station(**config.model_dump()) for config in configs]
 
 

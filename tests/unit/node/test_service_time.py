@@ -160,18 +160,57 @@ def test_every_number_of_a_platform_has_its_source_or_is_marked_a_choice(name: s
     assert [line for line in numbers if "#" not in line] == []
 
 
+LEAST = """
+model = "m"
+quantization = "q"
+measured_on = "nothing"
+threads = 1
+prefill_tok_s = 100
+decode_tok_s = 10
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (LEAST.replace("= 100", "= {}"), "prefill_tok_s"),
+        (LEAST.replace("= 100", "= 5e-324"), "prefill_tok_s"),
+        (LEAST.replace("= 10\n", "= { 0 = 10 }\n"), "decode_tok_s"),
+        (LEAST.replace("threads = 1", "threads = 1e9"), "threads"),
+        (LEAST.replace('model = "m"\n', ""), "model"),
+    ],
+)
+def test_a_bad_figure_is_named(tmp_path: Path, text: str, key: str) -> None:
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(BadConfig) as caught:
+        load_profile(str(tmp_path / "p.toml"))
+    assert caught.value.key.split(".")[0] == key
+
+
+def test_a_profile_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text("\ufeff" + LEAST)
+    assert load_profile(str(tmp_path / "p.toml")).decode_tok_s == 10
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("threads = ", "TOML"),
-        ("model = 1", "model"),
-        ("colour = 2", "model"),
-        ("[power]\nidle_w = 1\nprefill_w = 1\ndecode_w = -1", "decode_w"),
-        ("[limits]\nmemory_mb = -1", "memory_mb"),
+        ("thread = ", "expected TOML"),
+        ("colour = 2", "colour: expected a known key, found an unknown one"),
+        ("[power]\nidle_w = 1\nprefill_w = 1\ndecode_w = -1", r"power\.decode_w: .* found -1"),
+        ("[limits]\nmemory_mb = -1", r"limits\.memory_mb: expected .* 0, found -1"),
+        ("[limits]\nmemory_mb = 1e300", r"limits\.memory_mb"),
+        ("jitter = inf", "jitter: expected a finite number, found inf"),
+        ("bytes_per_token = 5e-324", "bytes_per_token"),
+        ("batch_tok_s = { 0 = 1 }", r"batch_tok_s\.0"),
+        ("batch_tok_s = { 2 = 1e-300 }", r"batch_tok_s\.2"),
+        ("start_ms = 1e300", "start_ms"),
+        ("rss_peak_mb = 1e300", "rss_peak_mb"),
+        ("answer_tokens = [1, 2, -3]", r"answer_tokens\.2"),
     ],
 )
 def test_a_bad_profile_is_refused(tmp_path: Path, text: str, match: str) -> None:
-    (tmp_path / "p.toml").write_text(text)
+    (tmp_path / "p.toml").write_text(LEAST + text)
     with pytest.raises(BadConfig, match=match):
         load_profile(str(tmp_path / "p.toml"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from roundtrip.errors import EXIT_BAD_INPUT, BadConfig
-from roundtrip.scenario_file import PRESETS, load_scenario
+from roundtrip.scenario_file import MAX_QUESTIONS_BYTES, PRESETS, load_scenario
 from roundtrip.units import NS_PER_S
 
 GOOD = """
@@ -80,6 +80,182 @@ def test_each_mistake_names_file_and_key(tmp_path: Path, old: str, new: str, key
     assert caught.value.source == str(path)
     assert caught.value.key.startswith(key)
     assert caught.value.exit_code == EXIT_BAD_INPUT
+
+
+FADE = "fade = { mean_db = 1, sigma_db = 1, time_constant_s = 1e-9, margin_db = 1 }"
+HANDOVER = "handover = { every_s = 1e-10, burst_ms = 1 }"
+SPAN = "[[contact]]\nstart_s = 1\nend_s = 1.0001\nranges_km = [500, 600]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("rate_bps = 9600", f"rate_bps = 9600\n{FADE}", r"link\.uplink\.fade\.time_constant_s"),
+        ("rate_bps = 9600", f"rate_bps = 9600\n{HANDOVER}", r"handover\.every_s.* 0\.001"),
+        (
+            "rate_bps = 9600",
+            "rate_bps = 9600\nbit_error_rate = 1e-310",
+            r"link\.uplink\.bit_error_rate: expected 0, or 1e-15 or more, found 1e-310",
+        ),
+        ("rate_bps = 9600", "rate_bps = 9600\nloss = nan", r"uplink\.loss: .* finite number"),
+        ("rate_bps = 9600", "rate_bps = 9600\nqueue_bytes = 1e300", r"uplink\.queue_bytes"),
+        ("count = 3", f"count = 3\n{SPAN}", r"contact\.0: expected end_s must be 0\.001 s or more"),
+        (
+            "count = 3",
+            "count = 3\n[node]\nbeacon_s = 1e-6",
+            r"node\.beacon_s: expected 0, or 1 or m",
+        ),
+        (
+            "count = 3",
+            "count = 3\n[node]\npart_s = 0.01",
+            r"node\.part_s: expected 0, or 0\.1 or m",
+        ),
+        ("count = 3", "count = 3\n[node]\ncpu_cores = 0.001", r"node\.cpu_cores: expected 0, or 0"),
+        ("count = 3", "count = 3\n[node]\nmemory_mb = 1e18", r"node\.memory_mb"),
+        ("count = 3", "count = 3\n[node]\nmodel = 'a\\u0000b.gguf'", None),
+        (
+            "count = 3",
+            'count = 3\n[node]\nmodel = "a\\u0000b.gguf"',
+            r"node\.model: expected one line",
+        ),
+        (
+            "count = 3",
+            'count = 3\n[node]\nprofile = "a\\nb.toml"',
+            r"node\.profile: expected one l",
+        ),
+        (
+            "count = 3",
+            "count = 100000\nrate_per_min = 1e-3",
+            r"workload: expected a last question w",
+        ),
+        (
+            "[link.uplink]",
+            'name = "day 1\\nnight 2"\n[link.uplink]',
+            r": name: expected one line of p",
+        ),
+        ("[link.uplink]", f'name = "{"x" * 101}"\n[link.uplink]', r": name: "),
+        (
+            "[link.uplink]",
+            f"seed = {'9' * 5000}\n[link.uplink]",
+            r"expected TOML, found too long a n",
+        ),
+        (
+            "[link.uplink]",
+            f"{'a.' * 20000}a = 1\n[link.uplink]",
+            r"line 2: expected at most 32 lev",
+        ),
+        (
+            "[link.uplink]",
+            f"a = {'[' * 20000}\n[link.uplink]",
+            r"line 2: expected at most 32 levels",
+        ),
+        ("[link.uplink]", '"a\\nb" = 1\n[link.uplink]', r": a b: expected a known key"),
+    ],
+)
+def test_no_value_is_near_nothing_or_without_end(
+    tmp_path: Path, old: str, new: str, match: str | None
+) -> None:
+    path = _write(tmp_path, GOOD.replace(old, new, 1))
+    if match is None:
+        assert load_scenario(path).node.model.endswith("b.gguf")
+        return
+    with pytest.raises(BadConfig, match=match) as caught:
+        load_scenario(path)
+    assert str(caught.value).isprintable()
+
+
+ORBIT = """
+[orbit]
+start = {}
+hours = 24
+[[satellite]]
+name = "one"
+altitude_km = {}
+[[station]]
+name = "Berlin"
+lat_deg = 52.5
+lon_deg = 13.4
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "first"),
+    [
+        ("2026-06-01T02:00:00Z", "2026-06-01T02:00:00Z"),
+        ("2026-06-01T02:00:00", "2026-06-01T02:00:00Z"),
+        ("2026-06-01 02:00:00", "2026-06-01T02:00:00Z"),
+        ("2026-06-01T02:00:00+02:00", "2026-06-01T02:00:00+02:00"),
+        ("2026-06-01", "2026-06-01T00:00:00Z"),
+        ('"2026-06-01"', "2026-06-01T00:00:00Z"),
+        ('"20260601"', "2026-06-01T00:00:00Z"),
+        ('"2026-06-01T02:00:00+02:00"', "2026-06-01T02:00:00+02:00"),
+        ("1957-01-01", "1957-01-01T00:00:00Z"),
+        ("20260601", None),
+        ("1780272000", None),
+        ("1780272000.5", None),
+        ('"1780272000"', None),
+        ('"yesterday"', None),
+        ("true", None),
+        ("07:32:00", None),
+        ("[2026, 6, 1]", None),
+        ("1956-12-31T23:59:59Z", None),
+        ("2100-01-01", None),
+        ("0001-01-01", None),
+        ("9999-12-31T23:59:59-14:00", None),
+        ("0001-01-01T00:00:00+14:00", None),
+    ],
+)
+def test_a_date_is_a_date(tmp_path: Path, start: str, first: str | None) -> None:
+    path = _write(tmp_path, GOOD + ORBIT.format(start, 550))
+    if first is None:
+        with pytest.raises(BadConfig, match=r"orbit\.start: expected a date "):
+            load_scenario(path)
+        return
+    orbit = load_scenario(path).orbit
+    assert orbit is not None
+    assert orbit.model_dump(mode="json")["start"] == first
+
+
+def test_no_inclination_is_sun_synchronous_high_up(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"satellite\.0: expected an altitude_km below 5974"):
+        load_scenario(_write(tmp_path, GOOD + ORBIT.format("2026-06-01", 5974)))
+
+
+def test_the_search_for_passes_has_an_end(tmp_path: Path) -> None:
+    station = ORBIT[ORBIT.index("[[station]]") :]
+    text = GOOD + ORBIT.format("2026-06-01", 5973).replace("hours = 24", "hours = 8784")
+    path = _write(tmp_path, text + "".join(station.replace("Berlin", f"{n}") for n in range(11)))
+    with pytest.raises(BadConfig, match=r"orbit\.hours: expected at most .* 12 stations"):
+        load_scenario(path)
+
+
+def test_a_byte_order_mark_is_not_read(tmp_path: Path) -> None:
+    mark = "\ufeff"
+    text = GOOD.replace('questions = ["How are you?", { text = "2 + 2?", expected = "4" }]', "")
+    for name, content in (("q.txt", f"{mark}one\ntwo"), ("q.jsonl", f'{mark}{{"text": "one"}}')):
+        (tmp_path / name).write_text(content)
+        path = _write(
+            tmp_path, mark + text.replace("count = 3", f"count = 3\nquestions_file = '{name}'")
+        )
+        assert load_scenario(path).workload.questions[0].text == "one"
+
+
+def test_a_file_of_questions_that_cannot_be_read_is_named_with_its_key(tmp_path: Path) -> None:
+    text = GOOD.replace('questions = ["How are you?", { text = "2 + 2?", expected = "4" }]', "")
+    path = _write(tmp_path, text.replace("count = 3", "count = 3\nquestions_file = 'q.txt'"))
+    with pytest.raises(
+        BadConfig, match=r"questions_file: .*that can be read, found .*q\.txt: No such"
+    ):
+        load_scenario(path)
+    (tmp_path / "q.txt").write_bytes(b"a" * (MAX_QUESTIONS_BYTES + 1))
+    with pytest.raises(BadConfig, match="of at most 8388608 bytes"):
+        load_scenario(path)
+
+
+def test_a_scenario_is_named_after_its_file_whatever_that_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb\x1b.toml"
+    path.write_text(GOOD)
+    assert load_scenario(path).name == "a_b_"
 
 
 def test_overlapping_contacts_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Times are ns on the plan's own clock, whose zero is the start of the scenario. W
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -141,7 +141,8 @@ class Rate:
 
     def pieces(self, start_ns: int, end_ns: int) -> list[tuple[int, int, int]]:
         """[start, end) as (start, end, bits per second), cut where it changes."""
-        inside = [at_ns for at_ns in self.changes if start_ns < at_ns < end_ns]
+        first, last = bisect_right(self.changes, start_ns), bisect_left(self.changes, end_ns)
+        inside = self.changes[first:last]
         edges = [start_ns, *inside, end_ns]
         return [(a_ns, b_ns, self.at(a_ns)) for a_ns, b_ns in pairwise(edges)]
 

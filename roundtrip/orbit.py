@@ -77,27 +77,10 @@ def julian(moment: datetime) -> float:
     return moment.timestamp() / DAY_S + UNIX_EPOCH_JD
 
 
-def from_tle(lines: Sequence[str], source: str) -> Satrec:
-    """The satellite of a two-line element set.
-
-    Raises:
-        BadConfig: not two lines of 69 characters with right checksums, or no orbit.
-    """
-    if len(lines) != 2:
-        raise BadConfig(source, "tle", "two lines", f"{len(lines)}")
-    for number, line in enumerate(lines, 1):
-        if len(line) != 69 or not line.startswith(f"{number} "):
-            raise BadConfig(source, "tle", f"line {number} of 69 characters", repr(line)[:80])
-        total = sum(int(c) if c.isdecimal() else c == "-" for c in line[:68]) % 10
-        if str(total) != line[68]:
-            raise BadConfig(source, "tle", f"checksum {total} of line {number}", line[68])
-    try:
-        satellite = Satrec.twoline2rv(*lines)
-    except ValueError as error:
-        raise BadConfig(source, "tle", "a two-line element set", str(error)) from None
-    if satellite.error:
-        raise BadConfig(source, "tle", "an orbit that SGP4 knows", f"error {satellite.error}")
-    return satellite
+def dated(jd: float) -> str:
+    """A Julian date as people read it, to the minute."""
+    moment = datetime.fromtimestamp((jd - UNIX_EPOCH_JD) * DAY_S, UTC)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def circular(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from sgp4.api import Satrec
 
-from roundtrip.config import ContactConfig, Direction, SatelliteConfig
+from roundtrip.config import ContactConfig, Direction, OrbitConfig, SatelliteConfig
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
 from roundtrip.link_budget import Ladder, Step
@@ -18,8 +18,8 @@ from roundtrip.orbit import (
     Station,
     azimuth,
     circular,
+    dated,
     earth_fixed,
-    from_tle,
     julian,
     look,
     passes,
@@ -27,11 +27,16 @@ from roundtrip.orbit import (
     sunlit_spans,
 )
 from roundtrip.scenario import Scenario
+from roundtrip.tle import end_of_orbit, from_tle
 from roundtrip.units import s_to_ns
 
 TRACK_POINTS = 61
 TRUSTED_DAYS = 14
 """Beyond it a two-line element set is off by more than a few km along its track."""
+MAX_SEARCH_H = 100_000
+"""Hours times stations times satellites that are searched for passes: a minute of computing."""
+LEAST_CONTACT_S = 1.0
+"""What is shorter is no contact."""
 DRIFT_KM_PER_DAY = 1.5
 """Of a low orbit, typically (Vallado and Cefola 2012: 1 to 3 km a day)."""
 
@@ -72,13 +77,38 @@ def _passes_of(
         raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
     start_jd = julian(scenario.orbit.start)
     length_s = scenario.orbit.hours * 3600
+    most = MAX_SEARCH_H / max(1, len(satellites) * len(scenario.station))
+    if scenario.orbit.hours > most:
+        many = f"{len(satellites)} satellites over {len(scenario.station)} stations"
+        raise BadConfig(
+            source, "orbit.hours", f"at most {most:g} with {many}", f"{length_s / 3600:g}"
+        )
     found: list[Pass] = []
     for number, config in enumerate(satellites, 1):
         satellite = satrec_of(config, start_jd, source, number)
+        if config.tle:
+            _check_lasts(satellite, scenario.orbit, f"{source}: satellite {config.name}")
         for place in scenario.station:
             station = Station(**place.model_dump())
             found += passes(satellite, config.name, station, start_jd, length_s)
     return sorted(found, key=lambda one: one.aos_s)
+
+
+def _check_lasts(satellite: Satrec, orbit: OrbitConfig, source: str) -> None:
+    """Elements must hold for all of the orbit's hours, and from their epoch to these."""
+    start_jd = julian(orbit.start)
+    end_jd = end_of_orbit(satellite, start_jd, orbit.hours * 3600)
+    if end_jd is None:
+        return
+    if end_jd < satellite.jdsatepoch + satellite.jdsatepochF:
+        expected = f"a start after {dated(end_jd)}: before it the elements hold no orbit"
+        raise BadConfig(source, "orbit.start", expected, dated(start_jd))
+    when = f"{dated(end_jd)}, when by its elements the orbit has decayed"
+    if start_jd >= end_jd:
+        raise BadConfig(source, "orbit.start", f"a time before {when}", dated(start_jd))
+    hours = (end_jd - start_jd) * 24
+    expected = f"at most {hours:.2f}, until {when}"
+    raise BadConfig(source, "orbit.hours", expected, f"{orbit.hours:g}")
 
 
 def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
@@ -88,12 +118,23 @@ def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
         BadConfig: as `all_passes`, or there is no pass at all.
     """
     mine = scenario.node_satellite
+    contacts = handed_over(_passes_of(scenario, [mine] if mine else [], source))
+    if not contacts:
+        hours = scenario.orbit.hours if scenario.orbit else 0.0
+        name = mine.name if mine else ""
+        raise BadConfig(source, "orbit", f"a pass of {name} within {hours:g} h", "none")
+    return contacts
+
+
+def handed_over(found: Sequence[Pass]) -> tuple[ContactConfig, ...]:
+    """The contacts of one satellite's passes, by AOS: a station keeps it until LOS, then the next
+    has it."""
     contacts: list[ContactConfig] = []
     free_s = 0.0
-    for one in _passes_of(scenario, [mine] if mine else [], source):
-        if one.los_s <= free_s + 1:
-            continue
+    for one in found:
         start_s = max(one.aos_s, free_s)
+        if one.los_s <= start_s + LEAST_CONTACT_S:
+            continue
         contacts.append(
             ContactConfig(
                 start_s=round(start_s, 3),
@@ -105,24 +146,20 @@ def contacts_of(scenario: Scenario, source: str) -> tuple[ContactConfig, ...]:
             )
         )
         free_s = contacts[-1].end_s
-    if not contacts:
-        hours = scenario.orbit.hours if scenario.orbit else 0.0
-        name = mine.name if mine else ""
-        raise BadConfig(source, "orbit", f"a pass of {name} within {hours:g} h", "none")
     return tuple(contacts)
 
 
 def sunlight_of(scenario: Scenario, source: str) -> Windows:
-    """When the first satellite, the node's, is in sunlight; dark after the end of the orbit's
-    hours.
+    """When the node's satellite is in sunlight; dark after the end of the orbit's hours.
 
     Raises:
         BadConfig: the scenario has no orbit, or one that SGP4 does not know.
     """
-    if scenario.orbit is None:
+    mine = scenario.node_satellite
+    if scenario.orbit is None or mine is None:
         raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
     start_jd = julian(scenario.orbit.start)
-    satellite = satrec_of(scenario.satellite[0], start_jd, source)
+    satellite = satrec_of(mine, start_jd, source)
     spans = sunlit_spans(satellite, start_jd, scenario.orbit.hours * 3600)
     return Windows((s_to_ns(start), s_to_ns(end)) for start, end in spans)
 

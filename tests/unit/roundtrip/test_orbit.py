@@ -16,7 +16,6 @@ from roundtrip.orbit import (
     Pass,
     Station,
     circular,
-    from_tle,
     julian,
     passes,
     sun_synchronous_deg,
@@ -24,6 +23,7 @@ from roundtrip.orbit import (
 )
 from roundtrip.passes import all_passes, warnings_of
 from roundtrip.scenario_file import load_scenario
+from roundtrip.tle import from_tle
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 30
@@ -171,7 +171,7 @@ def _written(folder: Path, text: str) -> Path:
         ("altitude_km = 550", "altitude_km = 50", "satellite.0.altitude_km"),
         ("altitude_km = 550", "", "either tle or altitude_km"),
         ("altitude_km = 550", f"tle = ['{TLE[0][:68]}0', '{TLE[1]}']", "checksum"),
-        ("altitude_km = 550", f"tle = ['{TLE[0][:20]}²{TLE[0][21:]}', '{TLE[1]}']", "checksum"),
+        ("altitude_km = 550", f"tle = ['{TLE[0][:20]}²{TLE[0][21:]}', '{TLE[1]}']", "column 21"),
         ("altitude_km = 550", f"tle = ['{TLE[0]}']", "two lines"),
         ("altitude_km = 550", f"tle = ['{TLE[1]}', '{TLE[0]}']", "line 1"),
         ("hours = 24", "hours = 0.1", "a pass of one within 0.1 h"),

@@ -153,6 +153,27 @@ def test_sunlight_follows_from_the_orbit() -> None:
     assert made.balanced
 
 
+def test_the_sunlight_is_that_of_the_satellite_that_the_node_is_on() -> None:
+    noon = {"name": "noon", "altitude_km": 550, "raan_deg": 70}
+    dawn = {"name": "dawn", "altitude_km": 550, "raan_deg": 160}
+    power = load_profile("rpi4-4gb").power
+
+    def lit_s(satellites: list[dict[str, Any]], on: str) -> float:
+        node = SCENARIO["node"] | {"satellite": on}
+        table = SCENARIO | ORBIT | {"satellite": satellites, "node": node}
+        made = battery_of(check_scenario(table, "s"), power, 0)
+        assert made is not None
+        made.advance(24 * 3600 * S)
+        return made.totals.harvested_j / 8
+
+    alone = {one["name"]: lit_s([one], "") for one in (noon, dawn)}
+    assert alone["dawn"] > 1.2 * alone["noon"]
+    for satellites in ([noon, dawn], [dawn, noon]):
+        for name in alone:
+            assert lit_s(satellites, name) == alone[name]
+        assert lit_s(satellites, "") == alone[satellites[0]["name"]], "the first, without a name"
+
+
 def test_without_an_orbit_it_is_always_light_or_as_the_cycle_says() -> None:
     power = load_profile("rpi4-4gb").power
     made = battery_of(check_scenario(SCENARIO, "s"), power, 100 * S)

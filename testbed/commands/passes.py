@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from roundtrip.command import SCENARIO
-from roundtrip.config import LIGHT_KM_S, Direction
+from roundtrip.command import SCENARIO, Number
+from roundtrip.config import Direction
 from roundtrip.errors import BadConfig
 from roundtrip.orbit import Pass
 from roundtrip.passes import all_passes, rate_steps, unix_s, warnings_of
@@ -19,6 +19,7 @@ from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
 from roundtrip.units import ns_to_s
 from roundtrip.words import count, shown
+from testbed.contact_plan import hdtn_plan, ion_plan
 from testbed.passes_plot import write_passes
 
 WIDTH = 108
@@ -27,7 +28,7 @@ WIDTH = 108
 
 @click.command("passes")
 @click.argument("scenario", type=SCENARIO)
-@click.option("--days", type=click.FloatRange(min=0.01, max=366), help="Instead of orbit.hours.")
+@click.option("--days", type=Number(min=0.01, max=366), help="Instead of orbit.hours.")
 @click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
 @click.option("--ion", is_flag=True, help="As an ION contact plan (ground 1, node 2).")
 @click.option("--hdtn", is_flag=True, help="As an HDTN contact plan (ground 1, node 2).")
@@ -63,60 +64,6 @@ def passes_command(
     if plot is not None:
         write_passes(loaded, found, plot)
         say(f"plot: {plot}", err=True)
-
-
-def ion_plan(scenario: Scenario, found: list[Pass]) -> list[str]:
-    """Contacts and ranges of the node's satellite as `ionadmin` reads them, in whole seconds.
-
-    A contact for each rate: one that holds for less than half a second has none, and there is none
-    while no modcod closes.
-    """
-    lines: list[str] = []
-    for one in _of_node(scenario, found):
-        for source, dest, start, end, rate_bps in _whole_contacts(scenario, one):
-            lines.append(f"a contact +{start} +{end} {source} {dest} {max(1, rate_bps // 8)}")
-        lines.append(f"a range +{round(one.aos_s)} +{round(one.los_s)} 1 2 {_light_s(one)}")
-    return lines
-
-
-def hdtn_plan(scenario: Scenario, found: list[Pass]) -> dict[str, list[dict[str, int]]]:
-    """The same contacts as HDTN's router reads them (its `contactPlan.json`): start, end and light
-    time in whole seconds."""
-    contacts: list[dict[str, int]] = []
-    for one in _of_node(scenario, found):
-        for source, dest, start, end, rate_bps in _whole_contacts(scenario, one):
-            contacts.append(
-                {
-                    "contact": len(contacts),
-                    "source": source,
-                    "dest": dest,
-                    "startTime": start,
-                    "endTime": end,
-                    "rateBitsPerSec": rate_bps,
-                    "owlt": _light_s(one),
-                }
-            )
-    return {"contacts": contacts}
-
-
-def _of_node(scenario: Scenario, found: list[Pass]) -> list[Pass]:
-    mine = scenario.node_satellite
-    return [one for one in found if mine is not None and one.satellite == mine.name]
-
-
-def _whole_contacts(scenario: Scenario, one: Pass) -> list[tuple[int, int, int, int, int]]:
-    """Source, dest, start and end in whole seconds, and rate in bit/s, of a pass."""
-    contacts: list[tuple[int, int, int, int, int]] = []
-    for name, source, dest in (("uplink", 1, 2), ("downlink", 2, 1)):
-        for step in rate_steps(one, getattr(scenario.link, name)):
-            start, end = round(ns_to_s(step.start_ns)), round(ns_to_s(step.end_ns))
-            if step.rate_bps and start < end:
-                contacts.append((source, dest, start, end, step.rate_bps))
-    return contacts
-
-
-def _light_s(one: Pass) -> int:
-    return max(1, round(max(one.ranges_km) / LIGHT_KM_S))
 
 
 def _moment(scenario: Scenario, at_s: float) -> datetime:

@@ -12,7 +12,7 @@ from roundtrip.errors import BadInput
 from roundtrip.passes import all_passes, track_of
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
-from testbed.commands.passes import hdtn_plan, ion_plan
+from testbed.contact_plan import hdtn_plan, ion_plan
 from testbed.passes_plot import write_passes
 
 SCENARIOS = Path(__file__).parents[3] / "testbed" / "scenarios"

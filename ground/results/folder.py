@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ground.results.summary import Run
     from roundtrip.screen import Screen
 
+MAX_NAME_BYTES = 200
+"""Of a folder's name before its number; file systems take 255."""
+
 
 def run_folder(out: Path | None, scenario: Scenario, seed: int, *, resumable: bool = True) -> Path:
     """Make the folder of a run, or take that of the same run that was killed; keep it until this
@@ -32,7 +35,7 @@ def run_folder(out: Path | None, scenario: Scenario, seed: int, *, resumable: bo
     """
     text = to_toml(scenario.model_copy(update={"seed": seed}))
     try:
-        folder = out or _new_folder(Path("runs") / f"{scenario.name}-{unix_s()}")
+        folder = out or _new_folder(Path("runs") / f"{folder_name(scenario.name)}-{unix_s()}")
         folder.mkdir(parents=True, exist_ok=True)
         held = _occupied(folder, text, resumable=resumable)
         if held is None:
@@ -43,6 +46,12 @@ def run_folder(out: Path | None, scenario: Scenario, seed: int, *, resumable: bo
             f"make {out or 'runs/'}", error.strerror or "failed", "give another folder with --out"
         ) from None
     raise EnvironmentFault(f"write {folder}", f"it holds {held}", "give another folder with --out")
+
+
+def folder_name(name: str) -> str:
+    """A scenario's name as one part of a path that no shell and no file system trips over."""
+    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+    return safe.lstrip(".-").encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "run"
 
 
 def _occupied(folder: Path, text: str, *, resumable: bool) -> str | None:
@@ -57,7 +66,7 @@ def _occupied(folder: Path, text: str, *, resumable: bool) -> str | None:
     if (folder / "ledger.sqlite").exists() and not resumable:
         return "a run that was begun"
     path = folder / "scenario.toml"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    if path.exists() and path.read_bytes() != text.encode():
         return "another scenario or seed"
     return None
 

@@ -1,15 +1,86 @@
-"""Reads a run's folder back."""
+"""Reads a run's folder back. Its files may have been cut off, damaged or written by others: each is
+checked here, once, so that reports and verdicts need not."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from ground.results.record import from_json
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ground.results.record import LoopRecord, from_json
 from ground.results.summary import SCHEMA_VERSION, Run, summarise
+from roundtrip.config import MAX_S, Probability
 from roundtrip.errors import BadInput
+from roundtrip.files import bad_config, parse_json, read_text
 from roundtrip.scenario_file import load_scenario
+from roundtrip.stages import Stage, in_order
+from roundtrip.units import NS_PER_S
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Ns = Annotated[int, Field(ge=0, le=4 * MAX_S * NS_PER_S)]
+"""On the plan's clock: a run starts, asks and waits for at most `MAX_S` each."""
+RunSeconds = Annotated[float, Field(ge=0, le=4 * MAX_S)]
+Session = tuple[Count, Count]
+
+
+class _Line(BaseModel):
+    """What `from_json` reads of a line of `loops.jsonl`."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    question_id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    index: Count
+    question: str
+    expected: str | None = None
+    outcome: str
+    reason: str
+    stamps_ns: dict[Stage, Ns]
+    settled_ns: Ns
+    in_contact_ns: Ns | None
+    split: str
+    split_uncertainty_ns: Ns
+    uplink_sessions: tuple[Session, ...]
+    downlink_session: Session | None
+    node_ns: tuple[Ns, Ns, Ns] | None = None
+    answer: str | None = None
+    node_rss_peak_bytes: Count = 0
+    node_spent_mj: Count = 0
+    input_tokens: Count = Field(0, alias="gen_ai.usage.input_tokens")
+    output_tokens: Count = Field(0, alias="gen_ai.usage.output_tokens")
+    finish_reasons: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        ("",), alias="gen_ai.response.finish_reasons"
+    )
+
+
+class _Frames(BaseModel):
+    """One direction of a summary's `link`."""
+
+    frames: Count
+    bytes: Count
+    dropped: dict[str, Count]
+
+
+class _Charge(BaseModel):
+    """What is read of a summary's `energy`."""
+
+    charge: tuple[tuple[RunSeconds, Probability], ...]
+
+
+class _Summary(BaseModel):
+    """What is read of `summary.json` besides what follows from the loops."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    mode: str
+    length_s: RunSeconds
+    interrupted: bool
+    rejected: dict[str, Count]
+    node: dict[str, float | int | str | bool | dict[str, int | None] | None]
+    link: dict[Literal["uplink", "downlink"], _Frames] | None
+    energy: _Charge | None
 
 
 def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
@@ -18,58 +89,85 @@ def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
     Raises:
         BadInput: a file is missing, or not one that a run writes.
     """
-    summary = _json(folder / "summary.json")
-    if summary.get("schema_version") != SCHEMA_VERSION:
-        found = repr(summary.get("schema_version"))
-        source = str(folder / "summary.json")
-        raise BadInput(source, "schema_version", str(SCHEMA_VERSION), found)
+    path = folder / "summary.json"
+    summary = parse_json(read_text(path, "a file of a run"), str(path))
+    known = _checked(_Summary, summary, str(path))
     path = folder / "loops.jsonl"
     records = [
-        from_json(_parse(line, f"{path}: line {number}"), f"{path}: line {number}")
-        for number, line in enumerate(_text(path).split("\n"), 1)
+        _record(line, f"{path}: line {number}")
+        for number, line in enumerate(read_text(path, "a file of a run").split("\n"), 1)
         if line
     ]
-    scenario = load_scenario(folder / "scenario.toml")
-    empty = {"seed": 0, "mode": "", "length_s": 0.0, "interrupted": False, "rejected": {}}
-    known: dict[str, Any] = empty | summary
+    charge = known.energy.charge if known.energy is not None else ()
     run = Run(
-        scenario,
-        known["seed"],
-        known["mode"],
+        load_scenario(folder / "scenario.toml"),
+        known.seed,
+        known.mode,
         records,
         None,
         None,
         0,
-        known["length_s"],
-        known["interrupted"],
-        known["rejected"],
-        [
-            (round(at_s * 1e9), round(share * 1000))
-            for at_s, share in (known.get("energy") or {}).get("charge", [])
-        ],
+        known.length_s,
+        known.interrupted,
+        known.rejected,
+        [(round(at_s * 1e9), round(share * 1000)) for at_s, share in charge],
     )
-    missing = sorted(summarise(run).keys() - summary.keys())
-    if missing:
-        raise BadInput(str(folder / "summary.json"), missing[0], "a value", "nothing")
+    _check_alike(summary, summarise(run), "", str(folder / "summary.json"))
     return run, summary
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return _parse(_text(path), str(path))
+def _record(line: str, source: str) -> LoopRecord:
+    fields = parse_json(line, source)
+    stamps = _checked(_Line, fields, source).stamps_ns
+    record = from_json(fields, source)
+    if in_order(stamps) != stamps:
+        raise BadInput(source, "stamps_ns", "times in the order of the stages", "another")
+    if record.answered and not {Stage.SUBMITTED, Stage.ANSWERED} <= stamps.keys():
+        expected = "when it was submitted and answered"
+        raise BadInput(source, "stamps_ns", expected, f"neither, or one; it is {fields['outcome']}")
+    return record
 
 
-def _text(path: Path) -> str:
+M = TypeVar("M", bound=BaseModel)
+
+
+def _checked(model: type[M], fields: object, source: str) -> M:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(str(path), "", "a file of a run", type(error).__name__) from None
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise bad_config(error, source) from None
 
 
-def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadInput(source, "", "JSON", str(error)) from None
-    if not isinstance(value, dict):
-        raise BadInput(source, "", "a JSON object", type(value).__name__)
-    return value
+NOT_OF_THE_LOOPS = ("node", "link", "rejected")
+"""Parts of a summary that the loops do not tell; `_Summary` has checked them."""
+
+
+def _check_alike(found: Any, again: Any, key: str, source: str) -> None:
+    """Whether a part of a summary is built as the one that follows from the loops.
+
+    Raises:
+        BadInput: a value is missing, or of another kind.
+    """
+    if _kind(found) != _kind(again):
+        raise BadInput(source, key, _kind(again), repr(found)[:80])
+    if not isinstance(again, dict):
+        return
+    for name in again.keys() - found.keys() or (found.keys() - again.keys() if key else ()):
+        raise BadInput(source, f"{key}.{name}".lstrip("."), "a value", "nothing")
+    for name, value in again.items():
+        if key or name not in NOT_OF_THE_LOOPS:
+            _check_alike(found[name], value, f"{key}.{name}".lstrip("."), source)
+
+
+def _kind(value: object) -> str:
+    match value:
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case str():
+            return "a text"
+        case None:
+            return "null"
+        case _:
+            return "a number"

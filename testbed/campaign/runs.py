@@ -8,11 +8,16 @@ summary is made from all lines in the order of their batches.
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from hdrh.codec import HdrCookieException, HdrLengthException
+from pydantic import BaseModel, ConfigDict
 
 from ground.results.histogram import (
     HIGHEST_NS,
@@ -25,7 +30,7 @@ from ground.results.histogram import (
 from ground.results.record import LoopRecord
 from node.service_time import Profile, load_profile
 from roundtrip.budget import Outcome
-from roundtrip.errors import BadInput, GroundloopError
+from roundtrip.errors import GroundloopError
 from roundtrip.intervals import quantile_ranks, share_interval
 from roundtrip.scenario import Scenario
 from roundtrip.units import NS_PER_MS
@@ -124,7 +129,6 @@ def run_campaign(
 
     Raises:
         RunFailed: a run raised; what is done is kept.
-        BadInput: the folder's file of batches is none.
     """
     import joblib  # slow: not for those who only compare
 
@@ -162,19 +166,32 @@ def _key(line: dict[str, Any]) -> tuple[int, int, int]:
     return line["point"], line["first"], line["count"]
 
 
+_DAMAGED = (ValueError, zlib.error, HdrCookieException, HdrLengthException)
+
+
+class _Line(BaseModel):
+    """What `run_batch` gives back."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    point: int
+    first: int
+    count: int
+    outcomes: dict[str, int]
+    good: list[int]
+    answered: int
+    phases_ns: dict[str, int]
+    loop: str
+
+
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            line = json.loads(text)
-            if (
-                isinstance(line, dict)
-                and {"point", "first", "count", "good", "loop"} <= line.keys()
-            ):
-                yield line
-        except ValueError:
-            continue  # cut off; it is done again
+        with suppress(*_DAMAGED):  # or cut off; it is done again
+            line = _Line.model_validate_json(text).model_dump()
+            _decoded(line["loop"])
+            yield line
 
 
 def summarise_campaign(
@@ -259,19 +276,3 @@ def write_campaign(folder: Path, summary: dict[str, Any], histograms: dict[str, 
         histograms, start_s=0.0, length_s=0.0, comment=f"campaign of {summary['scenario']}"
     )
     (folder / "latency.hlog").write_text(log, encoding="utf-8")
-
-
-def load_summary(folder: Path) -> dict[str, Any]:
-    """The summary of a run's or a campaign's folder.
-
-    Raises:
-        BadInput: there is none.
-    """
-    path = folder / "summary.json"
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(str(path), "", "a summary", type(error).__name__) from None
-    if not isinstance(summary, dict) or "schema_version" not in summary:
-        raise BadInput(str(path), "schema_version", "1", "none")
-    return summary

@@ -14,20 +14,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ground.results.folder import run_folder
+from node.service_time import load_profile
 from roundtrip.command import SCENARIO, SEED, warn
 from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadInput, EnvironmentFault
 from roundtrip.say import say_json
 from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
 from roundtrip.words import between, duration, percent, shown
+from testbed.campaign.compared import load_summary
 from testbed.campaign.report import write_campaign_report
 from testbed.campaign.runs import (
-    load_summary,
     run_campaign,
     summarise_campaign,
     write_campaign,
 )
 from testbed.campaign.sweep import points_of
+from testbed.effort import check_effort
 
 
 @click.command("campaign")
@@ -64,6 +66,9 @@ def campaign_command(
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
     points = points_of(loaded, sets)
+    for point in points:
+        profile = load_profile(point.scenario.node.profile)
+        check_effort(point.scenario, profile, f"{scenario} ({point.name})")
     console = Screen()
     with _workers(scheduler), _progress(console) as progress:
         folder = run_folder(out, loaded, loaded.seed)

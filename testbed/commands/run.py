@@ -40,7 +40,7 @@ def run_scenario(
     seed = loaded.seed if seed is None else seed
     warn(loaded, str(scenario))
     if virtual:
-        return _virtual(loaded, seed, out, plain=plain)
+        return _virtual(loaded, seed, out, str(scenario), plain=plain)
     return _live(loaded, seed, model or loaded.node.model, out, plain=plain)
 
 
@@ -77,12 +77,14 @@ def report(folder: Path) -> None:
     say(f"report    {folder / 'report.html'}")
 
 
-def _virtual(scenario: Scenario, seed: int, out: Path | None, *, plain: bool) -> int:
+def _virtual(scenario: Scenario, seed: int, out: Path | None, source: str, *, plain: bool) -> int:
     from ground.results.folder import finish, run_folder
     from node.service_time import load_profile
+    from testbed.effort import check_effort
     from testbed.world import World
 
     profile = load_profile(scenario.node.profile)
+    check_effort(scenario, profile, source)
     folder = run_folder(out, scenario, seed, resumable=False)
     return finish(World(scenario, seed, profile, plain=plain).run(), folder)
 

@@ -82,7 +82,15 @@ def test_an_interrupted_campaign_goes_on_to_the_same_end(scenario, tmp_path) -> 
     run(scenario, part)
     wanted = results(part)
     lines = (part / "batches.jsonl").read_text().split("\n")
-    (part / "batches.jsonl").write_text("\n".join([lines[3], lines[0], lines[5][:100]]))
+    damaged = [
+        lines[1].replace('"count": 20', '"count": "20"'),
+        lines[2].replace('"loop": "', '"loop": "A'),
+        "[" * 100_000,
+        "\x00",
+    ]
+    assert not set(damaged) & set(lines)
+    kept = [lines[3], *damaged, lines[0], lines[5][:100]]
+    (part / "batches.jsonl").write_text("\n".join(kept))
     (part / "summary.json").unlink()
     assert run(scenario, part).exception is None
     assert results(part) == wanted == results(tmp_path / "whole")

@@ -62,6 +62,20 @@ def test_the_log_is_read_back_by_hdrhistograms_own_reader(answered, tmp_path) ->
         assert histogram.get_value_at_percentile(50) == table[name].get_value_at_percentile(50)
 
 
+def test_no_name_breaks_the_log(answered, tmp_path) -> None:
+    table = histograms([answered(1)], BUDGET)
+    odd = {"a b,c\nd\u2028e": table["loop"]}
+    path = tmp_path / "latency.hlog"
+    path.write_text(to_hlog(odd, start_s=1e9, length_s=60, comment="day 1\nnight 2"))
+    assert path.read_text().startswith("#[day 1 night 2]\n#[Histogram log format")
+    reader = HistogramLogReader(str(path), HdrHistogram(1000, 86_400 * 10**9, 3))
+    histogram = reader.get_next_interval_histogram()
+    assert histogram.get_tag() == "a;b;c;d;e"
+    assert histogram.total_count == 1
+    assert reader.get_next_interval_histogram() is None
+    reader.close()
+
+
 def test_the_percentile_text_ends_at_the_maximum_in_ms() -> None:
     histogram = new_histogram()
     for value_ms in range(1, 1001):

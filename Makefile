@@ -2,7 +2,8 @@
 # make test   all tests but the long suites
 # make check  formatting, lint, types
 # make bench  measured figures against their references, into bench/results.json
-# make fuzz   TARGET=segment|bundle|bpsec SECONDS=600: search for inputs that break the decoders
+# make fuzz   TARGET=segment|bundle|bpsec SECONDS=600: search for inputs that break the decoders,
+#             or TARGET=scenario|questions|tle|keys|profile|folder: for files that break the readers
 # make fmt    format
 
 BIN := .venv/bin

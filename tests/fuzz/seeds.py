@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from dtn.bpsec.block import BCB, BIB
@@ -48,8 +49,8 @@ def seeds(name: str) -> list[bytes]:
     return [*every, b"".join(bytes([len(frame)]) + frame for frame in every)]
 
 
-def write_seeds(name: str, folder: Path) -> None:
-    """Put them into a corpus folder, under their hashes."""
+def write_seeds(found: Sequence[bytes], folder: Path) -> None:
+    """Put inputs into a corpus folder, under their hashes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds(name):
+    for seed in found:
         (folder / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)

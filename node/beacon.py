@@ -2,7 +2,8 @@
 Pure.
 
 A beacon that waits for the next pass would be of no use, so none is made without a carrier; after a
-gap the first is made at once.
+gap the first is made at once. While nothing is asked they become rarer: each comes twice as long
+after the one before, up to an hour.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from roundtrip.units import s_to_ns
 
 BEFORE_LOS_NS = s_to_ns(10)
 """A choice: time for a beacon and its repair on the slowest shipped link."""
+IDLE_NS = s_to_ns(3600)
+"""A choice: at least so often while nothing is asked."""
 LIFETIME_NS = s_to_ns(30)
 """A choice: an older beacon is not worth sending."""
 PRIORITY = 2
@@ -33,7 +36,7 @@ class Beacon:
     """The timing.
 
     Args:
-        period_ns: from one to the next; 0: none at all.
+        period_ns: from one to the next while questions come; 0: none at all.
         los_ns: when contacts end, as far as it is known, in order.
     """
 
@@ -41,6 +44,8 @@ class Beacon:
         self._period_ns = period_ns
         self._before_los_ns = [at_ns - BEFORE_LOS_NS for at_ns in los_ns]
         self._last_ns: int | None = None
+        self._wait_ns = period_ns
+        """From the last one to the next."""
         self._up = False
 
     def carrier(self, up: bool, now_ns: int) -> None:
@@ -49,12 +54,16 @@ class Beacon:
             self._last_ns = now_ns
         self._up = up
 
+    def asked(self) -> None:
+        """A question has come."""
+        self._wait_ns = self._period_ns
+
     @property
     def deadline(self) -> Deadline | None:
         """When the next is due."""
         if not self._up or not self._period_ns or self._last_ns is None:
             return None
-        at_ns = self._last_ns + self._period_ns
+        at_ns = self._last_ns + self._wait_ns
         index = bisect_right(self._before_los_ns, self._last_ns)
         if index < len(self._before_los_ns):
             at_ns = min(at_ns, self._before_los_ns[index])
@@ -66,6 +75,7 @@ class Beacon:
         if deadline is None or now_ns < deadline[0]:
             return []
         self._last_ns = now_ns
+        self._wait_ns = max(self._period_ns, min(2 * self._wait_ns, IDLE_NS))
         return [MeasureVitals()]
 
 

@@ -154,6 +154,7 @@ class Radio:
         if not isinstance(question, Question):
             return [Rejected("not a question"), *self.accept(bundle_id, now_ns)]
         entry = self._entries.get(question.question_id)
+        self._beacon.asked()
         if entry is None:
             return self._take(question, received)
         if entry.state is State.STORING:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node.beacon import BEFORE_LOS_NS, Beacon, MeasureVitals, los_of
+from node.beacon import BEFORE_LOS_NS, IDLE_NS, Beacon, MeasureVitals, los_of
 from roundtrip.message import Health, Vitals
 from roundtrip.scenario_file import check_scenario
 
@@ -23,11 +23,32 @@ def times(beacon: Beacon, until_ns: int) -> list[int]:
     return found
 
 
-def test_one_every_period_while_the_carrier_is_up() -> None:
+def test_one_every_period_while_questions_come() -> None:
     beacon = Beacon(PERIOD)
     assert beacon.deadline is None
     beacon.carrier(True, 5 * S)
-    assert times(beacon, 200 * S) == [65 * S, 125 * S, 185 * S]
+    found: list[int] = []
+    while len(found) < 3:
+        beacon.asked()
+        found += times(beacon, 65 * S + len(found) * PERIOD)
+    assert found == [65 * S, 125 * S, 185 * S]
+
+
+def test_rarer_and_rarer_while_nothing_is_asked_but_one_an_hour() -> None:
+    beacon = Beacon(PERIOD)
+    beacon.carrier(True, 0)
+    found = times(beacon, 14 * 86_400 * S)
+    assert found[:4] == [60 * S, 180 * S, 420 * S, 900 * S]
+    assert found[-1] - found[-2] == IDLE_NS
+    assert len(found) < 14 * 24 + 10
+    beacon.asked()
+    assert beacon.deadline == (found[-1] + PERIOD, "beacon")
+
+
+def test_a_period_of_more_than_an_hour_stays() -> None:
+    beacon = Beacon(2 * IDLE_NS)
+    beacon.carrier(True, 0)
+    assert times(beacon, 7 * IDLE_NS) == [2 * IDLE_NS, 4 * IDLE_NS, 6 * IDLE_NS]
 
 
 def test_none_without_a_carrier_and_one_at_once_after_it() -> None:
@@ -37,7 +58,7 @@ def test_none_without_a_carrier_and_one_at_once_after_it() -> None:
     assert beacon.deadline is None
     beacon.carrier(True, 500 * S)
     assert beacon.take(500 * S) == [MeasureVitals()]
-    assert beacon.deadline == (560 * S, "beacon")
+    assert beacon.deadline == (620 * S, "beacon")
 
 
 def test_one_before_loss_of_signal() -> None:

@@ -386,6 +386,7 @@ class GroundMachine:
                 Outcome.REFUSED,
                 reply.reason,
                 in_contact_ns=None,
+                detail=reply.detail,
                 **common,  # type: ignore[arg-type]
             )
         return self._close(entry, record, now_ns)

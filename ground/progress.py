@@ -120,7 +120,7 @@ class Progress:
         asked = shown(record.planned.title, 60)
         room = max(20, self._console.width - len(asked) - 15)
         line = Text(f"           {asked} ", style="dim")
-        line.append(f"→ {shown(record.answer or record.reason, room)}")
+        line.append(f"→ {shown(record.answer or record.why, room)}")
         self._console.print(line, soft_wrap=True)
 
     def refresh(self, now_ns: int) -> None:

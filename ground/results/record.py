@@ -69,6 +69,8 @@ class LoopRecord:
     """Energy for the answer on board above idling, mJ; 0 where it is not counted."""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    detail: str = ""
+    """What the node said about a refusal besides its reason: which keyword, how many tokens."""
     node_times: NodeTimes | None = None
     node_rss_peak_bytes: int = 0
     uplink_sessions: tuple[SessionId, ...] = ()
@@ -99,6 +101,11 @@ class LoopRecord:
         """Phase durations; they add up to the loop."""
         return phases_of(self.stamps)
 
+    @property
+    def why(self) -> str:
+        """Why there is no answer, in full."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
 
 def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
     """One line of `loops.jsonl`, with OpenTelemetry's GenAI names where they exist."""
@@ -126,6 +133,8 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["node_delivered_us"] = times.delivered_us
     if record.answer is not None:
         line["answer"] = record.answer
+    if record.detail:
+        line["detail"] = record.detail
     if record.answered and times is not None:
         line |= {
             "correct": record.correct,
@@ -175,6 +184,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             line["split"],
             line["split_uncertainty_ns"],
             answer=line.get("answer"),
+            detail=line.get("detail", ""),
             finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
             prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),
             output_tokens=line.get("gen_ai.usage.output_tokens", 0),

@@ -210,6 +210,7 @@ def _waterfall(run: Run) -> dict[str, Any]:
                 "y": y + 12,
                 "bars": bars,
                 "tail": tails[row],
+                "why": record.why,
                 "tail_x": LEFT + at * scale + 6,
                 "late": record.outcome not in (Outcome.ON_TIME, Outcome.PARTIAL),
             }

@@ -119,6 +119,8 @@ def _outcomes(scenario: Scenario, slow: Profile, policy: str) -> Counter[Outcome
     for seed in range(6):
         run = World(scenario.model_copy(update={"node": node}), seed, slow).run()
         assert_sound(run, f"harsh storm, {policy}, seed {seed}")
+        late = [record for record in run.records if record.reason == "no_time"]
+        assert all(record.why == f"no_time: {record.detail}" for record in late)
         outcomes.update(record.outcome for record in run.records)
     return outcomes
 

@@ -49,7 +49,7 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
     store = GroundStore(path)
     assert store.started() is None
     store.start(StartedRun(RUN, Anchor("boot", 5, 123)))
-    record = answered(0, uplink_sessions=(SessionId(1, 5), SessionId(1, 6)))
+    record = answered(0, uplink_sessions=(SessionId(1, 5), SessionId(1, 6)), detail="which one")
     for number in (0, 1):
         store.apply(StoreQuestion(number, b"asked", 10 + number))
         for part in (Part(number, 0, "Ye"), Part(number, 2, "s")):

@@ -192,7 +192,7 @@ def test_every_kind_of_outage_is_drawn(answered, tmp_path: Path, kind: str) -> N
 
 
 def test_what_became_of_a_question_stands_beside_its_bar(expired, tmp_path: Path) -> None:
-    lost = replace(expired(0), reason="no_time, " + "x" * 80)
+    lost = replace(expired(0), reason="no_time, " + "x" * 80, detail="needs <9> s")
     run = make_run([lost], health=Health("m", "Q8_0", 512, 2, 0, Vitals(rss_bytes=7, threads=1)))
     write_report(run, summarise(run), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
@@ -202,6 +202,7 @@ def test_what_became_of_a_question_stands_beside_its_bar(expired, tmp_path: Path
     x, text = float(found[1]), found[2]
     assert text.startswith("expired: no time, xx")
     assert len(text) == 34
+    assert "x: needs &lt;9&gt; s</title>" in waterfall
     bars = re.findall(r'<rect class="[a-z_]+" x="([\d.]+)" y="2.00" width="([\d.]+)"', waterfall)
     assert all(float(left) + float(width) < x <= 766 for left, width in bars)
     assert "<td>memory at the end, bytes</td><td>7</td>" in page

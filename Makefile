@@ -4,18 +4,20 @@
 # make bench  measured figures against their references, into bench/results.json
 # make fuzz   TARGET=segment|bundle|bpsec SECONDS=600: search for inputs that break the decoders,
 #             or TARGET=scenario|questions|tle|keys|profile|folder: for files that break the readers
+# make mutants COUNT=200 SEED=1: plant small faults, and see which ones no test notices; at most an hour on two cores
 # make fmt    format
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test check bench fuzz fmt install
+.PHONY: run test check bench fuzz mutants fmt install
 
 run: $(INSTALLED)
 	@$(BIN)/groundloop demo
 
 test: $(INSTALLED)-dev
-	$(BIN)/pytest -m "not chaos"
+	$(BIN)/pytest -n auto --dist worksteal -m "not live and not chaos"
+	$(BIN)/pytest -m "live and not chaos"
 
 check: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .
@@ -27,6 +29,9 @@ bench: $(INSTALLED)-dev $(INSTALLED)-server
 
 fuzz: $(INSTALLED)-dev $(INSTALLED)-fuzz
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),segment) $(or $(SECONDS),600)
+
+mutants: $(INSTALLED)-dev $(INSTALLED)-mutants
+	$(BIN)/python -m tests.mutants --seed $(or $(SEED),1) --count $(or $(COUNT),200)
 
 fmt: $(INSTALLED)-dev
 	$(BIN)/ruff format .

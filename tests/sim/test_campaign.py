@@ -83,7 +83,7 @@ def test_an_interrupted_campaign_goes_on_to_the_same_end(scenario, tmp_path) -> 
     wanted = results(part)
     lines = (part / "batches.jsonl").read_text().split("\n")
     damaged = [
-        lines[1].replace('"count": 20', '"count": "20"'),
+        lines[1].replace('"count": 10', '"count": "10"'),
         lines[2].replace('"loop": "', '"loop": "A'),
         "[" * 100_000,
         "\x00",

@@ -148,11 +148,11 @@ class LtpEngine:
     def timeout(self, *, now_ns: int) -> list[LtpOutput]:
         """Do what is due. Early or repeated calls do nothing."""
         outputs: list[LtpOutput] = []
-        for what, session, serial in self._outbox.expired(now_ns=now_ns):
+        for (what, session, serial), runs in self._outbox.expired(now_ns=now_ns):
             if what == CHECKPOINT:
-                outputs += self._sender.checkpoint_expired(session, serial)
+                outputs += self._sender.checkpoint_expired(session, serial, runs)
             else:
-                outputs += self._receiver.report_expired(session, serial)
+                outputs += self._receiver.report_expired(session, serial, runs)
         return outputs
 
     @property
@@ -187,16 +187,18 @@ class LtpEngine:
         if isinstance(segment, ReportAckSegment):
             if not theirs:
                 return [_wrong_engine(segment)]
-            self._receiver.on_report_ack(segment.session, segment.report)
+            self._receiver.on_report_ack(segment.session, segment.report, now_ns)
             return []
         if isinstance(segment, CancelSegment):
             if not (theirs if segment.kind == Kind.CANCEL_BY_SENDER else ours):
                 return [_wrong_engine(segment)]
             return self._on_cancel(segment)
         if isinstance(segment, CancelAckSegment):
-            if not (ours if segment.kind == Kind.CANCEL_ACK_TO_SENDER else theirs):
+            by_us = segment.kind == Kind.CANCEL_ACK_TO_SENDER
+            if not (ours if by_us else theirs):
                 return [_wrong_engine(segment)]
-            self._outbox.end_cancelling(segment.session)
+            kind = Kind.CANCEL_BY_SENDER if by_us else Kind.CANCEL_BY_RECEIVER
+            self._outbox.end_cancelling(kind, segment.session, now_ns=now_ns)
             return []
         assert_never(segment)
 

@@ -113,9 +113,11 @@ class LtpReceiver:
         is_end = segment.kind == Kind.GREEN_END_OF_BLOCK
         return GreenReceived(segment.session, segment.offset, segment.data, is_end, now_ns)
 
-    def on_report_ack(self, session: SessionId, serial: int) -> None:
+    def on_report_ack(self, session: SessionId, serial: int, now_ns: int) -> None:
         """The sender has a report (§6.14)."""
-        self._outbox.withdraw((Rank.REPORT, session, serial))
+        key = (Rank.REPORT, session, serial)
+        self._outbox.answered(key, now_ns=now_ns)
+        self._outbox.withdraw(key)
         receiver = self._receivers.get(session)
         if receiver is not None and receiver.acknowledged(serial):
             self._close_receiver(receiver)
@@ -130,14 +132,12 @@ class LtpReceiver:
             return []
         return [ReceiveCancelled(session, reason_name(reason), by_peer=True)]
 
-    def report_expired(self, session: SessionId, serial: int) -> list[LtpOutput]:
-        """No acknowledgment of a report came in time (§6.8)."""
+    def report_expired(self, session: SessionId, serial: int, runs: int) -> list[LtpOutput]:
+        """No acknowledgment of a report came in time, for so many times in a row (§6.8)."""
         receiver = self._receivers.get(session)
         if receiver is None:  # ended by another timer at the same time
             return []
-        report = receiver.reports[serial]
-        if report.tries <= self._config.retry_limit:
-            report.tries += 1
+        if runs <= self._config.retry_limit:
             return self._send_reports(receiver, [serial])
         if receiver.state is Reception.RECEIVING:
             return self._cancel_receiver(receiver, CancelReason.RETRY_LIMIT)
@@ -189,7 +189,7 @@ class LtpReceiver:
         outputs: list[LtpOutput] = []
         for serial in serials:
             key = (Rank.REPORT, receiver.session, serial)
-            self._outbox.stop_timer(key)
+            self._outbox.rest_timer(key)
             outputs += self._outbox.put(key, encode(receiver.reports[serial].segment), timed=True)
         return outputs
 

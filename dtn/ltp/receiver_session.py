@@ -30,7 +30,6 @@ class Report:
     """A report given, kept until the peer acknowledges it."""
 
     segment: ReportSegment
-    tries: int = 1
     acknowledged: bool = False
 
 

@@ -117,7 +117,9 @@ class LtpSender:
         return frame, None
 
     def _echoing(self) -> SenderSession | None:
-        """The latest session that has something to send once more."""
+        """The latest session that has something to send once more; none while nobody hears it."""
+        if self._outbox.peer_is_silent:
+            self._with_tail.clear()
         while self._with_tail:
             sender = self._with_tail[-1]
             if sender.has_echo and sender.session in self._senders:
@@ -146,19 +148,23 @@ class LtpSender:
         ack = encode(ReportAckSegment(session, report.report))
         outputs = self._outbox.put((Rank.ACKNOWLEDGMENT, session, report.report), ack)
         sender = self._senders.get(session)
-        if sender is None or report.report in sender.reports_seen:
+        if sender is None:
+            self._outbox.answered((CHECKPOINT, session, report.checkpoint), now_ns=now_ns)
+            return outputs
+        if report.report in sender.reports_seen:
             return outputs
         progress = sender.on_report(report, cycle_limit=self._config.cycle_limit)
         if progress is Progress.UNKNOWN_CHECKPOINT or progress is Progress.OUT_OF_BLOCK:
             return [*outputs, Rejected("bad report", f"{progress.value}, session {session.number}")]
-        self._outbox.stop_timer((CHECKPOINT, session, report.checkpoint))
+        self._outbox.answered((CHECKPOINT, session, report.checkpoint), now_ns=now_ns)
         if progress is Progress.COMPLETE:
             self._drop_sender(sender)
             return [*outputs, BlockAcknowledged(session)]
         if progress is Progress.TOO_MANY_CYCLES:
             return outputs + self._cancel_sender(sender, CancelReason.RETRANSMISSION_CYCLES)
         if progress is Progress.STALLED:
-            self._outbox.start_timer((CHECKPOINT, session, sender.reopen_checkpoint()), b"", now_ns)
+            again = (CHECKPOINT, session, sender.reopen_checkpoint())
+            self._outbox.await_other(again, now_ns=now_ns)
         self._queue(sender)
         return outputs
 
@@ -170,13 +176,14 @@ class LtpSender:
         self._drop_sender(sender)
         return [SendFailed(session, reason_name(reason), by_peer=True)]
 
-    def checkpoint_expired(self, session: SessionId, serial: int) -> list[LtpOutput]:
-        """No report came in time (§6.7)."""
+    def checkpoint_expired(self, session: SessionId, serial: int, runs: int) -> list[LtpOutput]:
+        """No report came in time, for so many times in a row (§6.7)."""
         sender = self._senders.get(session)
         if sender is None:  # ended by another timer at the same time
             return []
-        if not sender.checkpoint_expired(serial, retry_limit=self._config.retry_limit):
+        if runs > self._config.retry_limit:
             return self._cancel_sender(sender, CancelReason.RETRY_LIMIT)
+        sender.repeat_checkpoint(serial)
         self._queue(sender)
         return []
 

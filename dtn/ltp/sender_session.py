@@ -51,7 +51,6 @@ class _Checkpoint:
     report: int
     lower: int
     """Where the scope of its answer starts; it ends where the checkpoint does."""
-    tries: int = 1
     answered: bool = False
 
 
@@ -213,15 +212,11 @@ class SenderSession:
         self._tail.clear()
         self._tail.extend(unknown)
 
-    def checkpoint_expired(self, serial: int, *, retry_limit: int) -> bool:
-        """Queue a checkpoint again (§6.7); False when that has been done too often."""
+    def repeat_checkpoint(self, serial: int) -> None:
+        """Queue a checkpoint again (§6.7)."""
         checkpoint = self._checkpoints[serial]
-        if checkpoint.tries > retry_limit:
-            return False
-        checkpoint.tries += 1
         self._resends.append(serial)
         self.pending_bytes += checkpoint.end - checkpoint.start
-        return True
 
     def reopen_checkpoint(self) -> int:
         """Expect an answer once more to the checkpoint that owes it; return its serial number.

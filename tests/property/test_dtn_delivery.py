@@ -45,14 +45,18 @@ class Link:
     loss: float
     duplication: float
     jitter_ns: int
+    late_ns: int = 0
+    """Later than the engines know."""
     heap: list[tuple[int, int, int, bytes]] = field(default_factory=list)
+    sent: int = 0
     count: int = 0
 
     def carry(self, to: int, frame: bytes, now_ns: int) -> None:
+        self.sent += 1
         copies = 0 if self.rng.random() < self.loss else 1
         copies += self.rng.random() < self.duplication
         for _ in range(copies):
-            at_ns = now_ns + ONE_WAY_NS + self.rng.randrange(self.jitter_ns + 1)
+            at_ns = now_ns + ONE_WAY_NS + self.late_ns + self.rng.randrange(self.jitter_ns + 1)
             self.count += 1
             heappush(self.heap, (at_ns, self.count, to, frame))
 
@@ -164,6 +168,7 @@ class Pair:
         self.silent = False
         self.outputs: list[tuple[int, AgentOutput]] = []
         self.accepts: list[tuple[int, int, BundleId, bytes]] = []
+        self.asks: list[tuple[int, int, int, bytes]] = []
         start = 0
         for gap_ms, length_ms, told in outages:
             start += gap_ms * MS
@@ -196,6 +201,16 @@ class Pair:
             tx_up=up, rx_up=up, tx_rate_bps=64_000, one_way_ns=ONE_WAY_NS, now_ns=self.now_ns
         )
 
+    def ask(self, at_ns: int, n: int, payload: bytes) -> None:
+        """One of them sends a bundle later."""
+        heappush(self.asks, (at_ns, len(self.asks), n, payload))
+
+    def _send(self, n: int, payload: bytes) -> None:
+        bundle_id, outputs = self.agents[n].send(payload, lifetime_ms=10**7, now_ns=self.now_ns)
+        assert bundle_id is not None
+        self.unsent[n][bundle_id] = self.agents[n].encoded(bundle_id)
+        self.take(n, outputs)
+
     def take(self, n: int, outputs: list[AgentOutput]) -> None:
         for output in outputs:
             if isinstance(output, Transmit):
@@ -213,7 +228,7 @@ class Pair:
     def step(self) -> bool:
         """Go to the next thing that happens; False when only lifetimes are left to wait for."""
         times = [d[0] for d in (a.deadline for a in self.agents) if d and d[1] != "lifetime"]
-        for heap in (self.link.heap, self.accepts, self.events, self.crashes):
+        for heap in (self.link.heap, self.accepts, self.asks, self.events, self.crashes):
             times += [heap[0][0]] if heap else []
         if not times:
             return False
@@ -231,6 +246,8 @@ class Pair:
             assert bundle_id not in self.disk[n], "delivered twice"
             self.disk[n][bundle_id] = payload
             self.take(n, self.agents[n].accept(bundle_id, now_ns=self.now_ns))
+        while self.asks and self.asks[0][0] <= self.now_ns:
+            self._send(*heappop(self.asks)[2:])
         while self.link.heap and self.link.heap[0][0] <= self.now_ns:
             _, _, n, frame = heappop(self.link.heap)
             if not self.silent:
@@ -336,3 +353,49 @@ def test_the_same_seed_gives_the_same_run() -> None:
         sent, pair = run_pair([500, 1_000, 20, 3_000], [(500, 3_000, False)], link, 4)
         runs.append((sent, pair.outputs, pair.now_ns, link.count))
     assert runs[0] == runs[1]
+
+
+MAGNITUDES = st.tuples(st.integers(0, 4), st.integers(0, 60_000)).map(lambda p: p[1] // 10 ** p[0])
+"""ms up to a minute."""
+STORM = 15
+PROBES_PER_S = 16
+"""Each end asks once a second; each question has a report, and that an acknowledgment."""
+
+
+@given(
+    sizes=st.lists(st.integers(0, 1_000), min_size=1, max_size=8),
+    every_ms=st.integers(0, 20_000),
+    late_ms=MAGNITUDES,
+    jitter_ms=MAGNITUDES,
+    loss=st.floats(0, 0.2),
+    duplication=st.floats(0, 0.3),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=200, deadline=None)
+def test_late_frames_raise_no_storm(
+    sizes: list[int],
+    every_ms: int,
+    late_ms: int,
+    jitter_ms: int,
+    loss: float,
+    duplication: float,
+    seed: int,
+) -> None:
+    """Frames may come much later than the light time that the engines know, and overtake. What is
+    sent stays below STORM times what a perfect link takes for the same, and what asks whether the
+    peer is there, before the first answers can have shown how late they are."""
+    counts: list[int] = []
+    for link in (
+        Link(random.Random(seed), 0, 0, 0),
+        Link(random.Random(seed), loss, duplication, jitter_ms * MS, late_ms * MS),
+    ):
+        pair = Pair(link, [], seed)
+        for index, size in enumerate(sizes):
+            pair.ask(index * every_ms * MS, index % 2, bytes(size))
+        while pair.step():
+            assert link.sent < 20_000
+        assert [agent.queued_bundles for agent in pair.agents] == [0, 0]
+        assert [len(disk) for disk in pair.disk] == [len(sizes) // 2, (len(sizes) + 1) // 2]
+        counts.append(link.sent)
+    round_trip_s = 2 * (late_ms + jitter_ms) / 1_000
+    assert counts[1] <= STORM * counts[0] + PROBES_PER_S * round_trip_s, counts

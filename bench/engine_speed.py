@@ -39,7 +39,9 @@ ROUNDS = 7
 TOGETHER = 8
 HEAD = "You watch over a satellite and answer briefly and exactly from the telemetry. "
 HEAD_TOKENS = 300
-RAW_STEPS = 24
+RAW_STEPS = 40
+RAW_PROMPT = 32
+"""Tokens; a question's."""
 TRIAGE = 200
 
 
@@ -181,6 +183,7 @@ def _time_to_first(batcher: Batcher, system: str, text: str) -> tuple[float, int
 def _together(contender: _Contender) -> Row:
     """Tokens a second of eight questions, against the best of raw calls for one to eight."""
     engine, choice = contender.tuned(TOGETHER)
+    engine.ends = frozenset()  # all write on, so that each step is one of so many
     width = best_width(choice.step_ns, TOGETHER)
     ratios: list[float] = []
     rates: dict[int, list[float]] = {count: [] for count in range(1, TOGETHER + 1)}
@@ -202,16 +205,19 @@ def _together(contender: _Contender) -> Row:
 
 
 def _raw_step_s(engine: Engine, sequences: int) -> float:
-    """A token for each of some sequences by llama.cpp's calls alone, s."""
+    """A token for each of some sequences by llama.cpp's calls alone, s, after a prompt each."""
     for sequence in range(engine.settings.sequences):
         engine.forget(sequence)
+    for sequence in range(sequences):
+        engine.put(0, list(range(300, 300 + RAW_PROMPT)), 0, sequence, wanted=True)
+        engine.decode(RAW_PROMPT)
     tokens = llama.llama_batch_init(sequences, 0, 1)
     tokens.n_tokens = sequences
     begin = 0.0
     for step in range(RAW_STEPS + 1):
         for sequence in range(sequences):
             tokens.token[sequence] = 1000 % engine.vocab_size
-            tokens.pos[sequence] = step
+            tokens.pos[sequence] = RAW_PROMPT + step
             tokens.n_seq_id[sequence] = 1
             tokens.seq_id[sequence][0] = sequence
             tokens.logits[sequence] = 1

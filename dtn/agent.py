@@ -1,15 +1,14 @@
 """The bundle agent: sends and receives whole bundles over one LTP engine to one peer.
 
-A machine without I/O. Bundles wait in order of priority, each goes in an LTP session of its own,
-and frames leave as fast as the modelled transmitter takes them. A bundle is given up only when its
-lifetime is over: when a session fails the bundle gets another. A received bundle is delivered once,
-and the peer is told that we have it only after `accept`. Bytes from the peer never raise. With
-security, a bundle is secured anew for every session, and one that fails its checks is dropped and
-never answered. Bit errors look like that too: so its session is cancelled, and the peer sends it
-again. After MAX_DAMAGED in a row the keys must be different: then LTP acknowledges what is dropped,
-or the peer would send it for ever. Fragments are put together; a fragment's session, too, is
-settled only when the whole bundle is accepted. Standard: RFC 9171 §5; no forwarding, and no status
-reports of our own.
+A machine without I/O. It sends what `outgoing` keeps: bundles wait in order of priority, each goes
+in an LTP session of its own, secured anew for it, and frames leave as fast as the modelled
+transmitter takes them. A bundle is given up only when its lifetime is over: when a session fails
+the bundle gets another.
+
+What comes in is for `incoming` to judge: a bundle is delivered once, and the peer is told that we
+have it only after `accept`. Bytes from the peer never raise.
+
+Standard: RFC 9171 §5; no forwarding, and no status reports of our own.
 """
 
 from __future__ import annotations
@@ -33,24 +32,11 @@ from dtn.agent_notices import (
     TransmissionStarted,
     Transmit,
 )
-from dtn.bpsec.block import BCB, BIB
-from dtn.bpsec.check import guards_primary
 from dtn.bpsec.security import Security
 from dtn.bpv7.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
-from dtn.bpv7.bundle import (
-    KNOWN_TYPES,
-    Bundle,
-    BundleId,
-    decode,
-    decode_all,
-    encode,
-    make_bundle,
-    without_unknown,
-)
-from dtn.bpv7.eid import NULL_EID
-from dtn.bpv7.fragments import Reassembly, whole_id
-from dtn.bpv7.status import decode_status_report
-from dtn.errors import BundleError, SecurityFailure, SecurityReason
+from dtn.bpv7.bundle import Bundle, BundleId, decode, encode, make_bundle
+from dtn.errors import SecurityReason
+from dtn.incoming import EXPIRED_BY_CLOCK, MAX_DAMAGED, Incoming, Settled
 from dtn.lifetime import NS_PER_MS, DtnClock
 from dtn.ltp.engine import LtpEngine
 from dtn.ltp.notices import (
@@ -64,17 +50,15 @@ from dtn.ltp.notices import (
     serialisation_ns,
 )
 from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
-from dtn.seen import Gates, SeenBundles
 from dtn.transmitter import Transmitter
 
 _SEQUENCE_START = 1 << 16
 _SEQUENCE_START_UNDATED = 1 << 48
 """Where no creation time tells bundles of two starts apart."""
-MAX_DAMAGED = 8
-EXPIRED_BY_CLOCK = "expired by our clock"
-"""Why a bundle is not taken that is not over by its age."""
 
 __all__ = [
+    "EXPIRED_BY_CLOCK",
+    "MAX_DAMAGED",
     "Acknowledged",
     "AgentConfig",
     "AgentOutput",
@@ -115,13 +99,8 @@ class BundleAgent:
         self._security = security
         self._engine = LtpEngine(config.ltp, rng=rng)
         self._outgoing = OutgoingTable()
-        self._seen = SeenBundles(limit=config.max_seen)
-        self._gates = Gates()
-        self._fragments = Reassembly()
-        self._failures = 0
-        """Bundles that failed their checks since the last that passed."""
         self._clock = DtnClock(config.dtn_epoch_ms, config.shared_clock, security is not None)
-        self._clocks_differ = False
+        self._incoming = Incoming(config, self._clock, security)
         dated = config.dtn_epoch_ms is not None
         self._sequence = rng.randrange(_SEQUENCE_START if dated else _SEQUENCE_START_UNDATED)
         self._tx_up = False
@@ -183,7 +162,7 @@ class BundleAgent:
     def accept(self, bundle_id: BundleId, *, now_ns: int) -> list[AgentOutput]:
         """A delivered bundle is safe here; the peer may be told. Repeated calls do nothing."""
         outputs: list[AgentOutput] = []
-        for session in self._gates.accept(bundle_id):
+        for session in self._incoming.accept(bundle_id):
             outputs += self._translate(self._engine.accept(session, now_ns=now_ns), now_ns)
         return outputs + self._pump(now_ns)
 
@@ -238,8 +217,7 @@ class BundleAgent:
 
     def remember(self, bundle_ids: Iterable[BundleId]) -> None:
         """Take bundles for seen and accepted, as the store has them."""
-        for bundle_id in bundle_ids:
-            self._seen.add(bundle_id, expires_ns=None)
+        self._incoming.remember(bundle_ids)
 
     # State
 
@@ -334,7 +312,7 @@ class BundleAgent:
             return self.config.pace_ahead_ns
         return serialisation_ns(self.config.ltp.mtu_bytes, self._transmitter.rate_bps)
 
-    # Receiving
+    # What LTP says
 
     def _translate(self, notices: list[LtpOutput], now_ns: int) -> list[AgentOutput]:
         """What LTP's notices mean for bundles."""
@@ -343,7 +321,7 @@ class BundleAgent:
             if isinstance(notice, BlockReceived):
                 outputs += self._on_block(notice, now_ns)
             elif isinstance(notice, GreenReceived):
-                outputs += self._on_green(notice)
+                outputs += self._incoming.take_green(notice)
             elif isinstance(notice, BlockAcknowledged):
                 bundle = self._outgoing.in_session(notice.session)
                 if bundle is not None:
@@ -360,131 +338,15 @@ class BundleAgent:
         return outputs
 
     def _on_block(self, notice: BlockReceived, now_ns: int) -> list[AgentOutput]:
-        session = notice.session
-        try:
-            bundles = decode_all(notice.block)
-        except BundleError as error:
-            # Damaged on the way, past the frame's own checks: let the peer send it again.
-            outputs: list[AgentOutput] = [Rejected("bad bundle", str(error))]
-            return outputs + self._translate(self._engine.cancel(session, now_ns=now_ns), now_ns)
-        outputs, failures = [], self._failures
-        for bundle in bundles:
-            outputs += self._on_bundle(bundle, notice)
-        if failures < self._failures <= MAX_DAMAGED:
-            return outputs + self._translate(self._engine.cancel(session, now_ns=now_ns), now_ns)
-        early = self._seen.trim(now_ns=now_ns)
-        if early:
-            outputs.append(SeenForgotten(early))
-        if self._gates.is_open(session):
-            outputs += self._translate(self._engine.accept(session, now_ns=now_ns), now_ns)
-        return outputs
-
-    def _on_green(self, notice: GreenReceived) -> list[AgentOutput]:
-        """Green data is not sent again: only a block in one segment can be used."""
-        if notice.offset or not notice.is_end:
-            return [Rejected("green data", f"part of session {notice.session.number}")]
-        try:
-            bundles = decode_all(notice.data)
-        except BundleError as error:
-            return [Rejected("bad bundle", str(error))]
-        block = BlockReceived(notice.session, notice.data, notice.received_ns)
-        return [output for bundle in bundles for output in self._on_bundle(bundle, block)]
-
-    def _on_bundle(self, received: Bundle, notice: BlockReceived) -> list[AgentOutput]:
-        # Before all else: what is forged must not count as seen, nor as a duplicate to be answered.
-        if not guards_primary(received):
-            return [Rejected("neither CRC nor signature on the primary block", str(received.id))]
-        bundle = self._opened(received)
-        if isinstance(bundle, Rejected):
-            return [bundle]
-        bundle_id = bundle.id
-        if bundle_id in self._seen:
-            if bundle_id in self._gates:
-                self._gates.wait(bundle_id, notice.session)
-            return [DuplicateReceived(bundle_id, notice.session)]
-        now_ns = notice.received_ns
-        outputs = self._compare_clocks(bundle, now_ns)
-        left_ms, age_ms = self._clock.left_ms(bundle, now_ns), self._clock.age_ms(bundle, now_ns)
-        reason = self._refusal(bundle, left_ms)
-        if reason is not None:
-            return [*outputs, Rejected(reason, str(bundle_id))]
-        assert left_ms is not None
-        assert age_ms is not None
-        kept = without_unknown(bundle, KNOWN_TYPES)
-        if kept is None:
-            return [*outputs, Rejected("unsupported block", str(bundle_id))]
-        if bundle.is_admin_record:
-            return [*outputs, _status_of(bundle)]
-        if bundle_id.fragment_offset is not None:
-            return [*outputs, *self._on_fragment(kept, notice, left_ms, age_ms)]
-        self._seen.add(bundle_id, expires_ns=self._clock.forget_ns(bundle, left_ms, now_ns))
-        self._gates.wait(bundle_id, notice.session)
-        return [
-            *outputs,
-            BundleReceived(kept, notice.session, now_ns, max(0, age_ms), len(notice.block)),
-        ]
-
-    def _compare_clocks(self, bundle: Bundle, now_ns: int) -> list[AgentOutput]:
-        if self._clocks_differ or bundle.source != self.config.peer_eid:
-            return []
-        ahead_ms = self._clock.peer_ahead_ms(bundle, now_ns)
-        self._clocks_differ = ahead_ms is not None
-        return [] if ahead_ms is None else [ClocksDiffer(ahead_ms)]
-
-    def _on_fragment(
-        self, piece: Bundle, notice: BlockReceived, left_ms: int, age_ms: int
-    ) -> list[AgentOutput]:
-        now_ns, whole = notice.received_ns, whole_id(piece.id)
-        for gone in self._fragments.forget_expired(now_ns=now_ns):
-            self._gates.accept(gone)
-        if whole in self._seen:
-            if whole in self._gates:
-                self._gates.wait(whole, notice.session)
-            return [DuplicateReceived(piece.id, notice.session)]
-        expires_ns = now_ns + left_ms * NS_PER_MS
-        try:
-            bundle = self._fragments.add(piece, expires_ns=expires_ns)
-        except ValueError as error:
-            return [Rejected("fragment", str(error))]
-        self._gates.wait(whole, notice.session)
-        if bundle is None:
-            return []
-        self._seen.add(whole, expires_ns=expires_ns)
-        return [BundleReceived(bundle, notice.session, now_ns, max(0, age_ms), len(notice.block))]
-
-    def _refusal(self, bundle: Bundle, left_ms: int | None) -> str | None:
-        """Why a well-formed bundle is not for the application."""
-        if bundle.destination != self.config.eid:
-            return "wrong destination"
-        if bundle.source == NULL_EID and not bundle.is_admin_record:
-            return "anonymous"
-        if left_ms is None:
-            return "no age"
-        if left_ms <= 0:
-            return EXPIRED_BY_CLOCK if self._clock.over_by_clock(bundle) else "expired"
-        hops = bundle.hops
-        if hops is not None and hops[1] > hops[0]:
-            return "hop limit"
-        return None
-
-    def _opened(self, bundle: Bundle) -> Bundle | Rejected:
-        """A received bundle in the clear, or why it is dropped."""
-        if self._security is None:
-            if bundle.block(BCB) is not None:  # ciphertext must not pass for the message
-                return Rejected("security", SecurityReason.NO_KEY)
-            return bundle
-        try:
-            opened = self._security.open(bundle)
-        except SecurityFailure as failure:
-            if bundle.block(BIB) is not None or bundle.block(BCB) is not None:
-                self._failures += 1  # secured, and perhaps damaged on the way
-            return Rejected("security", failure.reason)
-        self._failures = 0
-        return opened
-
-
-def _status_of(record: Bundle) -> StatusReported | Rejected:
-    try:
-        return StatusReported(decode_status_report(record.payload))
-    except BundleError as error:
-        return Rejected("administrative record", str(error))
+        taken, session = self._incoming.take(notice), notice.session
+        told: list[LtpOutput] = []
+        match taken.session:
+            case Settled.ACCEPTED:
+                told = self._engine.accept(session, now_ns=now_ns)
+            case Settled.CANCELLED:
+                told = self._engine.cancel(session, now_ns=now_ns)
+            case Settled.WAITS:
+                pass
+            case _:
+                assert_never(taken.session)
+        return taken.outputs + self._translate(told, now_ns)

@@ -75,30 +75,57 @@ class BitErrors:
 
 
 class RainFade:
-    """Attenuation that wanders about its mean (an Ornstein-Uhlenbeck process in dB, drawn each
-    second); the signal is gone while it exceeds the margin."""
+    """Attenuation that wanders about its mean (an Ornstein-Uhlenbeck process in dB, told each
+    second); the signal is gone while it exceeds the margin.
+
+    A second's level is drawn when it is asked for, between levels before and after it that are
+    known: the middle of a span of time given both its ends, then the half that holds the second,
+    and so on. So a long idle time costs nothing, and a level hangs on nothing but time and seed.
+    """
 
     STEP_NS = 1_000_000_000
+    _SPAN = 1 << 39
+    """Seconds, beyond any contact."""
 
     def __init__(self, config: Fade, rng: random.Random) -> None:
         self._config = config
-        self._rng = rng
-        self._keep = math.exp(-1.0 / config.time_constant_s)
-        self._kick = config.sigma_db * math.sqrt(1 - self._keep**2)
-        self._levels = [rng.gauss(config.mean_db, config.sigma_db)]
+        self._key = rng.getrandbits(64)
+        span = self._SPAN
+        first = self._normal(0)
+        keep = self._keep(span)
+        last = keep * first + math.sqrt(1 - keep**2) * self._normal(span)
+        self._levels = {0: first, span: last}
+        """Deviations from the mean in standard deviations, by second."""
 
     def attenuation_db(self, at_ns: int) -> float:
         """At a time; never negative."""
-        step = max(0, at_ns) // self.STEP_NS
-        mean_db = self._config.mean_db
-        while len(self._levels) <= step:
-            away = (self._levels[-1] - mean_db) * self._keep
-            self._levels.append(mean_db + away + self._rng.gauss(0, self._kick))
-        return max(0.0, self._levels[step])
+        config = self._config
+        level = self._level(min(max(0, at_ns) // self.STEP_NS, self._SPAN))
+        return max(0.0, config.mean_db + config.sigma_db * level)
 
     def lost(self, at_ns: int) -> bool:
         """Whether the signal is gone at a time."""
         return self.attenuation_db(at_ns) > self._config.margin_db
+
+    def _level(self, step: int) -> float:
+        levels = self._levels
+        low, high = 0, self._SPAN
+        while step not in levels:
+            middle = (low + high) // 2
+            if middle not in levels:
+                keep = self._keep(middle - low)
+                ends = keep / (1 + keep**2) * (levels[low] + levels[high])
+                away = math.sqrt((1 - keep**2) / (1 + keep**2))
+                levels[middle] = ends + away * self._normal(middle)
+            low, high = (middle, high) if step > middle else (low, middle)
+        return levels[step]
+
+    def _keep(self, seconds: int) -> float:
+        """Correlation of two levels so far apart."""
+        return math.exp(-seconds / self._config.time_constant_s)
+
+    def _normal(self, step: int) -> float:
+        return random.Random(self._key + step).gauss(0, 1)
 
 
 class Handovers:

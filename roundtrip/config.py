@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from dtn.ltp.notices import LEAST_MTU_BYTES
 from roundtrip.budget import Budget
 from roundtrip.link_budget import LinkBudget
 from roundtrip.message import MAX_TEXT_BYTES, Sampling
@@ -161,7 +162,7 @@ class Direction(Section):
     fade: Fade | None = None
     handover: Handover | None = None
     queue_bytes: int = Field(default=65_536, gt=0, le=10**12)
-    mtu_bytes: int = Field(default=1_400, ge=96, le=65_000)
+    mtu_bytes: int = Field(default=1_400, ge=LEAST_MTU_BYTES, le=65_000)
 
     @field_validator("rate_bps", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import cbor2
 
+from dtn.ltp.notices import LEAST_MTU_BYTES
 from roundtrip.errors import BadMessage
 from roundtrip.message import RUN_BITS
 
@@ -116,12 +117,12 @@ def decode_carrier(body: bytes) -> Carrier:
     if not isinstance(fields, list) or [type(field) for field in fields] != types:
         raise BadMessage("carrier cue", "", "eleven fields of known types", type(fields).__name__)
     cue = Carrier(*fields)
-    positive = (cue.tx_rate_bps, cue.rx_rate_bps, cue.mtu_bytes)
     if (
-        min(positive) < 1
+        min(cue.tx_rate_bps, cue.rx_rate_bps) < 1
+        or cue.mtu_bytes < LEAST_MTU_BYTES
         or min(cue.one_way_ns, cue.run_id, cue.dtn_epoch_ms) < 0
         or cue.run_id >> RUN_BITS
         or max(abs(f) for f in [*fields[3:9], cue.dtn_epoch_ms]) >= 1 << 63
     ):
-        raise BadMessage("carrier cue", "", "positive rates and MTU, 64-bit numbers", "others")
+        raise BadMessage("carrier cue", "", "rates, an MTU and times as a link has them", "others")
     return cue

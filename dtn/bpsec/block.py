@@ -8,6 +8,8 @@ Standard: RFC 9172 §3.6 and §4; RFC 9173 §3.3.3, §3.7, §4.3.4 and §4.7.2.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dtn.bpv7 import cbor
@@ -123,6 +125,16 @@ def decode_security(data: bytes) -> SecurityBlock:
     if at != len(data):
         raise BundleError(at, "end of the security block", f"{len(data) - at} more bytes")
     return SecurityBlock(tuple(targets), context, source, parameters, tuple(results))
+
+
+def signs_primary(blocks: Iterable[CanonicalBlock]) -> bool:
+    """Whether one of these blocks is a signature over the primary block, as far as can be read."""
+    for block in blocks:
+        if block.type_code == BIB:
+            with suppress(BundleError):
+                if PRIMARY_NUMBER in decode_security(block.data).targets:
+                    return True
+    return False
 
 
 def header(block: CanonicalBlock) -> bytes:

@@ -30,7 +30,7 @@ from dtn.bpv7.blocks import (
     encode_primary,
 )
 from dtn.bpv7.bundle import Bundle
-from dtn.bpv7.crc import CRC_NONE
+from dtn.bpv7.crc import CRC_32C, CRC_NONE
 from dtn.errors import BundleError, SecurityFailure, SecurityReason
 
 MAX_OPERATIONS = 32
@@ -42,7 +42,8 @@ _Check = Callable[[SecurityBlock, CanonicalBlock, KeyRing], None]
 
 
 def open_bundle(bundle: Bundle, rules: Mapping[str, Rule]) -> Bundle:
-    """The bundle as it was before it was secured.
+    """The bundle as it was before it was secured: also with the checksum on the primary block that
+    its signature stood for (RFC 9171 §4.3.1).
 
     Args:
         bundle: as it was received.
@@ -55,22 +56,6 @@ def open_bundle(bundle: Bundle, rules: Mapping[str, Rule]) -> Bundle:
     if rule is None:
         raise SecurityFailure(SecurityReason.UNEXPECTED, f"no rule for {bundle.source}")
     return _Opening(bundle, rule, rules).opened()
-
-
-def guards_primary(bundle: Bundle) -> bool:
-    """Whether the primary block has a checksum, or is the target of an integrity block; one or the
-    other must be (RFC 9171 §4.3.1). Targets that are encrypted are for `open_bundle` to judge."""
-    if bundle.primary.crc_type != CRC_NONE:
-        return True
-    for block in bundle.blocks:
-        if block.type_code == BIB:
-            try:
-                targets = decode_security(block.data).targets
-            except BundleError:
-                return True
-            if PRIMARY_NUMBER in targets:
-                return True
-    return False
 
 
 class _Opening:
@@ -101,7 +86,10 @@ class _Opening:
         kept = tuple(
             self._blocks[block.number] for block in blocks if block.type_code not in (BIB, BCB)
         )
-        return replace(self._bundle, blocks=kept)
+        primary = self._bundle.primary
+        if primary.crc_type == CRC_NONE and PRIMARY_NUMBER in self._signed:
+            primary = replace(primary, crc_type=CRC_32C)
+        return replace(self._bundle, primary=primary, blocks=kept)
 
     def _each(self, type_code: int, check: _Check) -> None:
         """Read every block of a type, find the keys, do the operations."""

@@ -11,7 +11,7 @@ from dtn.ltp.segment import SessionId
 
 NS_PER_S = 1_000_000_000
 
-_LEAST_MTU_BYTES = 96
+LEAST_MTU_BYTES = 96
 """Room for the largest data segment header with 64-bit numbers, and some data."""
 
 
@@ -51,8 +51,8 @@ class LtpConfig:
     """The client service our blocks are for, and the only one served: 1 is the bundle protocol."""
 
     def __post_init__(self) -> None:
-        if self.mtu_bytes < _LEAST_MTU_BYTES:
-            raise ValueError(f"mtu_bytes {self.mtu_bytes} is below {_LEAST_MTU_BYTES}")
+        if self.mtu_bytes < LEAST_MTU_BYTES:
+            raise ValueError(f"mtu_bytes {self.mtu_bytes} is below {LEAST_MTU_BYTES}")
         if self.engine_id == self.peer_engine_id:
             raise ValueError(f"engine and peer have the same id {self.engine_id}")
         if self.margin_ns < 0 or self.retry_limit < 0:

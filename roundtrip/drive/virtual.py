@@ -26,6 +26,8 @@ class VirtualClock:
         self._now_ns = 0
         self._seq = 0
         self._heap: list[tuple[int, int, VirtualAlarm]] = []
+        self.events = 0
+        """Handled so far."""
 
     def now_ns(self) -> int:
         """The time of the event being handled."""
@@ -50,5 +52,6 @@ class VirtualClock:
             at_ns, _, alarm = heapq.heappop(self._heap)
             if alarm.callback is not None:
                 self._now_ns = at_ns
+                self.events += 1
                 alarm.callback()
         return True

@@ -24,9 +24,10 @@ from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
 from dtn.bpsec.rules import Rule
 from dtn.bpsec.security import Security
 from dtn.bpv7.blocks import PrimaryBlock
-from dtn.bpv7.bundle import Bundle, decode, make_bundle
+from dtn.bpv7.bundle import Bundle, decode, encode, make_bundle
+from dtn.incoming import Incoming
 from dtn.lifetime import DtnClock
-from dtn.ltp.engine import LtpConfig
+from dtn.ltp.engine import BlockReceived, LtpConfig, SessionId
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -171,14 +172,19 @@ def test_without_security_an_age_counts_more_than_any_clock() -> None:
 
 
 def test_others_than_the_peer_say_nothing_of_its_clock() -> None:
-    two = agent(2, EPOCH_MS, plain=True)
-    primary = PrimaryBlock("ipn:2.1", "ipn:7.1", 5, 1, LIFETIME_MS)
-    bundle = make_bundle(primary, b"text")
     clock = DtnClock(EPOCH_MS, shared=False, signed=False)
-    assert clock.peer_ahead_ms(bundle, 0) is not None
-    assert two._compare_clocks(bundle, 0) == []
-    from_peer = replace(bundle, primary=replace(primary, source="ipn:1.1"))
-    assert two._compare_clocks(from_peer, 0) != []
+    config = AgentConfig("ipn:2.1", "ipn:1.1", LtpConfig(2, 1), EPOCH_MS, shared_clock=False)
+    incoming = Incoming(config, clock, None)
+
+    def differ(source: str) -> list[bool]:
+        bundle = make_bundle(PrimaryBlock("ipn:2.1", source, 5, 1, LIFETIME_MS), b"text")
+        assert clock.peer_ahead_ms(bundle, 0) is not None
+        taken = incoming.take(BlockReceived(SessionId(1, 1), encode(bundle), 0))
+        return [isinstance(output, ClocksDiffer) for output in taken.outputs]
+
+    assert differ("ipn:7.1") == [False]
+    assert differ("ipn:1.1") == [True, False]
+    assert differ("ipn:1.1") == [False], "said once"
 
 
 def stamped(creation_ms: int, age_ms: int | None) -> Bundle:

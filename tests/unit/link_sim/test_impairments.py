@@ -77,6 +77,33 @@ def test_a_fade_wanders_with_its_deviation_and_time_constant() -> None:
     assert again.attenuation_db(59_999 * SECOND) == levels[-1], "whatever was asked before"
 
 
+@pytest.mark.parametrize("time_constant_s", [1.0, 600.0, 3e7])
+def test_neighbouring_seconds_of_a_fade_hang_together_anywhere(time_constant_s: float) -> None:
+    """Over many seeds: one deviation, and the correlation of the process, wherever the second lies
+    within the spans that it is drawn from."""
+    config = Fade(mean_db=0, sigma_db=1, time_constant_s=time_constant_s, margin_db=0)
+    for at, later in ((0, 1), ((1 << 20) - 1, 1 << 20), (1_000_007, 1_000_010)):
+        pairs = [
+            (fade._level(at), fade._level(later))
+            for fade in (RainFade(config, random.Random(seed)) for seed in range(800))
+        ]
+        first, second = zip(*pairs, strict=True)
+        assert statistics.stdev(first) == pytest.approx(1, abs=0.1)
+        assert statistics.mean(second) == pytest.approx(0, abs=0.13)
+        expected = math.exp(-(later - at) / time_constant_s)
+        assert statistics.correlation(first, second) == pytest.approx(expected, abs=0.13)
+
+
+def test_a_fade_costs_nothing_while_nobody_asks() -> None:
+    config = Fade(mean_db=10, sigma_db=2, time_constant_s=30, margin_db=12)
+    fade = RainFade(config, random.Random(3))
+    level = fade.attenuation_db(10**9 * SECOND)
+    assert len(fade._levels) < 100
+    assert fade.attenuation_db(0) != level
+    assert fade.attenuation_db(10**9 * SECOND + 999_999_999) == level, "within a second"
+    assert fade.attenuation_db(10**12 * SECOND) == fade.attenuation_db(10**13 * SECOND)
+
+
 def test_handovers_lose_frames_at_their_times_only() -> None:
     config = Handover(every_s=15, offset_s=12, burst_ms=100, loss=1.0)
     process = Handovers(config, random.Random(1))

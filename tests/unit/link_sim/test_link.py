@@ -5,6 +5,7 @@ import json
 import cbor2
 import pytest
 
+from dtn.ltp.notices import LEAST_MTU_BYTES
 from link_sim.link import Cue, Deliver, Link
 from roundtrip.errors import BadInput, BadMessage
 from roundtrip.framelog import Fate, FrameFate, read_log, to_line
@@ -167,6 +168,7 @@ def test_a_cue_survives_its_wire_format() -> None:
         (4, -1),
         (5, -1),
         (6, 0),
+        (6, LEAST_MTU_BYTES - 1),
         (3, 10**5000),
         (1, 1),
         (9, 5),
@@ -180,6 +182,7 @@ def test_a_cue_survives_its_wire_format() -> None:
         "rate -1",
         "delay",
         "mtu",
+        "least mtu",
         "huge",
         "no bool",
         "no text",

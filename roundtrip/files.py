@@ -23,6 +23,8 @@ MAX_TOML_BYTES = 16 << 20
 MAX_DEPTH = 32
 """Of tables and arrays in each other. A scenario has 5; `tomllib` takes quadratic time for the
 parts of a key, and recurses for brackets."""
+MAX_MARKS = 2_000_000
+"""Of what stands between values: `tomllib` takes some 10 us for each."""
 
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _TOKENS = re.compile(
@@ -100,10 +102,12 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def _check_depth(text: str, source: str) -> None:
-    """Count brackets and the parts of keys, which are what is nested."""
+    """Count brackets and the parts of keys, which are what is nested, and all there is."""
     brackets = parts = 0
-    for token in _TOKENS.finditer(text):
+    for number, token in enumerate(_TOKENS.finditer(text)):
         mark = token["mark"]
+        if number > MAX_MARKS:
+            raise BadConfig(source, "", f"at most {MAX_MARKS:,} lines, keys and values", "more")
         if mark is None:
             continue
         if mark == ".":

@@ -10,6 +10,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,7 @@ def write_results(run: Run, folder: Path) -> dict[str, Any]:
     return summary
 
 
+@cache
 def source_commit() -> str:
     """The commit that the code was run from, "+" appended where it was changed; "unknown"
     elsewhere."""

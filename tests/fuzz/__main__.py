@@ -30,7 +30,7 @@ def main() -> None:
     """Run one target."""
     name, seconds = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "600"
     folder = (OF_FILES if name in FILE_TARGETS else CORPUS) / name
-    options = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048"]
+    options = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=2048"]
     if name in FILE_TARGETS:
         write_seeds(file_seeds(name), folder)
         arguments = [sys.argv[0], str(folder), *options, "-max_len=65536"]

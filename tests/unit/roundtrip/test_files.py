@@ -104,6 +104,12 @@ def test_no_text_takes_more_than_one_look(text: str) -> None:
         parse_toml(text, "x")
 
 
+@pytest.mark.parametrize("text", ["x = [" + "1," * 2_000_001 + "]", "\n" * 2_000_002])
+def test_a_file_of_millions_of_values_is_not_parsed(text: str) -> None:
+    with pytest.raises(BadConfig, match="at most 2,000,000 lines, keys and values, found more"):
+        parse_toml(text, "x")
+
+
 def test_a_number_of_5000_digits_is_no_toml() -> None:
     with pytest.raises(BadConfig, match="expected TOML, found too long a number"):
         parse_toml("seed = " + "9" * 5000, "x")

@@ -215,8 +215,12 @@ class Outbox:
         self.put((Rank.CANCEL, session, kind), encode(cancel), timed=True)
 
     def end_cancelling(self, kind: Kind, session: SessionId, *, now_ns: int) -> None:
-        """The peer has acknowledged a cancellation of that kind (§6.18)."""
-        self._cancelling.pop(session, None)
+        """The peer has acknowledged a cancellation of that kind (§6.18); one of another kind, or that
+        nobody sent, is no error."""
+        cancel = self._cancelling.get(session)
+        if cancel is None or cancel.kind != kind:
+            return
+        del self._cancelling[session]
         key = (Rank.CANCEL, session, kind)
         self._control.withdraw(key)
         self.answered(key, now_ns=now_ns)
@@ -225,7 +229,7 @@ class Outbox:
         cancel = self._cancelling[key[1]]
         if runs > self._config.retry_limit:
             del self._cancelling[key[1]]
-            self._timers.stop(key)
+            self.withdraw((Rank.CANCEL, cancel.session, cancel.kind))
             return
         self.put((Rank.CANCEL, cancel.session, cancel.kind), encode(cancel), timed=True)
 

@@ -59,13 +59,15 @@ class _Life:
     """What one life of the receiver has: one that crashed has lost what it had claimed, and its
     successor numbers its reports from another random start (§3.2.2)."""
 
-    report: int
-    """Serial number of one of its reports."""
+    first: int
+    """Serial numbers of its reports, the lowest and the highest so far: one that was lost and is
+    repeated lies between them."""
+    last: int
     acked: Ranges = field(default_factory=Ranges)
 
 
 REPORTS_APART = 32
-"""Serial numbers of the reports of one life lie no further apart."""
+"""Serial numbers of the reports of one life lie no further beyond these."""
 
 
 @dataclass(slots=True, eq=False)
@@ -200,10 +202,11 @@ class SenderSession:
     def _life_of(self, report: ReportSegment) -> tuple[_Life, bool]:
         """The life of the receiver that gave a report, and whether another one came before it."""
         for life in reversed(self._lives):
-            if abs(report.report - life.report) <= REPORTS_APART:
-                life.report = report.report
+            if life.first - REPORTS_APART <= report.report <= life.last + REPORTS_APART:
+                life.first = min(life.first, report.report)
+                life.last = max(life.last, report.report)
                 return life, False
-        self._lives.append(_Life(report.report))
+        self._lives.append(_Life(report.report, report.report))
         return self._lives[-1], len(self._lives) > 1
 
     def _forget_tail(self, lower: int, upper: int) -> None:

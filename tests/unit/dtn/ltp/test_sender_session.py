@@ -30,6 +30,16 @@ def test_claims_of_one_life_add_up() -> None:
     assert report(session, 100 + REPORTS_APART, (200, 400)) is Progress.COMPLETE
 
 
+def test_a_report_that_was_lost_and_comes_late_is_of_the_life_that_went_on() -> None:
+    """As in a long block, where many reports lie between a lost one and its repetition."""
+    session = sent()
+    for serial in range(100, 300, REPORTS_APART):
+        report(session, serial, (0, 100))
+    while session.pending_bytes:
+        session.next_segment(checkpoint_every=1 << 20)
+    assert report(session, 101, (100, 400)) is Progress.COMPLETE
+
+
 def test_claims_of_a_life_that_crashed_and_of_its_successor_do_not() -> None:
     session = sent()
     report(session, 100, (0, 200))

@@ -15,6 +15,7 @@ import pytest
 from models.resolve import resolve
 from node.body.cgroup import PREFIX, Enforcer, read_host
 from node.body.limits import Host, Limits, Means
+from node.engine.events import EngineDone
 from node.engine.supervisor import EngineConfig, EngineDown, EngineEvent, Supervisor
 from node.engine.wire import Load
 from node.scheduler import Job, Order
@@ -155,7 +156,7 @@ def test_a_real_engine_answers_within_its_limits(enforce) -> None:
         assert procs == [str(supervisor.pid)]
         supervisor.infer(order())
         for _ in range(1000):
-            if any(isinstance(e, dict) and e["event"] == "done" for e in events):
+            if any(isinstance(e, EngineDone) for e in events):
                 break
             await asyncio.sleep(0.01)
         await supervisor.close()
@@ -164,7 +165,7 @@ def test_a_real_engine_answers_within_its_limits(enforce) -> None:
     events = asyncio.run(scene())
     enforcer.close()
     assert not any(isinstance(event, EngineDown) for event in events)
-    assert any(isinstance(event, dict) and event["event"] == "done" for event in events)
+    assert any(isinstance(event, EngineDone) for event in events)
 
 
 def test_an_engine_killed_for_memory_is_started_again_in_the_same_group(

@@ -78,7 +78,7 @@ def test_an_answer_that_the_link_cuts_off_is_there_as_far_as_it_came(start, tmp_
     limits = "[budget]\nloop_s = 4\nexpire_s = 6\n"
     for name, cut in (("whole", ""), ("cut", outage + limits)):
         scenario, out = tmp_path / f"{name}.toml", tmp_path / name
-        scenario.write_text(LONG.format(count=1) + "part_s = 0.05\nspeculate = false\n" + cut)
+        scenario.write_text(LONG.format(count=1) + "part_s = 0.1\nspeculate = false\n" + cut)
         program = start("testbed", "run", str(scenario), "--out", str(out))
         program.wait()
     whole, part = (lines_of(tmp_path / name / "loops.jsonl")[0] for name in ("whole", "cut"))

@@ -215,8 +215,8 @@ class Outbox:
         self.put((Rank.CANCEL, session, kind), encode(cancel), timed=True)
 
     def end_cancelling(self, kind: Kind, session: SessionId, *, now_ns: int) -> None:
-        """The peer has acknowledged a cancellation of that kind (§6.18); one of another kind, or one
-        that nobody sent, is no error."""
+        """The peer has acknowledged a cancellation of that kind (§6.18); of another kind, or where
+        there is none, it is no error."""
         cancel = self._cancelling.get(session)
         if cancel is None or cancel.kind != kind:
             return

@@ -37,11 +37,9 @@ _FREQUENCY_SHIFT = 8
 class Guess:
     """How often each byte is to be expected after a context; each at least once."""
 
-    length: int
-    """Of the context: as much as the dictionary has of what was asked for."""
     first: int
     last: int
-    """Past the last of its places in the dictionary, in the order of contexts."""
+    """Past the last of the context's places in the dictionary, in the order of contexts."""
     broad: array[int]
     """(257,) cumulative probabilities after the broad part of the context; the last of them is
     `_ONE`, less what rounding takes."""
@@ -99,8 +97,6 @@ class Model:
             flat = np.full(256, _ONE // 256, dtype=np.int64)
             return self._broad(0, 0, len(self._contexts), flat)
         shorter: Guess = self._after(context[:-1])
-        if shorter.length < len(context) - 1:
-            return shorter
         first = bisect_left(self._contexts, context, shorter.first, shorter.last)
         # UTF-8 has no byte 0xFF, so this is past all that begin with the context.
         last = bisect_left(self._contexts, context + b"\xff", first, shorter.last)
@@ -112,10 +108,10 @@ class Model:
 
     def _broad(self, length: int, first: int, last: int, shorter: NDArray[np.int64]) -> Guess:
         following = np.frombuffer(self._counted(length, first, last), dtype=np.uint8)
-        counts = np.bincount(following, minlength=256)
+        counts = np.bincount(following, minlength=256).astype(np.int64)
         own = np.maximum(4 * counts - 3, 0) * _ONE
         given = 3 * np.count_nonzero(counts) * shorter
-        return Guess(length, first, last, _cumulative((own + given) // (4 * len(following))))
+        return Guess(first, last, _cumulative((own + given) // (4 * len(following))))
 
     def _narrow(self, length: int, first: int, last: int, shorter: Guess) -> Guess:
         following = self._counted(length, first, last)
@@ -126,7 +122,7 @@ class Model:
         for byte, count in counts.items():
             likely[byte] = likely.get(byte, 0) + (4 * count - 3) * _ONE // whole
         weight = shorter.weight * given // whole
-        return Guess(length, first, last, shorter.broad, weight, likely)
+        return Guess(first, last, shorter.broad, weight, likely)
 
     def _counted(self, length: int, first: int, last: int) -> bytes:
         """What follows the places from first to last, as far as it counts after a context of this

@@ -5,8 +5,8 @@ methods, and each text goes by whichever makes it shortest:
 
 - `model`: arithmetic coding by what the dictionary makes expect; for texts of up to MODELLED_BYTES,
   as it takes time for each byte.
-- `deflate`: raw DEFLATE (RFC 1951) with the end of the dictionary before it; for long texts and
-  those that repeat themselves.
+- `deflate`: raw DEFLATE (RFC 1951) with the dictionary before it, of which it sees the last 32 KiB;
+  for long texts and those that repeat themselves.
 
 A method's id is the first byte of a hash over its name and the dictionary, so two ends of different
 versions notice; the check byte, which the whole hash seeds, notices when the ids happen to be
@@ -28,8 +28,6 @@ from roundtrip.text.model import END, Model
 
 MODELLED_BYTES = 2048
 """Longest text for the model; it bounds what a forged code can cost."""
-_WINDOW_BYTES = 32 * 1024
-"""As far as DEFLATE looks back."""
 _CACHED = 512
 """Texts kept with their packed form, as workloads ask the same again."""
 
@@ -157,13 +155,12 @@ def _from_model(code: bytes, most: int) -> bytes | None:
 
 
 def _deflated(raw: bytes) -> bytes:
-    window = _dictionary()[-_WINDOW_BYTES:]
-    stream = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=window)
+    stream = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zdict=_dictionary())
     return stream.compress(raw) + stream.flush()
 
 
 def _inflated(code: bytes, most: int) -> bytes | None:
-    stream = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_dictionary()[-_WINDOW_BYTES:])
+    stream = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_dictionary())
     try:
         raw = stream.decompress(code, most + 1)
     except zlib.error:

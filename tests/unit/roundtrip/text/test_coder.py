@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from roundtrip.text.coder import decode, encode
+from roundtrip.text.coder import _Interval, decode, encode
 from roundtrip.text.model import Guess, Model
 
 DICTIONARY = b"the cat sat\0the dog sat\0a cat is a cat\0is the cat a dog\0"
@@ -65,3 +65,13 @@ def test_takes_no_more_steps_than_it_may_give_bytes() -> None:
     code = encode(MODEL, b"a cat is " * 200)
     assert decode(Counting(DICTIONARY), code, 20) is None
     assert len(asked) == 21
+    asked.clear()
+    assert decode(Counting(DICTIONARY), b"\xff" * 100, 20) is None
+    assert len(asked) == 1
+
+
+def test_the_point_is_below_the_end_of_the_interval() -> None:
+    interval = _Interval()
+    interval.width = 1 << 24
+    interval.low = (1 << 32) - interval.width
+    assert interval.shortest() == b"\xff"

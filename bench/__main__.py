@@ -29,6 +29,7 @@ from bench import (
     policies,
     relay_speed,
     start_up,
+    text_size,
     udp_link,
     virtual_time,
     whole_node,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "server": other_server.rows,
     "scale": at_scale.rows,
     "agreement": agreement.rows,
+    "text": text_size.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -5,6 +5,7 @@ GroundloopError
 │   ├── BadConfig       scenario, contact plan, profile
 │   ├── BadModel        GGUF file
 │   └── BadMessage      bytes from a peer (always turned into an output, never seen by a driver)
+│       └── UnknownDictionary   a text packed with a dictionary that this end does not have
 ├── EnvironmentFault    exit 1    the machine we run on: busy port, no relay, engine cannot start
 ├── ChildFailed         its own   a process that we started has ended with an error of its own
 └── Stopped             exit 1    the operator ended it before there was anything to measure
@@ -61,6 +62,19 @@ class BadModel(BadInput):
 
 class BadMessage(BadInput):
     """Bytes from a peer do not decode. `key` is the offset or field."""
+
+
+class UnknownDictionary(BadMessage):
+    """A text is packed with a method or dictionary that this end does not have; unpacked it would
+    be understood.
+
+    Args:
+        method: the id that the text begins with.
+    """
+
+    def __init__(self, method: int) -> None:
+        self.method = method
+        super().__init__("text", "offset 0", "a method and dictionary of this end", str(method))
 
 
 class EnvironmentFault(GroundloopError):

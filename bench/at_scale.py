@@ -64,7 +64,7 @@ def _campaign_s(runs: int, jobs: int) -> float:
 def _coverage_s(satellites: int, planes: int, count: int) -> float:
     table = tomllib.loads(STATIONS.read_text(encoding="utf-8"))["station"][:count]
     stations = [Station(**StationConfig(**entry).model_dump()) for entry in table]
-    start_jd = julian(load_scenario(SHIPPED / "orbit-day.toml").orbit.start)  # type: ignore[union-attr]
+    start_jd = julian(load_scenario(SHIPPED / "orbit-day.toml").orbit.start)
     constellation = Constellation(satellites, planes, 1, 550.0, -1.0)
     begin = time.perf_counter()
     coverage(

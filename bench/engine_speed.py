@@ -270,7 +270,7 @@ def _speculation() -> list[Row]:
         tokens, kinds, right = guess(*arguments)
         return [(token + 1) % engine.vocab_size for token in tokens], kinds, right
 
-    wrong._speculation.drafts.draft = never_right  # type: ignore[method-assign]
+    wrong._speculation.drafts.draft = never_right
     nothing = _compared(plain, wrong, triage)
     large, chosen = _Contender(LARGE, "qwen3-0.6b", psutil.cpu_count(False) or 1, 768).tuned()
     asked = [

@@ -9,13 +9,13 @@ log brought the question.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import cbor2
 
+from roundtrip.cbor import read_cbor
 from roundtrip.errors import BadMessage
 
 MAX_TEXT_BYTES = 64 * 1024
@@ -258,13 +258,7 @@ def decode(payload: bytes) -> Message:
     """
     if len(payload) > MAX_MESSAGE_BYTES:
         raise BadMessage("message", "length", f"at most {MAX_MESSAGE_BYTES}", str(len(payload)))
-    stream = io.BytesIO(payload)
-    try:
-        body = cbor2.CBORDecoder(stream).decode()
-    except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
-        raise BadMessage("message", "offset 0", "CBOR", type(error).__name__) from None
-    if stream.tell() != len(payload):
-        raise BadMessage("message", f"offset {stream.tell()}", "the end", "more bytes")
+    body = read_cbor(payload, "message")
     if not isinstance(body, dict):
         raise BadMessage("message", "offset 0", "a map", type(body).__name__)
     kind = body.get(0)

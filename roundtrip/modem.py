@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import cbor2
 
 from dtn.ltp.notices import LEAST_MTU_BYTES
+from roundtrip.cbor import read_cbor
 from roundtrip.errors import BadMessage
 from roundtrip.message import RUN_BITS
 
@@ -83,10 +84,7 @@ def decode_hello(body: bytes) -> Hello:
     Raises:
         BadMessage: not a greeting.
     """
-    try:
-        fields = cbor2.loads(body)
-    except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
-        raise BadMessage("hello", "", "CBOR", type(error).__name__) from None
+    fields = read_cbor(body, "hello")
     if not isinstance(fields, list) or len(fields) != 3:
         raise BadMessage("hello", "", "three fields", type(fields).__name__)
     for at, field in enumerate(fields):
@@ -109,10 +107,7 @@ def decode_carrier(body: bytes) -> Carrier:
     Raises:
         BadMessage: not a carrier cue.
     """
-    try:
-        fields = cbor2.loads(body)
-    except Exception as error:  # noqa: BLE001 - cbor2 documents no closed set of errors
-        raise BadMessage("carrier cue", "", "CBOR", type(error).__name__) from None
+    fields = read_cbor(body, "carrier cue")
     types = [int, bool, bool, int, int, int, int, int, int, str, int]
     if not isinstance(fields, list) or [type(field) for field in fields] != types:
         raise BadMessage("carrier cue", "", "eleven fields of known types", type(fields).__name__)

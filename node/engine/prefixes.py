@@ -16,6 +16,9 @@ from pathlib import Path
 import cbor2
 import crc32c
 
+from roundtrip.cbor import read_cbor
+from roundtrip.errors import BadMessage
+
 MIN_TOKENS = 16
 """A shorter head is not worth keeping."""
 MAX_HEADS = 8
@@ -129,9 +132,9 @@ def _read(path: Path) -> tuple[Head, bytes] | None:
         body, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
         if crc32c.crc32c(body).to_bytes(_CRC_BYTES, "big") != crc:
             return None
-        tokens, state = cbor2.loads(body)
+        tokens, state = read_cbor(body, str(path))
         if type(state) is not bytes or not all(type(token) is int for token in tokens):
             return None
         return tuple(tokens), state
-    except Exception:  # noqa: BLE001 - a file of somebody else's; cbor2 documents no closed set
+    except (OSError, BadMessage, TypeError, ValueError):  # of another version, or none of ours
         return None

@@ -196,7 +196,7 @@ def run_a_little(scenario: Scenario, profile: Profile, events: int = EVENTS) -> 
     world = World(scenario, scenario.seed, profile)
     count, clock = itertools.count(), world._clock
     whole = clock.run
-    clock.run = lambda until, *, limit_ns: whole(  # type: ignore[method-assign]
+    clock.run = lambda until, *, limit_ns: whole(
         lambda: next(count) > events or until(), limit_ns=limit_ns
     )
     return world.run()

@@ -128,7 +128,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(scenario, tmp_path, monke
                 assert completed < total
                 killed.append(next(iter(cluster.workers.values())).pid)
                 os.kill(killed[0], signal.SIGKILL)
-            update(*args, completed=completed, total=total, **options)  # type: ignore[arg-type]
+            update(*args, completed=completed, total=total, **options)
 
         monkeypatch.setattr(Progress, "update", kill_one)
         there = run(scenario, tmp_path / "there", "--scheduler", cluster.scheduler_address)

@@ -99,7 +99,7 @@ def as_frame(*bundles: Bundle, number: int = 77) -> bytes:
 
 def bundle_to_2(sequence: int = 1, **changes: object) -> Bundle:
     primary = PrimaryBlock("ipn:2.1", "ipn:1.1", EPOCH_MS, sequence, LIFETIME_MS)
-    return make_bundle(replace(primary, **changes), b"payload", hop_limit=4)  # type: ignore[arg-type]
+    return make_bundle(replace(primary, **changes), b"payload", hop_limit=4)
 
 
 def test_a_bundle_there_and_its_acknowledgment_back() -> None:
@@ -422,7 +422,7 @@ def test_ids_of_a_config_are_checked() -> None:
         {"dtn_epoch_ms": 0},
     ):
         with pytest.raises(ValueError, match=r"endpoint id|hop_limit|positive"):
-            replace(AgentConfig("ipn:1.1", "ipn:2.1", ltp, EPOCH_MS), **changes)  # type: ignore[arg-type]
+            replace(AgentConfig("ipn:1.1", "ipn:2.1", ltp, EPOCH_MS), **changes)
 
 
 def test_ids_print_shortly() -> None:

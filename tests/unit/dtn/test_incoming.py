@@ -45,7 +45,7 @@ def incoming(security: Security | None = None, *, us: str = US, peer: str = PEER
 
 
 def security(of: str, **rule: object) -> Security:
-    return Security([Rule(of, KEYS, **rule)], random_bytes=bytes)  # type: ignore[arg-type]
+    return Security([Rule(of, KEYS, **rule)], random_bytes=bytes)
 
 
 def block(data: bytes, number: int = 1, now_ns: int = 0) -> BlockReceived:
@@ -54,7 +54,7 @@ def block(data: bytes, number: int = 1, now_ns: int = 0) -> BlockReceived:
 
 def bundle(**changes: object) -> Bundle:
     primary = PrimaryBlock(US, PEER, EPOCH_MS, 1, 60_000)
-    return make_bundle(replace(primary, **changes), b"text")  # type: ignore[arg-type]
+    return make_bundle(replace(primary, **changes), b"text")
 
 
 def reasons(taken: Taken) -> list[str]:

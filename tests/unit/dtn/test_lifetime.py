@@ -116,7 +116,7 @@ def test_bundles_without_a_date_end_with_their_lifetime_here() -> None:
 def test_undated_bundles_of_two_starts_are_not_taken_for_each_other() -> None:
     """A thousand each of forty starts: no number twice."""
     firsts = sorted(
-        agent(1, None, seed=seed).send(b"", lifetime_ms=1, now_ns=0)[0].sequence  # type: ignore[union-attr]
+        agent(1, None, seed=seed).send(b"", lifetime_ms=1, now_ns=0)[0].sequence
         for seed in range(40)
     )
     assert all(second - first > 1000 for first, second in pairwise(firsts))

@@ -39,7 +39,7 @@ def answered() -> Callable[..., LoopRecord]:
             "uplink_sessions": (SessionId(1, 100 + index),),
             "downlink_session": SessionId(2, 200 + index),
         }
-        return LoopRecord(**(fields | changes))  # type: ignore[arg-type]
+        return LoopRecord(**(fields | changes))
 
     return make
 

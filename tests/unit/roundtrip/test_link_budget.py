@@ -208,7 +208,7 @@ def test_a_budget_without_ranges_is_refused(contact: list[dict[str, object]]) ->
 
 def test_a_direction_without_rate_and_budget_says_what_is_missing() -> None:
     both = table()
-    both["link"]["uplink"] = {"one_way_delay_ms": 0}  # type: ignore[index]
+    both["link"]["uplink"] = {"one_way_delay_ms": 0}
     with pytest.raises(BadConfig, match=r"link\.uplink\.rate_bps.*a rate, or a \[budget\]"):
         check_scenario(both, "test")
 

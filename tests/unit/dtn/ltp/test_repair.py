@@ -70,7 +70,7 @@ def test_what_the_peer_has_is_not_sent_again() -> None:
     sender, receiver = engine(1), engine(2)
     session = sender.submit(bytes(300), now_ns=0)
     once: list[bytes] = []
-    while not (once and is_checkpoint(decode(once[-1]).kind)):  # type: ignore[union-attr]
+    while not (once and is_checkpoint(decode(once[-1]).kind)):
         leaving = sender.next_segment(now_ns=0)
         assert leaving is not None
         once.append(leaving[0])

@@ -54,10 +54,10 @@ def test_a_table_holds_what_was_measured_and_follows_it() -> None:
     assert list(both[:3]) == [150.0, 180.0, 210.0]
     for _ in range(200):
         costs.drafted(1, 1, 170.0)
-    assert costs.table(1)[1] == pytest.approx(170.0, abs=0.1)  # type: ignore[index]
+    assert costs.table(1)[1] == pytest.approx(170.0, abs=0.1)
     for _ in range(200):
-        costs.drafted(2, 2, 150.0 + 4 * (costs.table(2)[2] - 150.0) / 2)  # type: ignore[index]
-        if costs.table(2)[2] > 400.0:  # type: ignore[index]
+        costs.drafted(2, 2, 150.0 + 4 * (costs.table(2)[2] - 150.0) / 2)
+        if costs.table(2)[2] > 400.0:
             break
     else:
         pytest.fail("drafts of two sequences that are dearer than supposed stay cheap")
@@ -76,7 +76,7 @@ def test_tables_are_worked_out_anew_now_and_then_only() -> None:
         costs.plain(1, 200.0)
     assert costs.table(1) is first
     costs.plain(1, 200.0)
-    assert costs.table(1)[0] > 190.0  # type: ignore[index]
+    assert costs.table(1)[0] > 190.0
 
 
 @pytest.mark.parametrize("loss", [0.03, 0.3, 1.0])

@@ -39,9 +39,9 @@ def batcher(engine: Engine, model: DraftModel | None) -> Batcher:
     for sequence in range(SETTINGS.sequences):
         engine.forget(sequence)
     found = Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=ticking(), model=model)
-    found._speculation.drafts.draft = lambda *_: ([], [], 0.0)  # type: ignore[method-assign]
-    found._speculation._account.gained = lambda _: None  # type: ignore[method-assign]
-    found._costs.table = lambda _: DURATIONS  # type: ignore[method-assign]
+    found._speculation.drafts.draft = lambda *_: ([], [], 0.0)
+    found._speculation._account.gained = lambda _: None
+    found._costs.table = lambda _: DURATIONS
     return found
 
 

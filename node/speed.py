@@ -73,6 +73,8 @@ def between(figures: Mapping[int, float], at: int) -> float:
 
 NEARLY = 0.97
 """Of the best rate: fewer at once, each of them sooner, are worth the rest."""
+STEP_OVERHEAD_NS = 50_000
+"""What a step takes besides the decode, measured on two processors; it counts for tiny models."""
 
 
 def best_width(step_ns: Mapping[int, float], most: int) -> int:
@@ -83,6 +85,10 @@ def best_width(step_ns: Mapping[int, float], most: int) -> int:
         step_ns: duration of a token for each of so many; 1 is always there.
         most: that there may be.
     """
-    rates = {width: width / step_ns[width] for width in sorted(step_ns) if width <= most}
+    rates = {
+        width: width / (step_ns[width] + STEP_OVERHEAD_NS)
+        for width in sorted(step_ns)
+        if width <= most
+    }
     enough = NEARLY * max(rates.values())
     return next(width for width, rate in rates.items() if rate >= enough)

@@ -22,7 +22,7 @@ PROMPT_TOKENS = 128
 TYPICAL_PROMPT = 200
 TYPICAL_ANSWER = 60
 """Tokens of the question and answer that a choice is made for."""
-WIDTHS = (2, 3, 4, 6, 8, 12, 16)
+WIDTHS = (2, 3, 4, 5, 6, 7, 8, 12, 16)
 """Sequences decoded together, as far as there are so many."""
 CHECKED = (2, 3, 4, 8, 16)
 """Tokens of one sequence in a decode, as a draft is checked."""

@@ -9,9 +9,9 @@ import pytest
 from node.engine.costs import OUTLIER, RENEWED_EVERY, Account, Costs, Width
 from node.speed import best_width, between
 
-INTEL = {1: 28.6, 2: 40.8, 3: 52.6, 4: 51.3, 6: 73.2, 8: 87.0}
+INTEL = {1: 28.6e6, 2: 40.8e6, 3: 52.6e6, 4: 51.3e6, 6: 73.2e6, 8: 87.0e6}
 """ms of a decode, qwen3-0.6b Q4_K_M, Xeon with AVX-512."""
-AMD = {1: 25.3, 2: 41.0, 3: 54.5, 4: 54.8, 6: 106.2, 8: 154.7}
+AMD = {1: 25.3e6, 2: 41.0e6, 3: 54.5e6, 4: 54.8e6, 6: 106.2e6, 8: 154.7e6}
 """The same on an EPYC."""
 
 
@@ -29,8 +29,12 @@ def test_as_many_at_once_as_is_fastest_in_all(
 
 
 def test_fewer_at_once_where_more_hardly_pay() -> None:
-    assert best_width({1: 10.0, 8: 79.0}, 8) == 1
-    assert best_width({1: 10.0, 8: 60.0}, 8) == 8
+    assert best_width({1: 1e7, 8: 7.9e7}, 8) == 1
+    assert best_width({1: 1e7, 8: 6e7}, 8) == 8
+
+
+def test_more_at_once_where_a_step_takes_longer_than_its_decode() -> None:
+    assert best_width({1: 100.0, 4: 400.0}, 4) == 4
 
 
 def test_nothing_is_known_before_the_first_decode() -> None:
@@ -134,7 +138,7 @@ def test_the_number_follows_what_is_measured() -> None:
     width = Width(costs, 8, fixed=False)
     assert width.now == 4
     for _ in range(100):
-        costs.plain(8, 60.0)
+        costs.plain(8, 60e6)
     width.answered()
     assert width.now == 8
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from dtn.agent_notices import (
@@ -35,26 +36,36 @@ from dtn.agent_notices import (
 from dtn.bpsec.security import Security
 from dtn.bpv7.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
 from dtn.bpv7.bundle import Bundle, BundleId, decode, encode, make_bundle
+from dtn.compressed import SERVICE, Context
 from dtn.errors import SecurityReason
 from dtn.incoming import EXPIRED_BY_CLOCK, MAX_DAMAGED, Incoming, Settled
 from dtn.lifetime import NS_PER_MS, DtnClock
 from dtn.ltp.engine import LtpEngine
 from dtn.ltp.notices import (
+    BUNDLE_PROTOCOL,
     BlockAcknowledged,
     BlockReceived,
     GreenReceived,
+    Leaving,
     LtpOutput,
     ReceiveCancelled,
     Rejected,
     SendFailed,
     serialisation_ns,
 )
+from dtn.ltp.segment import CancelReason
 from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
+from dtn.tally import Tally, makeup_of
 from dtn.transmitter import Transmitter
 
-_SEQUENCE_START = 1 << 16
-_SEQUENCE_START_UNDATED = 1 << 48
+_SEQUENCES = 1 << 16
+"""They begin anew after so many: the creation time tells the same ones apart."""
+_SEQUENCES_UNDATED = 1 << 48
 """Where no creation time tells bundles of two starts apart."""
+
+MAX_COMPRESSED = 2
+"""Sessions that the peer gives up, after which a bundle goes as it is: the first may have suffered
+from bit errors."""
 
 __all__ = [
     "EXPIRED_BY_CLOCK",
@@ -97,21 +108,40 @@ class BundleAgent:
             raise ValueError(f"no security rule for {config.peer_eid}")
         self.config = config
         self._security = security
-        self._engine = LtpEngine(config.ltp, rng=rng)
+        ltp = replace(config.ltp, client_services=(BUNDLE_PROTOCOL, SERVICE))
+        self._engine = LtpEngine(ltp, rng=rng)
         self._outgoing = OutgoingTable()
         self._clock = DtnClock(config.dtn_epoch_ms, config.shared_clock, security is not None)
         self._incoming = Incoming(config, self._clock, security)
         dated = config.dtn_epoch_ms is not None
-        self._sequence = rng.randrange(_SEQUENCE_START if dated else _SEQUENCE_START_UNDATED)
+        self._sequences = _SEQUENCES if dated else _SEQUENCES_UNDATED
+        self._sequence = rng.randrange(self._sequences)
+        self._outbound = Context(config.eid, config.peer_eid, config.hop_limit)
+        self._compresses = config.compresses
         self._tx_up = False
         self._transmitter = Transmitter()
+        self.sent, self.received = Tally(), Tally()
+        """Bytes of all frames, by layer."""
 
     # Commands
 
     def send(
-        self, payload: bytes, *, lifetime_ms: int, priority: int = 0, now_ns: int
+        self,
+        payload: bytes,
+        *,
+        lifetime_ms: int,
+        priority: int = 0,
+        due_ns: int | None = None,
+        now_ns: int,
     ) -> tuple[BundleId | None, list[AgentOutput]]:
-        """Make a bundle for the peer and queue it. A lower priority number leaves first.
+        """Make a bundle for the peer and queue it.
+
+        Args:
+            payload: what it carries.
+            lifetime_ms: after which it is of no use.
+            priority: a lower number leaves first.
+            due_ns: when it should be there, if that is sooner.
+            now_ns: the time.
 
         Returns:
             Its identity, or None when the queue is full, and what to do now.
@@ -125,8 +155,8 @@ class BundleAgent:
             flags=MUST_NOT_FRAGMENT,
         )
         bundle = make_bundle(primary, payload, hop_limit=self.config.hop_limit)
-        self._sequence += 1
-        return self._enqueue(bundle, priority, now_ns // NS_PER_MS, now_ns)
+        self._sequence = (self._sequence + 1) % self._sequences
+        return self._enqueue(bundle, priority, now_ns // NS_PER_MS, now_ns, due_ns)
 
     def send_encoded(
         self, data: bytes, *, priority: int = 0, now_ns: int
@@ -156,8 +186,9 @@ class BundleAgent:
 
     def receive(self, frame: bytes, *, now_ns: int) -> list[AgentOutput]:
         """Take in one frame from the peer."""
-        outputs = self._translate(self._engine.receive(frame, now_ns=now_ns), now_ns)
-        return outputs + self._pump(now_ns)
+        notices = self._engine.receive(frame, now_ns=now_ns)
+        self.received.add_frame(len(frame), self._engine.came)
+        return self._translate(notices, now_ns) + self._pump(now_ns)
 
     def accept(self, bundle_id: BundleId, *, now_ns: int) -> list[AgentOutput]:
         """A delivered bundle is safe here; the peer may be told. Repeated calls do nothing."""
@@ -215,6 +246,10 @@ class BundleAgent:
         outputs += self._translate(self._engine.timeout(now_ns=now_ns), now_ns)
         return outputs + self._pump(now_ns)
 
+    def compress(self) -> None:
+        """The peer has shown that it is one of ours: it expands compressed bundles."""
+        self._compresses = True
+
     def remember(self, bundle_ids: Iterable[BundleId]) -> None:
         """Take bundles for seen and accepted, as the store has them."""
         self._incoming.remember(bundle_ids)
@@ -246,14 +281,19 @@ class BundleAgent:
     # Sending
 
     def _enqueue(
-        self, bundle: Bundle, priority: int, made_ms: int, now_ns: int
+        self,
+        bundle: Bundle,
+        priority: int,
+        made_ms: int,
+        now_ns: int,
+        due_ns: int | None = None,
     ) -> tuple[BundleId | None, list[AgentOutput]]:
         if bundle.id in self._outgoing:
             return bundle.id, []
         if len(self._outgoing) >= self.config.max_queued_bundles:
             return None, [QueueFull(self.config.max_queued_bundles)]
         order = self._outgoing.next_order()
-        entry = outgoing(bundle, priority=priority, order=order, made_ms=made_ms)
+        entry = outgoing(bundle, priority=priority, order=order, made_ms=made_ms, due_ns=due_ns)
         size_bytes = entry.size_bytes + 32
         if self._security is not None:
             if not self._security.can_protect(bundle):
@@ -275,14 +315,24 @@ class BundleAgent:
             leaving = self._engine.next_segment(now_ns=now_ns, start_ns=start_ns)
             if leaving is None:
                 break
-            frame, started = leaving
-            bundle = None if started is None else self._outgoing.in_session(started)
-            if bundle is not None and started is not None:
-                size = bundle.block_bytes
-                outputs.append(TransmissionStarted(bundle.id, started, start_ns, size))
-            outputs.append(Transmit(frame))
-            self._transmitter.take(len(frame), now_ns=now_ns)
+            session = leaving.session
+            bundle = None if session is None else self._outgoing.in_session(session)
+            if bundle is not None and session is not None and leaving.is_first:
+                size = bundle.makeup.block
+                outputs.append(TransmissionStarted(bundle.id, session, start_ns, size))
+            self._count(leaving, bundle)
+            outputs.append(Transmit(leaving.frame))
+            self._transmitter.take(len(leaving.frame), now_ns=now_ns)
         return outputs
+
+    def _count(self, leaving: Leaving, bundle: OutgoingBundle | None) -> None:
+        size = len(leaving.frame)
+        if leaving.session is None:
+            self.sent.control += size
+        elif bundle is None or bundle.failures or leaving.before == leaving.after:
+            self.sent.repeats += size
+        else:
+            self.sent.add_first(bundle.makeup, leaving.before, leaving.after, size)
 
     def _open_sessions(self, now_ns: int) -> None:
         """Give waiting bundles sessions. The last quarter is kept for the most urgent priority."""
@@ -292,13 +342,24 @@ class BundleAgent:
             if not free or (bundle.priority > 0 and free <= reserve):
                 return
             age_ms = max(0, now_ns // NS_PER_MS - bundle.made_ms)
-            block = self._secured(bundle.encoded(age_ms))
-            session = self._engine.submit(block, priority=bundle.priority, now_ns=now_ns)
-            self._outgoing.assign(bundle, session, len(block))
+            secured = self._secured(decode(bundle.encoded(age_ms)))
+            service, block = BUNDLE_PROTOCOL, encode(secured)
+            if self._compresses and bundle.refusals < MAX_COMPRESSED:
+                short = self._outbound.compress(block, now_ms=self._clock.shared_ms(now_ns))
+                service, block = (service, block) if short is None else (SERVICE, short)
+            session = self._engine.submit(
+                block,
+                service=service,
+                priority=bundle.priority,
+                due_ns=bundle.due_ns,
+                now_ns=now_ns,
+            )
+            makeup = makeup_of([secured], len(block), compressed=service == SERVICE)
+            self._outgoing.assign(bundle, session, makeup)
 
-    def _secured(self, data: bytes) -> bytes:
+    def _secured(self, bundle: Bundle) -> Bundle:
         """A bundle of ours as it goes to the peer."""
-        return data if self._security is None else encode(self._security.protect(decode(data)))
+        return bundle if self._security is None else self._security.protect(bundle)
 
     def _drop(self, bundle_id: BundleId, now_ns: int) -> OutgoingBundle | None:
         bundle = self._outgoing.remove(bundle_id)
@@ -328,8 +389,12 @@ class BundleAgent:
                     self._outgoing.remove(bundle.id)
                     outputs.append(Acknowledged(bundle.id, notice.session, now_ns))
             elif isinstance(notice, SendFailed):
+                if notice.reason == CancelReason.UNREACHABLE_SERVICE.name:
+                    self._compresses = False
                 bundle = self._outgoing.release(notice.session)
                 if bundle is not None:
+                    bundle.failures += 1
+                    bundle.refusals += notice.by_peer
                     outputs.append(SessionFailed(bundle.id, notice.session, notice.reason))
             elif isinstance(notice, (ReceiveCancelled, Rejected)):
                 outputs.append(notice)
@@ -339,6 +404,9 @@ class BundleAgent:
 
     def _on_block(self, notice: BlockReceived, now_ns: int) -> list[AgentOutput]:
         taken, session = self._incoming.take(notice), notice.session
+        if taken.makeup is not None:
+            self.received.add_whole(taken.makeup)
+        self._compresses |= notice.service == SERVICE and taken.session is not Settled.CANCELLED
         told: list[LtpOutput] = []
         match taken.session:
             case Settled.ACCEPTED:

@@ -32,6 +32,9 @@ class AgentConfig:
     shared_clock: bool = True
     """The peer has the time from the same source; else its clock may show anything."""
     hop_limit: int = 4
+    compresses: bool = False
+    """Whether the peer is known to be one of ours of this version, which expands compressed
+    bundles; else that shows when one comes from it."""
     max_queued_bundles: int = 1024
     """Most bundles not yet acknowledged."""
     max_seen: int = 65_536

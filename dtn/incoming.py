@@ -35,11 +35,13 @@ from dtn.bpv7.crc import CRC_NONE
 from dtn.bpv7.eid import NULL_EID
 from dtn.bpv7.fragments import Reassembly, whole_id
 from dtn.bpv7.status import decode_status_report
+from dtn.compressed import SERVICE, Context
 from dtn.errors import BundleError, SecurityFailure, SecurityReason
 from dtn.lifetime import NS_PER_MS, DtnClock
 from dtn.ltp.notices import BlockReceived, GreenReceived, Rejected
 from dtn.ltp.segment import SessionId
 from dtn.seen import Gates, SeenBundles
+from dtn.tally import Makeup, makeup_of
 
 MAX_DAMAGED = 8
 EXPIRED_BY_CLOCK = "expired by our clock"
@@ -63,6 +65,8 @@ class Taken:
 
     outputs: list[AgentOutput]
     session: Settled
+    makeup: Makeup | None = None
+    """Of what it is made; None where it could not be read."""
 
 
 class Incoming:
@@ -96,21 +100,31 @@ class Incoming:
 
     def take(self, notice: BlockReceived) -> Taken:
         """Take in a whole block."""
+        compressed = notice.service == SERVICE
         try:
-            bundles = decode_all(notice.block)
+            bundles = decode_all(self._expanded(notice) if compressed else notice.block)
         except BundleError as error:
-            return Taken([Rejected("bad bundle", str(error))], Settled.CANCELLED)
+            what = "bad compressed bundle" if compressed else "bad bundle"
+            return Taken([Rejected(what, str(error))], Settled.CANCELLED)
         outputs: list[AgentOutput] = []
         failures = self._failures
         for bundle in bundles:
             outputs += self._on_bundle(bundle, notice)
+        if compressed and self._failures > failures:
+            self._failures = failures  # it comes again as it is, and counts then
+            return Taken(outputs, Settled.CANCELLED)
         if failures < self._failures <= MAX_DAMAGED:
             return Taken(outputs, Settled.CANCELLED)
         early = self._seen.trim(now_ns=notice.received_ns)
         if early:
             outputs.append(SeenForgotten(early))
         is_open = self._gates.is_open(notice.session)
-        return Taken(outputs, Settled.ACCEPTED if is_open else Settled.WAITS)
+        makeup = makeup_of(bundles, len(notice.block), compressed=compressed)
+        return Taken(outputs, Settled.ACCEPTED if is_open else Settled.WAITS, makeup)
+
+    def _expanded(self, notice: BlockReceived) -> bytes:
+        context = Context(self._config.peer_eid, self._config.eid, self._config.hop_limit)
+        return context.expand(notice.block, now_ms=self._clock.shared_ms(notice.received_ns))
 
     def take_green(self, notice: GreenReceived) -> list[AgentOutput]:
         """Green data is not sent again: only a block in one segment can be used."""

@@ -33,6 +33,10 @@ class DtnClock:
         """The creation time of a bundle made now; 0 where the time is not known (§4.2.7)."""
         return 0 if self.epoch_ms is None else self.epoch_ms + now_ns // NS_PER_MS
 
+    def shared_ms(self, now_ns: int) -> int | None:
+        """DTN time by a clock that the peer has too; None without one."""
+        return self.creation_ms(now_ns) if self.shared and self.epoch_ms is not None else None
+
     def made_ms(self, bundle: Bundle, now_ns: int) -> int:
         """When one of our own was made, in ms since `now_ns` was 0."""
         if self.epoch_ms is not None and bundle.primary.creation_ms:

@@ -20,6 +20,7 @@ from dtn.bpv7.blocks import (
 from dtn.bpv7.bundle import Bundle, BundleId
 from dtn.lifetime import NS_PER_MS
 from dtn.ltp.segment import SessionId
+from dtn.tally import NOTHING, Makeup
 
 
 @dataclass(slots=True, eq=False)
@@ -37,10 +38,16 @@ class OutgoingBundle:
     age: CanonicalBlock | None
     """The age block as it was when the bundle was made; None for a bundle without."""
     tail: bytes
+    due_ns: int | None = None
+    """When it should be there, if that is sooner."""
     session: SessionId | None = None
     """The LTP session that carries it now."""
-    block_bytes: int = 0
+    makeup: Makeup = NOTHING
     """Of that session's block."""
+    failures: int = 0
+    """Sessions with it that ended in vain."""
+    refusals: int = 0
+    """How often the peer has given up a session with it."""
 
     def encoded(self, age_ms: int | None = None) -> bytes:
         """The bundle, with another age if one is given."""
@@ -55,7 +62,9 @@ class OutgoingBundle:
         return len(self.head) + len(self.tail)
 
 
-def outgoing(bundle: Bundle, *, priority: int, order: int, made_ms: int) -> OutgoingBundle:
+def outgoing(
+    bundle: Bundle, *, priority: int, order: int, made_ms: int, due_ns: int | None = None
+) -> OutgoingBundle:
     """Take a bundle apart for sending. The age block goes last before the payload."""
     age: CanonicalBlock | None = None
     parts = [b"\x9f", encode_primary(bundle.primary)]
@@ -67,7 +76,7 @@ def outgoing(bundle: Bundle, *, priority: int, order: int, made_ms: int) -> Outg
     tail = encode_canonical(bundle.blocks[-1]) + b"\xff"
     expires_ns = (made_ms + bundle.lifetime_ms) * NS_PER_MS
     head = b"".join(parts)
-    return OutgoingBundle(bundle.id, priority, order, made_ms, expires_ns, head, age, tail)
+    return OutgoingBundle(bundle.id, priority, order, made_ms, expires_ns, head, age, tail, due_ns)
 
 
 class OutgoingTable:
@@ -111,9 +120,9 @@ class OutgoingTable:
             heappop(waiting)
         return None
 
-    def assign(self, bundle: OutgoingBundle, session: SessionId, block_bytes: int) -> None:
+    def assign(self, bundle: OutgoingBundle, session: SessionId, makeup: Makeup) -> None:
         """The bundle at the head of the line goes into a session."""
-        bundle.session, bundle.block_bytes = session, block_bytes
+        bundle.session, bundle.makeup = session, makeup
         self._by_session[session] = bundle
 
     def in_session(self, session: SessionId) -> OutgoingBundle | None:

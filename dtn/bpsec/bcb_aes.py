@@ -7,6 +7,8 @@ read and never written. Nothing is decrypted that does not authenticate. Standar
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -18,12 +20,19 @@ from dtn.bpsec.block import (
     SecurityBlock,
     Value,
     covered,
+    decode_security,
     encode_security,
     is_scope,
 )
 from dtn.bpsec.keys import AesKey, AesVariant, KeyRing, WrappingKey, unwrap, wrap
-from dtn.bpv7.blocks import REPLICATE_BLOCK, CanonicalBlock
-from dtn.bpv7.crc import CRC_NONE
+from dtn.bpv7.blocks import (
+    DELETE_BUNDLE_IF_UNPROCESSED,
+    PAYLOAD_NUMBER,
+    REPLICATE_BLOCK,
+    CanonicalBlock,
+    PrimaryBlock,
+)
+from dtn.bpv7.crc import CRC_32C, CRC_NONE
 from dtn.errors import SecurityFailure, SecurityReason
 
 CONTEXT = 2
@@ -31,6 +40,9 @@ CONTEXT = 2
 IV_BYTES = 12
 """Length of the IV we send (RFC 9173 §4.3.1)."""
 TAG_BYTES = 16
+BCB_FLAGS = REPLICATE_BLOCK | DELETE_BUNDLE_IF_UNPROCESSED
+"""Of the blocks that we send: a node that cannot decrypt must not take the ciphertext for the
+message."""
 
 _IV = 1
 _AES_VARIANT = 2
@@ -39,7 +51,31 @@ _SCOPE = 4
 _TAG = 1
 
 _VARIANTS = frozenset(AesVariant)
+_IV_FIELDS = (2, 6, 4)
+"""Bytes of node number, creation time and sequence number."""
 _IV_LENGTHS = range(8, 17)
+
+
+_SOURCE = re.compile(r"ipn:(\d{1,5})\.\d+")
+
+
+def derived_iv(primary: PrimaryBlock) -> bytes | None:
+    """The IV that follows from a bundle's identity, which no other bundle of a source has, so that
+    it need not be sent where headers are compressed; None for one that has no date or whose numbers
+    do not fit, which takes a random one.
+
+    A bundle that is sent again has the same content, and so the same ciphertext. Bytes: node number
+    (2), creation time (6), sequence number (4). Source: NIST SP 800-38D §8.2.1, a deterministic
+    construction of a fixed field and an invocation field.
+    """
+    found = _SOURCE.fullmatch(primary.source)
+    numbers = (int(found[1]) if found else 1 << 16, primary.creation_ms, primary.sequence)
+    if not primary.creation_ms or any(
+        number >> 8 * size for number, size in zip(numbers, _IV_FIELDS, strict=True)
+    ):
+        return None
+    fields = zip(numbers, _IV_FIELDS, strict=True)
+    return b"".join(number.to_bytes(size, "big") for number, size in fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +124,44 @@ def encrypt(
     if wrapped_in is not None:
         parameters.append((_WRAPPED_KEY, wrap(key.secret, wrapped_in)))
     parameters.append((_SCOPE, scope))
-    results = (((_TAG, sealed[-TAG_BYTES:]),),)
-    block = SecurityBlock((target.number,), CONTEXT, source, tuple(parameters), results)
+    guard = _security_block(target.number, source, parameters, sealed[-TAG_BYTES:])
     return (
-        CanonicalBlock(BCB, number, encode_security(block), flags, crc_type),
+        CanonicalBlock(BCB, number, encode_security(guard), flags, crc_type),
         CanonicalBlock(
             target.type_code, target.number, sealed[:-TAG_BYTES], target.flags, CRC_NONE
         ),
     )
+
+
+def usual_block(number: int, source: str, iv: bytes, tag: bytes) -> CanonicalBlock:
+    """The confidentiality block that `encrypt` makes for a payload with AES-256, all scopes and no
+    wrapped key."""
+    parameters: list[tuple[int, Value]] = [
+        (_IV, iv),
+        (_AES_VARIANT, int(AesVariant.A256GCM)),
+        (_SCOPE, COVER_ALL),
+    ]
+    guard = _security_block(PAYLOAD_NUMBER, source, parameters, tag)
+    return CanonicalBlock(BCB, number, encode_security(guard), BCB_FLAGS, CRC_32C)
+
+
+def iv_and_tag(block: CanonicalBlock) -> tuple[bytes, bytes] | None:
+    """Of a confidentiality block with one target; None where there is no such thing.
+
+    Raises:
+        BundleError: it is no security block.
+    """
+    guard = decode_security(block.data)
+    iv, tags = dict(guard.parameters).get(_IV), [dict(values).get(_TAG) for values in guard.results]
+    if isinstance(iv, bytes) and len(tags) == 1 and isinstance(tags[0], bytes):
+        return iv, tags[0]
+    return None
+
+
+def _security_block(
+    number: int, source: str, parameters: Sequence[tuple[int, Value]], tag: bytes
+) -> SecurityBlock:
+    return SecurityBlock((number,), CONTEXT, source, tuple(parameters), (((_TAG, tag),),))
 
 
 def confidentiality_parameters(block: SecurityBlock) -> ConfidentialityParameters:

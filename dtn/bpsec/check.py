@@ -171,10 +171,14 @@ class _Opening:
         for block in self._blocks.values():
             if block.type_code in self._rule.encrypt and block.number not in self._encrypted:
                 raise SecurityFailure(SecurityReason.MISSING, f"block {block.number} in the clear")
-            if block.type_code in self._rule.sign and block.number not in self._signed:
+            if block.type_code in self._rule.sign and not self._is_signed(block):
                 raise SecurityFailure(SecurityReason.MISSING, f"block {block.number} not signed")
         if PRIMARY in self._rule.sign and not self._primary_is_covered():
             raise SecurityFailure(SecurityReason.MISSING, "primary block not signed")
+
+    def _is_signed(self, block: CanonicalBlock) -> bool:
+        encrypted = block.number in self._encrypted and not self._rule.sign_encrypted
+        return block.number in self._signed or encrypted
 
     def _primary_is_covered(self) -> bool:
         return PRIMARY_NUMBER in self._signed or any(

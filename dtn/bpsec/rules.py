@@ -33,10 +33,13 @@ class Rule:
     """The endpoint that bundles go to, or come from."""
     keys: KeyRing
     sign: tuple[int, ...] = (PRIMARY, PAYLOAD)
-    """Block types that must be signed. A signature or an encryption of the payload that covers the
-    primary block too counts for the primary block."""
+    """Block types that must be signed. AES-GCM authenticates what it encrypts, so an encryption
+    counts as a signature; and a signature or an encryption of the payload that covers the primary
+    block too counts for the primary block."""
     encrypt: tuple[int, ...] = (PAYLOAD,)
     """Block types that must be encrypted."""
+    sign_encrypted: bool = False
+    """Encrypted blocks must have a signature besides."""
     signature_scope: int = COVER_ALL
     """What our signatures cover besides their target."""
     encryption_scope: int = COVER_ALL
@@ -57,7 +60,7 @@ class Rule:
             raise ValueError("negative scope flags")
         if max(self.signature_scope, self.encryption_scope) > COVER_ALL:
             raise ValueError("scope flags that no standard assigns")
-        if self.sign and not self._can_sign():
+        if self.makes_signatures and not self._can_sign():
             raise ValueError(f"{self.peer}: no proper key to sign with (RFC 9173 §3.5)")
         if self.encrypt and not self.keys.encrypting:
             raise ValueError(f"{self.peer}: no key to encrypt with")
@@ -72,15 +75,32 @@ class Rule:
     @property
     def signs_primary_itself(self) -> bool:
         """Whether the primary block needs a signature of its own when we send."""
-        along = PAYLOAD in self.sign and self.signature_scope & COVER_PRIMARY
-        return PRIMARY in self.sign and not along
+        signed = PAYLOAD in self.signed and self.signature_scope & COVER_PRIMARY
+        encrypted = PAYLOAD in self.encrypt and self.encryption_scope & COVER_PRIMARY
+        stands = encrypted and not self.sign_encrypted
+        return PRIMARY in self.sign and not signed and not stands
+
+    @property
+    def signed(self) -> tuple[int, ...]:
+        """Block types that need a signature, as no encryption stands for it; the primary block is
+        judged by itself."""
+        return tuple(
+            one
+            for one in self.sign
+            if one != PRIMARY and (self.sign_encrypted or one not in self.encrypt)
+        )
+
+    @property
+    def makes_signatures(self) -> bool:
+        """Whether sending takes a key to sign with."""
+        return bool(self.signed) or self.signs_primary_itself
 
     def _can_sign(self) -> bool:
         first = self.keys.signing[:1]
         return any(len(key.secret) == key.variant.size_bytes for key in first)
 
     def _can_wrap(self) -> bool:
-        signing = not self.sign or bool(self.keys.signing_wrapping)
+        signing = not self.makes_signatures or bool(self.keys.signing_wrapping)
         return signing and (not self.encrypt or bool(self.keys.encrypting_wrapping))
 
 

@@ -1,7 +1,8 @@
 """Secures outgoing bundles and opens incoming ones by the rules it was given.
 
-On sending, payload and primary block are signed, then the payload and the signature are encrypted,
-each under an IV of its own. The age and the hop count stay outside, as they change on the way. Must
+On sending, the payload is encrypted by a cipher that authenticates it, the primary block and the
+headers of both blocks (scope flags of RFC 9173 §4.3.4), so that no second signature is needed; what
+is only signed has one. The age and the hop count stay outside, as they change on the way. Must
 never send what it could not secure, and never tell a peer why its bundle was refused.
 Standard: RFC 9172, with the contexts of RFC 9173.
 """
@@ -12,16 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dtn.bpsec.bcb_aes import IV_BYTES, encrypt
+from dtn.bpsec.bcb_aes import BCB_FLAGS, IV_BYTES, derived_iv, encrypt
 from dtn.bpsec.bib_hmac import integrity_block
 from dtn.bpsec.block import BCB, BIB
 from dtn.bpsec.check import open_bundle
 from dtn.bpsec.keys import AesKey, HmacKey, KeyRing, WrappingKey
 from dtn.bpsec.rules import PRIMARY, Rule
 from dtn.bpv7.blocks import (
-    DELETE_BUNDLE_IF_UNPROCESSED,
     IS_FRAGMENT,
-    REPLICATE_BLOCK,
     CanonicalBlock,
     encode_primary,
 )
@@ -31,9 +30,6 @@ from dtn.errors import SecurityFailure, SecurityReason
 
 _OPERATION_BYTES = 224
 """No less than one security block with one target adds, less the length of its source."""
-
-_BCB_FLAGS = REPLICATE_BLOCK | DELETE_BUNDLE_IF_UNPROCESSED
-"""A node that cannot decrypt must not take the ciphertext for the message."""
 
 __all__ = ["PRIMARY", "KeyRing", "Rule", "Security", "SecurityFailure", "SecurityReason"]
 
@@ -144,7 +140,7 @@ class _Securing:
 
     def secured(self) -> Bundle:
         """Sign, then encrypt."""
-        signed = [block for block in self._blocks if block.type_code in self._rule.sign]
+        signed = [block for block in self._blocks if block.type_code in self._rule.signed]
         hidden = [block for block in signed if block.type_code in self._rule.encrypt]
         shown: list[CanonicalBlock | None] = [block for block in signed if block not in hidden]
         if self._rule.signs_primary_itself:
@@ -158,7 +154,8 @@ class _Securing:
         replaced: dict[int, CanonicalBlock] = {}
         keepers: list[CanonicalBlock] = []
         for target in to_encrypt:
-            keeper, replaced[target.number] = self._encrypt(target)
+            iv = derived_iv(self._primary) if len(to_encrypt) == 1 else None
+            keeper, replaced[target.number] = self._encrypt(target, iv)
             keepers.append(keeper)
         blocks = [replaced.get(block.number, block) for block in (*front, *keepers, *self._blocks)]
         return Bundle(self._primary, tuple(blocks))
@@ -179,18 +176,20 @@ class _Securing:
             wrapped_in=self._sender.signing_wrapped_in,
         )
 
-    def _encrypt(self, target: CanonicalBlock) -> tuple[CanonicalBlock, CanonicalBlock]:
+    def _encrypt(
+        self, target: CanonicalBlock, iv: bytes | None
+    ) -> tuple[CanonicalBlock, CanonicalBlock]:
         key = self._sender.encrypting
         assert key is not None, "a rule that encrypts has a key to encrypt with"
         return encrypt(
             next(self._free),
             target,
-            iv=self._random_bytes(IV_BYTES),
+            iv=iv or self._random_bytes(IV_BYTES),
             primary=self._encoded_primary,
             source=self._primary.source,
             key=key,
             scope=self._rule.encryption_scope,
-            flags=_BCB_FLAGS,
+            flags=BCB_FLAGS,
             crc_type=CRC_32C,
             wrapped_in=self._sender.encrypting_wrapped_in,
         )
@@ -204,7 +203,7 @@ def _without_crc(block: CanonicalBlock) -> CanonicalBlock:
 def _sender(rule: Rule, random_bytes: RandomBytes) -> _Sender:
     """The keys for one bundle."""
     keys = rule.keys
-    signing = keys.signing[0] if rule.sign else None
+    signing = keys.signing[0] if rule.makes_signatures else None
     encrypting = keys.encrypting[0] if rule.encrypt else None
     if not rule.wrap_keys:
         return _Sender(signing, encrypting)
@@ -215,6 +214,6 @@ def _sender(rule: Rule, random_bytes: RandomBytes) -> _Sender:
     return _Sender(
         signing,
         encrypting,
-        keys.signing_wrapping[0] if rule.sign else None,
-        keys.encrypting_wrapping[0] if rule.encrypt else None,
+        None if signing is None else keys.signing_wrapping[0],
+        None if encrypting is None else keys.encrypting_wrapping[0],
     )

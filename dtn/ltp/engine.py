@@ -13,9 +13,11 @@ from typing import assert_never
 from dtn.errors import SegmentError
 from dtn.ltp.control import Rank
 from dtn.ltp.notices import (
+    BUNDLE_PROTOCOL,
     BlockAcknowledged,
     BlockReceived,
     GreenReceived,
+    Leaving,
     LtpConfig,
     LtpOutput,
     ReceiveCancelled,
@@ -66,14 +68,33 @@ class LtpEngine:
         self._outbox = Outbox(config)
         self._sender = LtpSender(config, self._outbox, rng=rng)
         self._receiver = LtpReceiver(config, self._outbox, rng=rng)
+        self.came: int | None = None
+        """Of the frame taken in last: bytes of data that were not here yet; None without data."""
 
-    def submit(self, block: bytes, *, priority: int = 0, now_ns: int) -> SessionId:
-        """Start a session that sends a block. A lower priority number leaves first.
+    def submit(
+        self,
+        block: bytes,
+        *,
+        service: int = BUNDLE_PROTOCOL,
+        priority: int = 0,
+        due_ns: int | None = None,
+        now_ns: int,
+    ) -> SessionId:
+        """Start a session that sends a block.
+
+        Args:
+            block: what is sent.
+            service: the peer's client service that it is for.
+            priority: a lower number leaves first.
+            due_ns: when it should be there, if that matters.
+            now_ns: the time.
 
         Raises:
             LtpLimitError: the block is empty or too large, or there are too many sessions.
         """
-        return self._sender.submit(block, priority=priority, now_ns=now_ns)
+        return self._sender.submit(
+            block, service=service, priority=priority, due_ns=due_ns, now_ns=now_ns
+        )
 
     def cancel(self, session: SessionId, *, now_ns: int) -> list[LtpOutput]:
         """Give a session up, sending or receiving (§4.2). An unknown one is no error."""
@@ -119,30 +140,26 @@ class LtpEngine:
 
     def receive(self, payload: bytes, *, now_ns: int) -> list[LtpOutput]:
         """Take in one frame. Whatever is wrong with it is an output."""
+        self.came = None
         try:
             segment = decode(payload)
         except SegmentError as error:
             return [Rejected("bad segment", str(error))]
         return self._on_segment(segment, now_ns)
 
-    def next_segment(
-        self, *, now_ns: int, start_ns: int | None = None
-    ) -> tuple[bytes, SessionId | None] | None:
+    def next_segment(self, *, now_ns: int, start_ns: int | None = None) -> Leaving | None:
         """The next frame to transmit, if the link is up and there is one.
 
         Args:
             now_ns: the time.
             start_ns: when its first bit leaves, if later than now.
-
-        Returns:
-            The frame, and its session when it is the first frame of a block.
         """
         if not self._outbox.tx_up:
             return None
         start_ns = now_ns if start_ns is None else max(start_ns, now_ns)
         control = self._outbox.next_control(start_ns=start_ns)
         if control is not None:
-            return control, None
+            return Leaving(control)
         return self._sender.next_data(start_ns=start_ns)
 
     def timeout(self, *, now_ns: int) -> list[LtpOutput]:
@@ -181,7 +198,9 @@ class LtpEngine:
         if isinstance(segment, DataSegment):
             if not theirs:
                 return [_wrong_engine(segment)]
-            return self._receiver.on_data(segment, now_ns)
+            outputs = self._receiver.on_data(segment, now_ns)
+            self.came = self._receiver.new_bytes
+            return outputs
         if isinstance(segment, ReportSegment):
             return self._sender.on_report(segment, now_ns) if ours else [_wrong_engine(segment)]
         if isinstance(segment, ReportAckSegment):

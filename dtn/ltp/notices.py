@@ -6,6 +6,7 @@ Plain data; nothing here decides. Standard: RFC 5326 §7.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dtn.ltp.segment import SessionId
 
@@ -13,6 +14,10 @@ NS_PER_S = 1_000_000_000
 
 LEAST_MTU_BYTES = 96
 """Room for the largest data segment header with 64-bit numbers, and some data."""
+
+
+BUNDLE_PROTOCOL = 1
+"""Client service of bundles (RFC 7116 §3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,8 @@ class LtpConfig:
     """Largest block sent or received."""
     closed_sessions_kept: int = 1024
     """How many finished receptions are remembered, to answer late checkpoints."""
-    client_service: int = 1
-    """The client service our blocks are for, and the only one served: 1 is the bundle protocol."""
+    client_services: tuple[int, ...] = (BUNDLE_PROTOCOL,)
+    """Those that are served; data for another is refused (§6.20)."""
 
     def __post_init__(self) -> None:
         if self.mtu_bytes < LEAST_MTU_BYTES:
@@ -69,6 +74,22 @@ class LtpConfig:
             raise ValueError("every limit must be at least 1")
 
 
+class Leaving(NamedTuple):
+    """A frame to transmit."""
+
+    frame: bytes
+    session: SessionId | None = None
+    """Whose data it has; None for a control segment."""
+    before: int = 0
+    after: int = 0
+    """How much of the block had left for the first time before this frame, and has with it."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the block begins with it."""
+        return not self.before and self.after > 0
+
+
 @dataclass(frozen=True, slots=True)
 class BlockReceived:
     """The whole block is here (§7.3); the peer is told once the client has accepted it."""
@@ -76,6 +97,8 @@ class BlockReceived:
     session: SessionId
     block: bytes
     received_ns: int
+    service: int = BUNDLE_PROTOCOL
+    """That it is for."""
 
 
 @dataclass(frozen=True, slots=True)

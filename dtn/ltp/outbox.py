@@ -73,6 +73,15 @@ class Outbox:
         self._rx_up = rx_up
 
     @property
+    def repair_ns(self) -> int:
+        """What it takes until a lost frame is sent again and there."""
+        return self._wait_ns(0) + self._one_way_ns
+
+    def frame_ns(self, size_bytes: int) -> int:
+        """How long the transmitter takes for a frame."""
+        return serialisation_ns(size_bytes, self._tx_rate_bps)
+
+    @property
     def peer_is_silent(self) -> bool:
         """Whether it answers nothing, not even repeats."""
         return self._silence.lasts

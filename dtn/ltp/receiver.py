@@ -59,6 +59,8 @@ class LtpReceiver:
         self._rng = rng
         self._receivers: dict[SessionId, ReceiverSession] = {}
         self._closed: OrderedDict[SessionId, _Closed] = OrderedDict()
+        self.new_bytes = 0
+        """Of the data that came last, what was not here yet."""
 
     def accept(self, session: SessionId) -> list[LtpOutput]:
         """The client has the block safe: open the gate. Only the first call does anything."""
@@ -74,7 +76,7 @@ class LtpReceiver:
 
     def on_data(self, segment: DataSegment, now_ns: int) -> list[LtpOutput]:
         """Take in a data segment of the peer's."""
-        session = segment.session
+        session, self.new_bytes = segment.session, 0
         if segment.kind >= Kind.GREEN:
             return [self._on_green(segment, now_ns)]
         closed = self._closed.get(session)
@@ -93,15 +95,22 @@ class LtpReceiver:
             if len(self._receivers) >= self._config.max_rx_sessions:
                 return [*outputs, Rejected("too many sessions", f"session {session.number}")]
             receiver = ReceiverSession(
-                session, self._config.mtu_bytes, self._rng.randrange(1, SERIAL_START)
+                session,
+                segment.service,
+                self._config.mtu_bytes,
+                self._rng.randrange(1, SERIAL_START),
             )
             self._receivers[session] = receiver
+        if segment.service != receiver.service:
+            return [*outputs, Rejected("contradicting segment", f"service {segment.service}")]
         receiver.active_ns = now_ns
         wrong = receiver.add(segment)
         if wrong is not None:
             return [*outputs, Rejected("contradicting segment", wrong)]
+        self.new_bytes = receiver.new_bytes
         if receiver.state is Reception.RECEIVING and receiver.complete:
-            outputs.append(BlockReceived(session, receiver.take_block(), now_ns))
+            block = receiver.take_block()
+            outputs.append(BlockReceived(session, block, now_ns, receiver.service))
         if is_checkpoint(segment.kind):
             outputs += self._answer_checkpoint(receiver, segment)
         return outputs
@@ -147,7 +156,7 @@ class LtpReceiver:
 
     def _refusal(self, segment: DataSegment) -> tuple[CancelReason | None, Rejected] | None:
         """Why a data segment is not for us, and what to tell a sender we know nothing else of."""
-        if segment.service != self._config.client_service:
+        if segment.service not in self._config.client_services:
             why = Rejected("unknown service", str(segment.service))
             return CancelReason.UNREACHABLE_SERVICE, why
         if segment_end(segment) > self._config.max_block_bytes:

@@ -38,9 +38,13 @@ class ReceiverSession:
     """The receiving half of a session."""
 
     session: SessionId
+    service: int
+    """The client service that the block is for."""
     mtu_bytes: int
     next_report: int
     """Serial number of the next new report."""
+    new_bytes: int = 0
+    """Of the data that came last, what was not here yet."""
     active_ns: int = 0
     """When the last segment of this session came."""
     state: Reception = Reception.RECEIVING
@@ -67,9 +71,11 @@ class ReceiverSession:
             self.red_bytes = end
         elif self.red_bytes is not None and end > self.red_bytes:
             return f"data up to {end} in a block of {self.red_bytes} bytes"
+        self.new_bytes = 0
         if self.state is not Reception.RECEIVING:
             return None
         for low, high in self._ranges.add(start, end):
+            self.new_bytes += high - low
             whole = high - low == len(segment.data)
             data = segment.data if whole else segment.data[low - start : high - start]
             self._pieces.append((low, data))

@@ -11,7 +11,16 @@ from heapq import heappop, heappush, heapreplace
 
 from dtn.errors import LtpLimitError
 from dtn.ltp.control import Rank
-from dtn.ltp.notices import BlockAcknowledged, LtpConfig, LtpOutput, Rejected, SendFailed
+from dtn.ltp.losses import Losses
+from dtn.ltp.notices import (
+    BUNDLE_PROTOCOL,
+    BlockAcknowledged,
+    Leaving,
+    LtpConfig,
+    LtpOutput,
+    Rejected,
+    SendFailed,
+)
 from dtn.ltp.outbox import CHECKPOINT, Outbox
 from dtn.ltp.segment import (
     CancelReason,
@@ -25,7 +34,9 @@ from dtn.ltp.segment import (
 from dtn.ltp.sender_session import Progress, SenderSession
 
 SERIAL_START = 1 << 14
-"""First serial numbers are drawn below this: two bytes each on every report."""
+"""First serial numbers of reports are drawn below this: they tell the lives of a receiver apart."""
+_CHECKPOINT_START = 1 << 7
+"""Those of checkpoints below this, which is one byte: new lives have new sessions."""
 _SESSION_START = 1 << 32
 
 
@@ -39,10 +50,19 @@ class LtpSender:
         self._next_number: int | None = None
         self._senders: dict[SessionId, SenderSession] = {}
         self._ready: list[tuple[int, int, int, SessionId]] = []
+        self._losses = Losses()
         self._with_tail: list[SenderSession] = []
         """Sessions that may have segments to send once more; the latest is the last."""
 
-    def submit(self, block: bytes, *, priority: int = 0, now_ns: int) -> SessionId:
+    def submit(
+        self,
+        block: bytes,
+        *,
+        service: int = BUNDLE_PROTOCOL,
+        priority: int = 0,
+        due_ns: int | None = None,
+        now_ns: int,
+    ) -> SessionId:
         """Start a session that sends a block. A lower priority number leaves first.
 
         Raises:
@@ -63,10 +83,11 @@ class LtpSender:
             session,
             block,
             priority,
-            self._config.client_service,
+            service,
             self._config.mtu_bytes,
-            self._rng.randrange(1, SERIAL_START),
+            self._rng.randrange(1, _CHECKPOINT_START),
             self._config.echo_segments,
+            due_ns,
         )
         self._senders[session] = sender
         self._queue(sender)
@@ -82,12 +103,12 @@ class LtpSender:
             return [SendFailed(session, CancelReason.USER.name)]
         return self._cancel_sender(sender, CancelReason.USER)
 
-    def next_data(self, *, start_ns: int) -> tuple[bytes, SessionId | None] | None:
+    def next_data(self, *, start_ns: int) -> Leaving | None:
         """The next data segment, whose first bit leaves at a time; see `LtpEngine.next_segment`."""
         sender = self._most_urgent()
         if sender is None:
             return self._next_echo(start_ns)
-        first = not sender.started
+        before = sender.first_sent_bytes
         mtu_bytes = self._config.mtu_bytes
         frame, checkpoint = sender.next_segment(
             checkpoint_every=max(
@@ -100,12 +121,13 @@ class LtpSender:
             heapreplace(self._ready, entry)
         else:
             heappop(self._ready)
-            self._with_tail.append(sender)
+            if self._is_worth_an_echo(sender, start_ns):
+                self._with_tail.append(sender)
         if checkpoint:
             self._outbox.start_timer((CHECKPOINT, session, checkpoint), frame, start_ns)
-        return frame, session if first else None
+        return Leaving(frame, session, before, sender.first_sent_bytes)
 
-    def _next_echo(self, start_ns: int) -> tuple[bytes, None] | None:
+    def _next_echo(self, start_ns: int) -> Leaving | None:
         """A segment once more, as the link is idle. It costs no one's time, and a loss at the end
         of a block, where no later segment tells of it, else costs a time-out."""
         sender = self._echoing()
@@ -114,7 +136,7 @@ class LtpSender:
         frame, checkpoint = sender.next_echo(limit=self._outbox.frames_in_flight)
         if checkpoint:
             self._outbox.start_timer((CHECKPOINT, sender.session, checkpoint), frame, start_ns)
-        return frame, None
+        return Leaving(frame, sender.session)
 
     def _echoing(self) -> SenderSession | None:
         """The latest session that has something to send once more; none while nobody hears it."""
@@ -126,6 +148,12 @@ class LtpSender:
                 return sender
             self._with_tail.pop()
         return None
+
+    def _is_worth_an_echo(self, sender: SenderSession, now_ns: int) -> bool:
+        size_bytes = min(len(sender.block), self._config.mtu_bytes)
+        left_ns = None if sender.due_ns is None else sender.due_ns - now_ns
+        frame_ns, repair_ns = self._outbox.frame_ns(size_bytes), self._outbox.repair_ns
+        return self._losses.worth_twice(frame_ns, repair_ns, left_ns)
 
     @property
     def has_data(self) -> bool:
@@ -157,6 +185,7 @@ class LtpSender:
         if progress is Progress.UNKNOWN_CHECKPOINT or progress is Progress.OUT_OF_BLOCK:
             return [*outputs, Rejected("bad report", f"{progress.value}, session {session.number}")]
         self._outbox.answered((CHECKPOINT, session, report.checkpoint), now_ns=now_ns)
+        self._losses.told(*sender.told, twice=sender.sent_twice)
         if progress is Progress.COMPLETE:
             self._drop_sender(sender)
             return [*outputs, BlockAcknowledged(session)]
@@ -183,6 +212,7 @@ class LtpSender:
             return []
         if runs > self._config.retry_limit:
             return self._cancel_sender(sender, CancelReason.RETRY_LIMIT)
+        self._losses.told(1, 1)
         sender.repeat_checkpoint(serial)
         self._queue(sender)
         return []

@@ -83,10 +83,14 @@ class SenderSession:
     """Serial number of the next new checkpoint."""
     echo_segments: int = 0
     """How many of the last segments are sent a second time when the link is idle."""
+    due_ns: int | None = None
+    """When the block should be there."""
     started: bool = False
     """Whether any segment has left."""
     pending_bytes: int = 0
     """Block data queued to leave, retransmissions included."""
+    told: tuple[int, int] = (0, 0)
+    """Of how many frames the last report told, and of how many of them that they are missing."""
     reports_seen: dict[int, None] = field(default_factory=dict)
     cycles: int = 0
     _lives: list[_Life] = field(default_factory=list)
@@ -99,6 +103,8 @@ class SenderSession:
     """What left last, and may leave once more."""
     _echoed: int = 0
     """Segments of the tail that have left once more."""
+    _echoes: int = 0
+    """In all."""
     _marked: int = 0
     """Where the latest checkpoint of the first transmission ends."""
 
@@ -153,6 +159,11 @@ class SenderSession:
         return self._sent((Kind.RED, start, start + size, 0, 0)), 0
 
     @property
+    def sent_twice(self) -> bool:
+        """Whether any segment has left a second time, unasked."""
+        return self._echoes > 0
+
+    @property
     def has_echo(self) -> bool:
         """Whether there is a segment that may leave a second time."""
         return bool(self._tail)
@@ -165,6 +176,7 @@ class SenderSession:
         """
         segment = self._tail.pop()
         self._echoed += 1
+        self._echoes += 1
         while len(self._tail) > max(0, limit - self._echoed):
             self._tail.popleft()
         return self._frame(*segment), segment[3]
@@ -184,11 +196,14 @@ class SenderSession:
             checkpoint.answered = True
             self._withdraw_resend(report.checkpoint, checkpoint)
         self._forget_tail(report.lower, report.upper)
+        self.told = -(-(report.upper - report.lower) // self.mtu_bytes), 0
         if self._all_sent and life.acked.covers(0, len(self.block)):
             return Progress.COMPLETE
-        lower, upper = (0, self._first_sent_bytes) if is_new else (report.lower, report.upper)
+        lower, upper = (0, self.first_sent_bytes) if is_new else (report.lower, report.upper)
         gaps = life.acked.missing(lower, upper) if life is self._lives[-1] else []
         missing = self._not_queued(gaps)
+        lost = sum(-(-(end - start) // self.mtu_bytes) for start, end in missing)
+        self.told = max(self.told[0], lost), lost
         if missing:
             self.cycles += 1
             if self.cycles > cycle_limit:
@@ -242,7 +257,7 @@ class SenderSession:
         return list(self._checkpoints)
 
     @property
-    def _first_sent_bytes(self) -> int:
+    def first_sent_bytes(self) -> int:
         """How much of the block has left for the first time."""
         first = next((job for job in self._jobs if not job.report), None)
         return len(self.block) if first is None else first.ranges[0][0]

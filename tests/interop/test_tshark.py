@@ -73,7 +73,10 @@ def security_of(mode: str, side: Side, seed: int) -> Security | None:
     if mode == "encrypted":
         return link_security(keys, side, random_bytes=random_bytes)
     peer = "ipn:2.1" if side is Side.GROUND else "ipn:1.1"
-    return Security([Rule(peer, keys.ring, encrypt=())], random_bytes=random_bytes)
+    rule = Rule(peer, keys.ring, sign_encrypted=True)
+    if mode == "signed":
+        rule = Rule(peer, keys.ring, encrypt=())
+    return Security([rule], random_bytes=random_bytes)
 
 
 def exchange(mode: str, *, seed: int) -> Frames:
@@ -214,7 +217,7 @@ class Capture:
     layers: list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=["plain", "signed", "encrypted"])
+@pytest.fixture(scope="module", params=["plain", "signed", "encrypted", "both"])
 def capture(request, tshark: str, tmp_path_factory) -> Capture:
     frames = exchange(request.param, seed=5) + cancellations()
     path = tmp_path_factory.mktemp("capture") / "ours.pcap"
@@ -321,7 +324,7 @@ def test_every_block_is_put_together_and_is_the_bundle_sent(capture: Capture) ->
 
 def test_every_checksum_is_good(capture: Capture) -> None:
     """A target of security has none (RFC 9173 §3.8.1, 4.8.1), nor has the encrypted signature."""
-    each = {"plain": 4, "signed": 4, "encrypted": 5}[capture.mode]
+    each = {"plain": 4, "signed": 4, "encrypted": 4, "both": 5}[capture.mode]
     for tree in found(whole_packets(capture), "bpv7"):
         assert list(found(tree, "bpv7.crc_status")) == [GOOD] * each
     assert set(found(capture.layers, "bpv7.crc_status")) == {GOOD}
@@ -344,6 +347,9 @@ def test_security_blocks_are_dissected(capture: Capture) -> None:
         assert targets == {"1": count}
         digests = list(found(layers, "bpsec.defaultsc.hmac"))
         assert [len(bytes.fromhex(one.replace(":", ""))) for one in digests] == [32] * count
+    elif capture.mode == "encrypted":
+        assert (kinds[BIB], kinds[BCB], contexts) == (0, count, {"2": count})
+        assert targets == {"1": count}
     else:
         assert (kinds[BIB], kinds[BCB], contexts) == (count, 2 * count, {"2": 2 * count})
         assert targets["1"] == count

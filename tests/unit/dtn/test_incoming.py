@@ -100,7 +100,8 @@ def test_without_security_a_primary_block_needs_a_checksum_or_a_signature(
         ({}, bundle(), True),
         ({}, BARE, False),
         ({"sign": (PRIMARY,), "encrypt": ()}, BARE, True),
-        ({"sign": (PRIMARY,)}, BARE, True),
+        ({"sign": (PRIMARY,)}, BARE, False),
+        ({"sign": (PRIMARY,), "sign_encrypted": True}, BARE, True),
         ({"sign": (PAYLOAD,)}, BARE, False),
         ({"sign": (PAYLOAD,), "encrypt": ()}, BARE, False),
         ({"sign": ()}, BARE, False),
@@ -112,7 +113,7 @@ def test_without_security_a_primary_block_needs_a_checksum_or_a_signature(
 def test_with_security_too_and_a_scope_that_covers_it_is_no_signature_of_it(
     rule: dict[str, object], sent: Bundle, taken: bool
 ) -> None:
-    """By default the payload's signature covers the primary block, and is encrypted itself."""
+    """By default the payload's encryption covers the primary block."""
     found = incoming(security(PEER, **rule)).take(block(encode(security(US, **rule).protect(sent))))
     assert payloads(found) == ([b"text"] if taken else [])
     assert reasons(found) == ([] if taken else [UNGUARDED])

@@ -43,13 +43,16 @@ def ring(generation: int = 1) -> KeyRing:
     )
 
 
+SIGNED_TOO = Rule(GROUND, ring(), sign_encrypted=True)
+
+
 def both(newer: KeyRing, older: KeyRing) -> KeyRing:
     return KeyRing(newer.signing + older.signing, newer.encrypting + older.encrypting)
 
 
 def security(rule: Rule | None = None, seed: int = 1) -> Security:
     """One node that is both ends: what it sends as the ground it takes as the satellite."""
-    rule = rule or Rule(GROUND, ring())
+    rule = rule or SIGNED_TOO
     rules = [rule, replace(rule, peer=NODE)]
     return Security(rules, random_bytes=random.Random(seed).randbytes)
 
@@ -90,6 +93,97 @@ def changed(
 
 
 def test_what_is_sent_by_default() -> None:
+    """AES-GCM authenticates: one confidentiality block protects payload, primary and headers."""
+    rule = Rule(GROUND, ring())
+    bundle = secured(rule)
+    assert [block.type_code for block in bundle.blocks] == [BCB, HOP_COUNT, BUNDLE_AGE, PAYLOAD]
+    guard = decode_security(bundle.blocks[0].data)
+    assert guard.targets == (1,)
+    assert dict(guard.parameters)[4] == 7, "primary block, header of the target, its own header"
+    assert bundle.primary == plain().primary, "with its checksum, as no signature is over it"
+    assert TEXT not in encode(bundle)
+    assert security(rule).open(decode(encode(bundle))).payload == TEXT
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["destination", "source", "creation_ms", "sequence", "lifetime_ms", "report_to", "flags"],
+)
+def test_each_field_of_the_primary_block_is_protected_by_the_encryption(field: str) -> None:
+    rule = Rule(GROUND, ring())
+    bundle = secured(rule)
+    value = getattr(bundle.primary, field)
+    other = {"destination": GROUND, "source": NODE, "report_to": GROUND}.get(field)
+    changed = replace(bundle.primary, **{field: (value ^ 4) if other is None else other})
+    assert reason(replace(bundle, primary=changed), rule) is (
+        SecurityReason.UNEXPECTED if field == "source" else SecurityReason.FAILED
+    )
+
+
+@pytest.mark.parametrize(
+    ("index", "field", "change", "expected"),
+    [
+        (0, "flags", 0x10 | 1 | 4, SecurityReason.CONFLICTING),
+        (0, "flags", 1, SecurityReason.FAILED),
+        (0, "number", 9, SecurityReason.FAILED),
+        (3, "flags", 1, SecurityReason.FAILED),
+        (3, "data", b"another text of the same length..", SecurityReason.FAILED),
+    ],
+)
+def test_each_header_is_protected_by_the_encryption(
+    index: int, field: str, change: object, expected: SecurityReason
+) -> None:
+    rule = Rule(GROUND, ring())
+    bundle = secured(rule)
+    blocks = list(bundle.blocks)
+    blocks[index] = replace(blocks[index], **{field: change})
+    assert reason(replace(bundle, blocks=tuple(blocks)), rule) is expected
+
+
+def test_age_and_hop_count_are_not_protected_as_they_change_on_the_way() -> None:
+    rule = Rule(GROUND, ring())
+    bundle = secured(rule)
+    blocks = list(bundle.blocks)
+    blocks[1] = replace(blocks[1], data=b"\x82\x04\x01")
+    blocks[2] = replace(blocks[2], data=b"\x18\x63")
+    opened = security(rule).open(decode(encode(replace(bundle, blocks=tuple(blocks)))))
+    assert (opened.hops, opened.age_ms) == ((4, 1), 99)
+
+
+def test_the_primary_block_needs_a_signature_where_the_encryption_leaves_it_out() -> None:
+    rule = Rule(GROUND, ring(), encryption_scope=6)
+    bundle = secured(rule)
+    assert [block.type_code for block in bundle.blocks[:2]] == [BIB, BCB]
+    assert decode_security(bundle.blocks[0].data).targets == (0,)
+    without = replace(bundle, blocks=bundle.blocks[1:])
+    assert reason(without, rule) is SecurityReason.MISSING
+    assert reason(secured(replace(rule, sign=(PAYLOAD,))), rule) is SecurityReason.MISSING
+
+
+def test_a_rule_that_wants_both_does_not_take_the_encryption_alone() -> None:
+    assert reason(secured(Rule(GROUND, ring())), SIGNED_TOO) is SecurityReason.MISSING
+    assert security(Rule(GROUND, ring())).open(secured(SIGNED_TOO)).payload == TEXT
+
+
+def test_the_iv_follows_from_the_identity_of_a_bundle() -> None:
+    rule = Rule(GROUND, ring())
+
+    def iv(of: Bundle, seed: int = 1) -> object:
+        guard = security(rule, seed).protect(of).blocks[0]
+        return dict(decode_security(guard.data).parameters)[1]
+
+    bundle = plain()
+    assert iv(bundle) == bytes.fromhex("0001") + (800_000_000_000).to_bytes(6, "big") + bytes(
+        [0, 0, 0, 1]
+    )
+    assert iv(bundle, seed=2) == iv(bundle)
+    assert iv(plain(sequence=2)) != iv(bundle)
+    for changes in ({"creation_ms": 0}, {"sequence": 1 << 32}, {"source": "ipn:65536.1"}):
+        odd = replace(bundle, primary=replace(bundle.primary, **changes))
+        assert iv(odd) != iv(odd, seed=2), changes
+
+
+def test_what_is_sent_where_the_encrypted_is_signed_too() -> None:
     bundle = secured()
     assert [block.type_code for block in bundle.blocks] == [
         *(BIB, BCB, BCB),
@@ -160,7 +254,7 @@ def test_all_scopes_and_targets(scope: int, sign: tuple[int, ...], hide: tuple[i
 
 def test_a_signature_is_encrypted_only_with_its_targets() -> None:
     """RFC 9172 §3.9: results over encrypted blocks and over others go into blocks of their own."""
-    rule = Rule(GROUND, ring(), sign=(PAYLOAD, 193))
+    rule = Rule(GROUND, ring(), sign=(PAYLOAD, 193), sign_encrypted=True)
     bundle = security(rule).protect(plain(CanonicalBlock(193, 77, b"attitude")))
     shown, _ = blocks_of(bundle, BIB)
     assert decode_security(shown.data).targets == (77,)

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from bench import (
     agreement,
+    air,
     at_scale,
     busy_engine,
     dtn_speed,
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "scale": at_scale.rows,
     "agreement": agreement.rows,
     "text": text_size.rows,
+    "air": air.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

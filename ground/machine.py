@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from dtn import agent as bundles
 from dtn.bpv7.bundle import BundleId
+from ground.air import Air
 from ground.contact_watch import ContactWatch
 from ground.outputs import (
     Asking,
@@ -30,15 +31,26 @@ from ground.outputs import (
 from ground.parts import Parts
 from ground.results.record import LoopRecord, NodeTimes, Planned
 from ground.stamps import NOTHING_KNOWN, Quickest, Stamps
-from roundtrip import message
+from ground.wording import Form, Wording
+from roundtrip import codec, message
 from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import ContactPlan
-from roundtrip.errors import BadMessage
+from roundtrip.errors import BadMessage, OtherRelease
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Answer, Health, Part, Question, Refusal, Sampling, index_of
+from roundtrip.message import (
+    Answer,
+    Asked,
+    Health,
+    Part,
+    Question,
+    Refusal,
+    Sampling,
+    Unreadable,
+    index_of,
+)
 from roundtrip.modem import Carrier
 from roundtrip.stages import Stage
-from roundtrip.transport import reason_of
+from roundtrip.transport import OTHER_RELEASE, lifetime_ms, reason_of
 from roundtrip.units import NS_PER_MS, NS_PER_US
 
 PROCESSING_NS = 500 * NS_PER_MS
@@ -52,7 +64,10 @@ class _Open:
     planned: Planned
     question_id: int
     stamps: Stamps
-    payload: bytes = b""
+    question: Question | None = None
+    """None until it is asked."""
+    sent: Form | None = None
+    """As it went up last."""
     bundle_id: BundleId | None = None
     missed: bool = False
     parts: Parts = field(default_factory=Parts)
@@ -99,6 +114,8 @@ class GroundMachine:
         self._unsettled = len(workload)
         self._last_chance_ns = _last_chance_ns(plan)
         self._to_send_again: list[int] = []
+        self._wording = Wording()
+        self._air = Air()
         for planned in workload:
             if planned.index in known:
                 self._recover(planned, known[planned.index])
@@ -108,7 +125,7 @@ class GroundMachine:
             self._unsettled -= 1
             return
         entry = self._new_entry(planned)
-        entry.payload = stored.payload
+        entry.question = codec.question_in(stored.payload)
         entry.stamps.own[Stage.SUBMITTED] = stored.asked_ns
         entry.stamps.interrupted = True
         entry.parts = Parts(stored.parts)
@@ -119,6 +136,11 @@ class GroundMachine:
     def finished(self) -> bool:
         """Whether every question has its outcome, on disk and acknowledged to the node."""
         return self._unsettled == 0 and not self._to_accept
+
+    @property
+    def air(self) -> dict[str, dict[str, int]]:
+        """What the bytes on the air were for, see `Air.table`."""
+        return self._air.table(self._agent)
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -192,22 +214,20 @@ class GroundMachine:
             asking.sampling.min_p,
             (asking.seed + planned.index) & 0xFFFFFFFF,
         )
-        entry.payload = message.encode(
-            Question(
-                entry.question_id,
-                planned.text,
-                asking.system,
-                asking.max_tokens,
-                sampling,
-                asking.thinking,
-                max(0, remaining_ns) // NS_PER_MS,
-                asking.think_tokens,
-                planned.priority,
-                asking.schema,
-            )
+        question = entry.question = Question(
+            entry.question_id,
+            planned.text,
+            asking.system,
+            asking.max_tokens,
+            sampling,
+            asking.thinking,
+            max(0, remaining_ns) // NS_PER_MS,
+            asking.think_tokens,
+            planned.priority,
+            asking.schema,
         )
         self._set_timers(entry)
-        return [StoreQuestion(entry.question_id, entry.payload, now_ns)]
+        return [StoreQuestion(entry.question_id, codec.encode(question, texts=()), now_ns)]
 
     def question_stored(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
         """The question is on disk: send it."""
@@ -217,17 +237,21 @@ class GroundMachine:
         entry.stamps.own.setdefault(Stage.SUBMITTED, now_ns)
         reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns)
         expires_ns = entry.planned.intended_ns + self._budget.expire_ns
-        lifetime_ms = max(1, (expires_ns - now_ns) // NS_PER_MS)
+        assert entry.question is not None
+        entry.sent = self._wording.form(entry.question)
+        payload = self._wording.payload(entry.question)
         bundle_id, outputs = self._agent.send(
-            entry.payload,
-            lifetime_ms=lifetime_ms,
+            payload,
+            lifetime_ms=lifetime_ms(expires_ns - now_ns),
             priority=2 - entry.planned.priority,
+            due_ns=entry.planned.intended_ns + self._budget.loop_ns,
             now_ns=now_ns,
         )
         if bundle_id is None:
             return [reached, *self._expire(entry, "too_long", now_ns)]
         entry.bundle_id = bundle_id
         self._by_bundle[bundle_id] = question_id
+        self._air.asked(entry.question, payload, named=entry.sent.named)
         return [reached, *self._from_agent(outputs, now_ns)]
 
     # -- the link ----------------------------------------------------------------------------------
@@ -285,34 +309,47 @@ class GroundMachine:
 
     def _acknowledged(self, bundle_id: BundleId, at_ns: int) -> list[GroundOutput]:
         entry = self._open.get(self._by_bundle.get(bundle_id, -1))
-        if entry is None or not entry.stamps.acknowledged(at_ns):
+        if entry is None or entry.question is None:
+            return []
+        self._wording.arrived(entry.question)
+        if not entry.stamps.acknowledged(at_ns):
             return []
         return [StageReached(entry.planned, Stage.DELIVERED, at_ns)]
 
     def _take(self, received: bundles.BundleReceived, now_ns: int) -> list[GroundOutput]:
         bundle_id = received.bundle.id
         try:
-            reply = message.decode(received.bundle.payload)
+            reply = codec.decode(received.bundle.payload)
+        except OtherRelease:
+            return [Rejected(OTHER_RELEASE), *self._accept(bundle_id, now_ns)]
         except BadMessage as error:
             return [Rejected(f"message: {error}"), *self._accept(bundle_id, now_ns)]
         match reply:
             case Health():
+                self._agent.compress()
+                self._wording.told(reply)
                 return [NodeHealth(reply), *self._accept(bundle_id, now_ns)]
-            case Question():
+            case Asked():
                 return [Rejected("a question"), *self._accept(bundle_id, now_ns)]
+            case Unreadable():
+                return [*self._accept(bundle_id, now_ns), *self._ask_again(reply, now_ns)]
             case Part():
+                self._air.told(reply, received.bundle.payload)
                 entry = self._open.get(reply.question_id)
                 if entry is None:
                     return self._accept(bundle_id, now_ns)
                 entry.parts.add(reply)
                 return [StorePart(reply, bundle_id)]
             case Answer() | Refusal():
+                self._air.told(reply, received.bundle.payload)
                 entry = self._open.get(reply.question_id)
                 if entry is None:
                     return [
                         Rejected("reply to a question that is not open"),
                         *self._accept(bundle_id, now_ns),
                     ]
+                if entry.question is not None:
+                    self._wording.arrived(entry.question)
                 if entry.stamps.downlink_session is None:
                     entry.stamps.downlink_session = received.session
                 if isinstance(reply, Answer):
@@ -325,6 +362,18 @@ class GroundMachine:
                 self._to_accept[reply.question_id] = bundle_id
                 settled = self._settle(entry, reply, received, now_ns)
                 return settled + self._ask_queued(now_ns)
+
+    def _ask_again(self, unreadable: Unreadable, now_ns: int) -> list[GroundOutput]:
+        """The node has dropped a question: it goes up again, in words that the node knows. One that
+        had nothing left out is given up to its budget."""
+        self._wording.unreadable(unreadable)
+        outputs: list[GroundOutput] = [Rejected(f"node knows no such {unreadable.what}")]
+        asked = self._open.get(unreadable.question_id)
+        for entry in list(self._open.values()) if asked is None else [asked]:
+            if entry.question is not None and entry.sent != self._wording.form(entry.question):
+                entry.stamps.dropped()
+                outputs += self.question_stored(entry.question_id, now_ns=now_ns)
+        return outputs
 
     def _accept(self, bundle_id: BundleId, now_ns: int) -> list[GroundOutput]:
         return self._from_agent(self._agent.accept(bundle_id, now_ns=now_ns), now_ns)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
-from roundtrip.message import MAX_TEXT_BYTES, Answer, Part
+from roundtrip.message import MAX_TEXT_BYTES, Answer, Part, digest_of
 
 
 class Parts:
@@ -46,6 +45,6 @@ class Parts:
         if not answer.start:
             return answer
         data = self._data()[: answer.start] + answer.text.encode()
-        if hashlib.sha256(data).digest() != answer.digest:
+        if digest_of(data) != answer.digest:
             return None
         return replace(answer, text=data.decode(errors="replace"), start=0, digest=b"")

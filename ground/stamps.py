@@ -14,6 +14,7 @@ from dtn.ltp.notices import serialisation_ns
 from dtn.ltp.segment import SessionId
 from ground.results.record import NodeTimes
 from roundtrip.contacts import Windows
+from roundtrip.message import TICK_US
 from roundtrip.scenario import Scenario
 from roundtrip.stages import Stage, in_order
 from roundtrip.units import NS_PER_MS, NS_PER_US
@@ -100,6 +101,10 @@ class Stamps:
         self.acknowledged_ns = at_ns
         return True
 
+    def dropped(self) -> None:
+        """What the node had acknowledged it could not read; it is asked again."""
+        self.acknowledged_ns = None
+
     def expired(self, at_ns: int) -> Estimate:
         """No reply has come."""
         return self._with({}, {}, at_ns)
@@ -137,7 +142,7 @@ class Stamps:
         guess[Stage.DELIVERED] = delivered_ns
         guess[Stage.DOWNLINK_STARTED] = finished_ns if next_ns is None else next_ns
         bounds = {
-            stage: (earliest_ns + after_ns, latest_ns + after_ns + NS_PER_US)
+            stage: (earliest_ns + after_ns, latest_ns + after_ns + TICK_US * NS_PER_US)
             for stage, after_ns in since_ns.items()
         }
         bounds[Stage.DELIVERED] = earliest_ns, latest_ns

@@ -50,6 +50,7 @@ from roundtrip.transport import (
     CLOCKS_REMEDY,
     MAX_REASONS,
     NO_DATE,
+    OTHER_RELEASE,
     agent_config,
     clocks_differ,
     with_remedy,
@@ -67,6 +68,8 @@ class Asked:
     charge: list[tuple[int, int]] = field(default_factory=list)
     """Of the node's battery: ns on the plan's clock, thousandths."""
     rejected: Counter[str] = field(default_factory=Counter)
+    air: dict[str, dict[str, int]] | None = None
+    """What the bytes on the air were for, see `ground.air`."""
     node_ahead_ms: int | None = None
     """How far the node's clock is ahead; None where nothing shows that it differs."""
     started_unix_s: int = 0
@@ -194,6 +197,7 @@ class Station:
                 continue
             actor.call(actor.machine.stop, self._fault or "interrupted")
             break
+        self._asked.air = actor.machine.air
         self._asked.length_s = actor.clock.now_ns() / 1e9
 
     def fail(self, what: str) -> None:
@@ -299,6 +303,8 @@ class Station:
         if reason not in rejected:
             self._progress.note(f"not taken: {with_remedy(reason)}")
         rejected[reason] += 1
+        if reason == OTHER_RELEASE:
+            self.fail("the node is of another release")
 
     def clocks_differ(self, node_ahead_ms: int) -> None:
         """The node's clock shows another time."""
@@ -358,5 +364,6 @@ def run_of(scenario: Scenario, seed: int, asked: Asked, folder: Path) -> Run:
         asked.interrupted,
         dict(sorted(asked.rejected.items())),
         asked.charge,
+        asked.air,
         asked.node_ahead_ms,
     )

@@ -14,13 +14,14 @@ from pathlib import Path
 from ground.outputs import NodeHealth, Settled, StoredQuestion, StorePart, StoreQuestion
 from ground.results.record import LoopRecord, from_json, to_json
 from roundtrip.anchor import Anchor
+from roundtrip.codec import decode, encode
 from roundtrip.database import Layout, blob, open_database, whole
-from roundtrip.message import RUN_BITS, Health, Part, decode, encode
+from roundtrip.message import RUN_BITS, Health, Part
 
 LAYOUT = Layout(
     "a ground's ledger",
     int.from_bytes(b"GLgr", "big"),
-    1,
+    2,
     """
 CREATE TABLE run (
     run_id INTEGER NOT NULL,

@@ -6,8 +6,8 @@ from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS, NS_PER_S
 
-BUNDLE_BYTES = 320
-"""What an answer's bundle is larger than its text: message, blocks, security, segment heads."""
+BUNDLE_BYTES = 64
+"""What an answer's bundle is larger than its text: message, headers, tag, segment heads."""
 MARGIN_NS = 50 * NS_PER_MS
 """For disks and processes on the way."""
 

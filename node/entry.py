@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from dtn.bpv7.bundle import BundleId
-from roundtrip.message import CLOCK_US, Question
+from roundtrip.message import CLOCK_US, TICK_US, Answer, Question, Refusal
 from roundtrip.units import NS_PER_US
 
 
@@ -34,11 +34,11 @@ class Entry:
     """The bundle that brought it, until it is accepted."""
     started_ns: int = 0
     first_token_ns: int = 0
-    reply: bytes | None = None
+    reply: Answer | Refusal | None = None
 
     def since_us(self, at_ns: int) -> int:
         """From its delivery to a time, as it is told to the ground."""
-        return max(0, at_ns - self.delivered_ns) // NS_PER_US
+        return max(0, at_ns - self.delivered_ns) // (NS_PER_US * TICK_US) * TICK_US
 
     @property
     def delivered_us(self) -> int:

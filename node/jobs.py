@@ -22,7 +22,7 @@ from node.outputs import (
 from node.quarantine import Quarantine
 from node.scheduler import Hopeless, Job, Order, Scheduler
 from node.speed import Speed
-from roundtrip import message
+from roundtrip import codec, message
 from roundtrip.machine import Deadline, earliest
 from roundtrip.message import Answer, Refusal
 
@@ -235,7 +235,7 @@ class Jobs:
             rss_peak_bytes=result.rss_peak_bytes,
             spent_mj=spent_mj,
         )
-        return self._reply(question_id, message.encode(answer)) + self.start_next(now_ns)
+        return self._reply(answer) + self.start_next(now_ns)
 
     def refused(self, question_id: int, reason: str, detail: str, now_ns: int) -> list[NodeOutput]:
         """The engine cannot do this job (the prompt does not fit), and is free again."""
@@ -265,10 +265,10 @@ class Jobs:
         entry = self._entries[question_id]
         refused_us = entry.since_us(now_ns)
         refusal = Refusal(question_id, reason, detail[:200], refused_us, entry.delivered_us)
-        return self._reply(question_id, message.encode(refusal))
+        return self._reply(refusal)
 
-    def _reply(self, question_id: int, payload: bytes) -> list[NodeOutput]:
-        entry = self._entries[question_id]
+    def _reply(self, reply: Answer | Refusal) -> list[NodeOutput]:
+        entry = self._entries[reply.question_id]
         entry.state = State.REPLYING
-        entry.reply = payload
-        return [StoreAnswer(question_id, payload)]
+        entry.reply = reply
+        return [StoreAnswer(reply.question_id, codec.encode(reply, texts=()))]

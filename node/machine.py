@@ -21,6 +21,7 @@ from node.outputs import InferenceResult, NodeOutput, StoredQuestion, StoreQuest
 from node.radio import Radio
 from node.scheduler import Policy, Scheduler
 from node.speed import Speed
+from roundtrip import codec
 from roundtrip.contacts import ContactPlan
 from roundtrip.machine import Deadline, earliest
 from roundtrip.message import Health, Question
@@ -129,7 +130,7 @@ class NodeMachine:
             question, received_ns, received_ns + left_ms * NS_PER_MS, State.STORING, bundle_id
         )
         self._entries[question.question_id] = entry
-        payload = received.bundle.payload
+        payload = codec.encode(question, texts=())
         return [
             StoreQuestion(question.question_id, payload, received_ns, entry.deadline_ns, bundle_id)
         ]

@@ -9,7 +9,7 @@ from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
 from node.beacon import MeasureVitals
 from node.scheduler import Order
-from roundtrip.message import Question
+from roundtrip.message import Answer, Question, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class StoredQuestion:
     question: Question
     delivered_ns: int
     deadline_ns: int
-    reply: bytes | None
-    """The answer or refusal, encoded; None where there is none yet."""
+    reply: Answer | Refusal | None
+    """None where there is none yet."""
     settled: bool
     """The ground has the reply, or it has expired."""
 
@@ -63,6 +63,7 @@ class StoreQuestion:
 
     question_id: int
     payload: bytes
+    """With its settings, and nothing packed: readable whatever is known later."""
     delivered_ns: int
     deadline_ns: int
     bundle_id: BundleId

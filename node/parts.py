@@ -6,15 +6,14 @@ has acknowledged by then, and carries the hash of the whole. Pure.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 
 from dtn.bpv7.bundle import BundleId
 from node.downlink import BUNDLE_BYTES
-from roundtrip.message import MAX_TEXT_BYTES, Answer, Part, decode, encode
+from roundtrip.message import MAX_TEXT_BYTES, Answer, Part, Refusal, digest_of
 from roundtrip.units import serialisation_ns
 
-PART_BYTES = BUNDLE_BYTES + 240
+PART_BYTES = BUNDLE_BYTES + 40
 """What a part costs beside its text: its bundle's head, and its last frame, which an idle link
 repeats."""
 PART_SHARE = 0.05
@@ -84,7 +83,9 @@ class Parts:
         if acknowledged:
             answer.acknowledged[part.start] = part.start + len(part.text.encode())
 
-    def last(self, question_id: int, reply: bytes) -> tuple[bytes, list[BundleId]]:
+    def last(
+        self, question_id: int, reply: Answer | Refusal
+    ) -> tuple[Answer | Refusal, list[BundleId]]:
         """The reply less what the ground has of it, and the parts that need not arrive any more.
         Asked again, the question gets the whole reply."""
         answer = self._answers.pop(question_id, None)
@@ -92,17 +93,16 @@ class Parts:
             return reply, []
         for bundle_id in answer.on_the_way:
             del self._bundles[bundle_id]
-        whole, held = decode(reply), answer.held()
-        given_up = list(answer.on_the_way)
-        if not held or not isinstance(whole, Answer):
+        held, given_up = answer.held(), list(answer.on_the_way)
+        if not held or not isinstance(reply, Answer):
             return reply, given_up
-        data = whole.text.encode()
+        data = reply.text.encode()
         if data[:held] != answer.data[:held]:  # begun anew after a crash, or closed differently
             return reply, given_up
         rest = replace(
-            whole,
+            reply,
             text=data[held:].decode(),
             start=held,
-            digest=hashlib.sha256(data).digest(),
+            digest=digest_of(data),
         )
-        return encode(rest), given_up
+        return rest, given_up

@@ -18,16 +18,20 @@ from node.downlink import BUNDLE_BYTES, Downlink
 from node.entry import Entry, State
 from node.outputs import NodeOutput, Rejected, StoreSettled
 from node.parts import Parts
-from roundtrip import message
-from roundtrip.errors import BadMessage
+from roundtrip import codec, message
+from roundtrip.errors import BadMessage, OtherRelease, UnknownDictionary
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Health, Question
+from roundtrip.message import Asked, Health, Question, Settings, Unreadable
 from roundtrip.modem import Carrier
-from roundtrip.transport import reason_of
+from roundtrip.settings import Texts
+from roundtrip.transport import OTHER_RELEASE, lifetime_ms, reason_of
 from roundtrip.units import NS_PER_MS
 
 KEPT_SETTLED = 4096
 """Settled questions kept in memory, so that one asked again gets the same answer."""
+KEPT_SETTINGS = 64
+"""By which a question may call for them; all others come with it."""
+UNREADABLE_LIFETIME_MS = 600_000
 TRANSPORT_PRIORITY = (2, 1, 0)
 """Of bulk, normal and expedited questions; a lower number leaves first."""
 PART_PRIORITY = 3
@@ -68,7 +72,11 @@ class Radio:
         self._lifetime_ms = lifetime_ms
         self._take = take
         self._parts = Parts()
-        self._replies: dict[BundleId, int] = {}
+        self._replies: dict[BundleId, tuple[int, int]] = {}
+        """Of a question, and how large."""
+        self._settings: OrderedDict[bytes, Settings] = OrderedDict()
+        """By name, the one used last at the end."""
+        self._texts: Texts = None
         self._unsent: deque[int] = deque()
         self._settled: OrderedDict[int, None] = OrderedDict()
 
@@ -148,14 +156,28 @@ class Radio:
     def _take_bundle(self, received: bundles.BundleReceived, now_ns: int) -> list[NodeOutput]:
         bundle_id = received.bundle.id
         try:
-            question = message.decode(received.bundle.payload)
+            asked = codec.decode(received.bundle.payload)
+        except UnknownDictionary:
+            return self._unreadable(Unreadable(0, "text"), bundle_id, now_ns)
+        except OtherRelease:
+            return [Rejected(OTHER_RELEASE), *self.accept(bundle_id, now_ns)]
         except BadMessage as error:
             return [Rejected(f"message: {error}"), *self.accept(bundle_id, now_ns)]
-        if not isinstance(question, Question):
+        if not isinstance(asked, Asked):
             return [Rejected("not a question"), *self.accept(bundle_id, now_ns)]
-        entry = self._entries.get(question.question_id)
+        question_id = asked.question_id
+        entry = self._entries.get(question_id)
         self._beacon.asked()
+        settings = self._settings_of(asked)
         if entry is None:
+            if settings is None:
+                return self._unreadable(Unreadable(question_id, "settings"), bundle_id, now_ns)
+            try:
+                question = asked.question(settings)
+            except UnknownDictionary:
+                return self._unreadable(Unreadable(question_id, "text"), bundle_id, now_ns)
+            except BadMessage as error:
+                return [Rejected(f"message: {error}"), *self.accept(bundle_id, now_ns)]
             return self._take(question, received)
         if entry.state is State.STORING:
             entry.bundle_id = bundle_id
@@ -163,9 +185,28 @@ class Radio:
         outputs: list[NodeOutput] = []
         if entry.state is State.SETTLED:  # it must have lost the answer
             entry.state = State.REPLYING
-            del self._settled[question.question_id]
-            outputs += self.send_reply(question.question_id, now_ns)
+            del self._settled[question_id]
+            outputs += self.send_reply(question_id, now_ns)
         return outputs + self.accept(bundle_id, now_ns)
+
+    def _settings_of(self, asked: Asked) -> Settings | None:
+        """What a question has in common with others, as it came with it or with one before."""
+        settings = asked.settings or self._settings.get(asked.name)
+        if settings is not None:
+            self._settings[asked.name] = settings
+            self._settings.move_to_end(asked.name)
+            if len(self._settings) > KEPT_SETTINGS:
+                self._settings.popitem(last=False)
+            self._texts = settings.texts
+        return settings
+
+    def _unreadable(self, reply: Unreadable, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
+        """Say so: the ground asks again, in words that are known here."""
+        _, outputs = self._agent.send(
+            codec.encode(reply), lifetime_ms=UNREADABLE_LIFETIME_MS, now_ns=now_ns
+        )
+        taken = self._agent.accept(bundle_id, now_ns=now_ns)
+        return self._from_agent([*outputs, *taken], now_ns)
 
     # -- what goes down ----------------------------------------------------------------------------
 
@@ -173,30 +214,33 @@ class Radio:
         """Send a reply that is on disk."""
         entry = self._entries[question_id]
         assert entry.reply is not None
-        payload, given_up = self._parts.last(question_id, entry.reply)
+        reply, given_up = self._parts.last(question_id, entry.reply)
+        payload = codec.encode(reply, texts=self._texts)
         cancelled = [o for part in given_up for o in self._agent.cancel(part, now_ns=now_ns)]
         bundle_id, outputs = self._agent.send(
             payload,
             lifetime_ms=self._lifetime_ms,
             priority=TRANSPORT_PRIORITY[entry.question.priority],
+            due_ns=entry.deadline_ns,
             now_ns=now_ns,
         )
         if bundle_id is None:
             self._unsent.append(question_id)
         else:
-            self._replies[bundle_id] = question_id
+            size_bytes = len(payload) + BUNDLE_BYTES
+            self._replies[bundle_id] = question_id, size_bytes
             self._energy.sent(question_id, now_ns=now_ns)
-            self._downlink.backlog_bytes += len(entry.reply) + BUNDLE_BYTES
+            self._downlink.backlog_bytes += size_bytes
         return self._from_agent([*cancelled, *outputs], now_ns)
 
     def _reply_left(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
-        question_id = self._replies.pop(bundle_id, None)
-        if question_id is None:
+        if bundle_id not in self._replies:
             return []
+        question_id, size_bytes = self._replies.pop(bundle_id)
         entry = self._entries[question_id]
         entry.state = State.SETTLED
         self._energy.arrived(question_id, now_ns=now_ns)
-        self._downlink.backlog_bytes -= len(entry.reply or b"") + BUNDLE_BYTES
+        self._downlink.backlog_bytes -= size_bytes
         self._remember_settled(question_id)
         again = self.send_reply(self._unsent.popleft(), now_ns) if self._unsent else []
         return [StoreSettled(question_id), *again]
@@ -215,9 +259,12 @@ class Radio:
         part = self._parts.next_part(question_id, text, rate_bps, now_ns)
         if part is None:
             return []
-        left_ms = (self._entries[question_id].deadline_ns - now_ns) // NS_PER_MS
+        left_ns = self._entries[question_id].deadline_ns - now_ns
         bundle_id, outputs = self._agent.send(
-            message.encode(part), lifetime_ms=max(1, left_ms), priority=PART_PRIORITY, now_ns=now_ns
+            codec.encode(part, texts=self._texts),
+            lifetime_ms=lifetime_ms(left_ns),
+            priority=PART_PRIORITY,
+            now_ns=now_ns,
         )
         if bundle_id is not None:
             self._parts.sent(bundle_id, part, rate_bps, now_ns)
@@ -225,7 +272,7 @@ class Radio:
 
     def announce(self, health: Health, now_ns: int) -> list[NodeOutput]:
         """Tell the ground what runs here."""
-        payload = message.encode(health)
+        payload = codec.encode(health)
         _, outputs = self._agent.send(payload, lifetime_ms=self._lifetime_ms, now_ns=now_ns)
         return self._from_agent(outputs, now_ns)
 
@@ -234,7 +281,7 @@ class Radio:
         vitals = health.vitals or message.Vitals()
         charged = replace(vitals, charge_permille=self._energy.charge_permille)
         _, outputs = self._agent.send(
-            message.encode(replace(health, vitals=charged)),
+            codec.encode(replace(health, vitals=charged)),
             lifetime_ms=beacons.LIFETIME_NS // NS_PER_MS,
             priority=beacons.PRIORITY,
             now_ns=now_ns,

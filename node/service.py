@@ -54,6 +54,7 @@ from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
+from roundtrip.text.packing import known
 from roundtrip.transport import (
     CLOCKS_REMEDY,
     MAX_REASONS,
@@ -276,6 +277,7 @@ class NodeService:
             threads=up.threads,
             engine_restarts=up.restarts,
             vitals=vitals,
+            texts=known(),
         )
 
     def _temperature_level(self, level: Level) -> None:

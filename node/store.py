@@ -14,14 +14,15 @@ from pathlib import Path
 from dtn.bpv7.bundle import BundleId
 from node.outputs import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
 from roundtrip.anchor import Anchor
+from roundtrip.codec import decode, question_in
 from roundtrip.database import Layout, blob, open_database, whole
 from roundtrip.errors import BadMessage
-from roundtrip.message import INDEX_BITS, Question, decode, question_id
+from roundtrip.message import INDEX_BITS, Answer, Refusal, question_id
 
 LAYOUT = Layout(
     "a node's store",
     int.from_bytes(b"GLnd", "big"),
-    1,
+    2,
     """
 CREATE TABLE questions (
     question_id BLOB NOT NULL UNIQUE,
@@ -113,12 +114,12 @@ class NodeStore:
         found: list[StoredQuestion] = []
         for payload, delivered_ns, deadline_ns, reply, settled in rows:
             try:
-                question = decode(payload)
+                question, told = question_in(payload), None if reply is None else decode(reply)
             except BadMessage:
                 continue
-            if isinstance(question, Question):
+            if told is None or isinstance(told, Answer | Refusal):
                 found.append(
-                    StoredQuestion(question, delivered_ns, deadline_ns, reply, bool(settled))
+                    StoredQuestion(question, delivered_ns, deadline_ns, told, bool(settled))
                 )
         return found
 

@@ -64,6 +64,13 @@ class BadMessage(BadInput):
     """Bytes from a peer do not decode. `key` is the offset or field."""
 
 
+class OtherRelease(BadMessage):
+    """A message as another release of ours writes them."""
+
+    def __init__(self) -> None:
+        super().__init__("message", "kind", "a message of this release", "one of another release")
+
+
 class UnknownDictionary(BadMessage):
     """A text is packed with a method or dictionary that this end does not have; unpacked it would
     be understood.

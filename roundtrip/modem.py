@@ -19,8 +19,10 @@ import cbor2
 from dtn.ltp.notices import LEAST_MTU_BYTES
 from roundtrip.cbor import read_cbor
 from roundtrip.errors import BadMessage
-from roundtrip.message import RUN_BITS
 
+RUN_BITS = 63
+"""Of a run's number here: more than this release draws, so that ends of different releases meet,
+and can say so."""
 HELLO = b"H"
 FRAME = b"F"
 CARRIER = b"C"

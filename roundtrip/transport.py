@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dtn.agent import EXPIRED_BY_CLOCK, AgentConfig, Rejected
+from dtn.compressed import LIFETIME_STEP_MS
 from dtn.ltp.engine import LtpConfig
 from roundtrip.modem import Carrier, Side
-from roundtrip.units import ms_to_ns
+from roundtrip.units import NS_PER_MS, ms_to_ns
 from roundtrip.words import long_duration
 
 ENGINE_IDS = {Side.GROUND: 1, Side.NODE: 2}
@@ -30,7 +31,8 @@ def agent_config(
         side: which end this is.
         cue: the modem's first cue.
         max_bundles: that may wait for the peer at once.
-        shared_clock: the modem has told both ends the same date; False: the cue's is our own.
+        shared_clock: the modem has told both ends the same date, so it and the peer are ours of
+            this version; False: the cue's date is our own, and the peer may be anyone.
     """
     peer = Side.NODE if side is Side.GROUND else Side.GROUND
     return AgentConfig(
@@ -44,8 +46,18 @@ def agent_config(
         ),
         dtn_epoch_ms=cue.dtn_epoch_ms or None,
         shared_clock=shared_clock,
+        compresses=shared_clock,
         max_queued_bundles=max_bundles,
     )
+
+
+def lifetime_ms(left_ns: int) -> int:
+    """The lifetime of a bundle that matters for some time: rounded up, which takes fewer bytes."""
+    step_ns = LIFETIME_STEP_MS * NS_PER_MS
+    return max(1, -(-left_ns // step_ns)) * LIFETIME_STEP_MS
+
+
+OTHER_RELEASE = "message of another release"
 
 
 def reason_of(rejected: Rejected) -> str:
@@ -57,6 +69,8 @@ def remedy_of(reason: str) -> str:
     """What an operator can do where something was not taken; empty where nothing is wrong."""
     if reason == EXPIRED_BY_CLOCK:
         return CLOCKS_REMEDY
+    if reason == OTHER_RELEASE:
+        return "install the same groundloop at both ends"
     if reason == "no age":
         return "a sender without a clock must give the age of its bundles, or this end needs one"
     if reason.startswith("security"):

@@ -40,6 +40,7 @@ from roundtrip.message import Health, Vitals
 from roundtrip.modem import Side
 from roundtrip.rng import substream
 from roundtrip.scenario import Scenario
+from roundtrip.text.packing import known
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
 from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
@@ -193,6 +194,7 @@ class World:
             False,
             dict(sorted(self.out.rejected.items())),
             self.out.charge,
+            self.ground.machine.air,
         )
 
     def _sample(self, battery: Battery) -> None:
@@ -205,7 +207,9 @@ class World:
 
     def node_health(self, vitals: Vitals | None = None) -> Health:
         profile, node = self._profile, self._scenario.node
-        return Health(profile.model, profile.quantization, node.context, profile.threads, 0, vitals)
+        return Health(
+            profile.model, profile.quantization, node.context, profile.threads, 0, vitals, known()
+        )
 
     def _from_link(self, output: Any) -> None:
         match output:

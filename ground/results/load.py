@@ -61,6 +61,28 @@ class _Frames(BaseModel):
     dropped: dict[str, Count]
 
 
+class _Layers(BaseModel):
+    """One direction of a summary's `air`, see `ground.air`."""
+
+    text: Count
+    message: Count
+    bundle: Count
+    security: Count
+    segments: Count
+    control: Count
+    repeats: Count
+    unfinished: Count
+    total: Count
+    raw_text: Count
+
+
+class _Air(BaseModel):
+    """A summary's `air`."""
+
+    up: _Layers
+    down: _Layers
+
+
 class _Charge(BaseModel):
     """What is read of a summary's `energy`."""
 
@@ -81,6 +103,7 @@ class _Summary(BaseModel):
     node: dict[str, float | int | str | bool | dict[str, int | None] | None]
     link: dict[Literal["uplink", "downlink"], _Frames] | None
     energy: _Charge | None
+    air: _Air | None = None
 
 
 def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
@@ -111,6 +134,7 @@ def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
         known.interrupted,
         known.rejected,
         [(round(at_s * 1e9), round(share * 1000)) for at_s, share in charge],
+        None if known.air is None else known.air.model_dump(),
     )
     _check_alike(summary, summarise(run), "", str(folder / "summary.json"))
     return run, summary
@@ -138,7 +162,7 @@ def _checked(model: type[M], fields: object, source: str) -> M:
         raise bad_config(error, source) from None
 
 
-NOT_OF_THE_LOOPS = ("node", "link", "rejected")
+NOT_OF_THE_LOOPS = ("node", "link", "rejected", "air")
 """Parts of a summary that the loops do not tell; `_Summary` has checked them."""
 
 

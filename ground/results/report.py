@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 
+from ground.air import LAYERS
 from ground.results.record import LoopRecord
 from ground.results.summary import Run
 from roundtrip.budget import Outcome
@@ -33,6 +34,17 @@ WATERFALL_ROW = 16
 BUCKETS_PER_DECADE = 10
 DEGREES = (1, 2, 5)
 OUTAGES = ("planned", "cued", "silent", "stuck")
+AIR_ROW = 42
+AIR_WORDS = {
+    "text": "text, as packed",
+    "message": "message",
+    "bundle": "bundle headers",
+    "security": "security",
+    "segments": "LTP headers",
+    "control": "LTP reports",
+    "repeats": "repeats",
+    "unfinished": "not whole",
+}
 UNITS = {
     "quant": "quantization",
     "prefill_tok_s": "prompt, tokens/s",
@@ -97,6 +109,7 @@ def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
             timeline=_timeline(run),
             charge=_charge(run),
             node=_node(summary["node"]),
+            air=_air(run),
             width=WIDTH,
             left=LEFT,
             right=RIGHT,
@@ -119,6 +132,37 @@ def _node(node: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name, value in known.items()
         if value is not None
     ]
+
+
+# -- bytes on the air ------------------------------------------------------------------------------
+
+
+def _air(run: Run) -> dict[str, Any] | None:
+    """A stacked bar for each direction; the wider one fills the page."""
+    if run.air is None:
+        return None
+    most = max([1, *(max(way["total"], way["raw_text"]) for way in run.air.values())])
+    scale, asked = (WIDTH - LEFT - RIGHT) / most, max(1, len(run.records))
+    rows, bars = [], []
+    for row, (name, way) in enumerate(run.air.items()):
+        x, y = float(LEFT), row * AIR_ROW
+        for layer in LAYERS:
+            wide = way[layer] * scale
+            title = (
+                f"{AIR_WORDS[layer]}: {way[layer]:,} bytes, {way[layer] / asked:,.1f} a question"
+            )
+            bars.append(Bar(x, y, wide, AIR_ROW - 14, f"air-{layer}", title))
+            x += wide
+        rows.append(
+            {"name": name, "y": y + 18, "raw_x": LEFT + way["raw_text"] * scale, "way": way}
+        )
+    return {
+        "bars": bars,
+        "rows": rows,
+        "height": AIR_ROW * len(rows),
+        "layers": [(layer, AIR_WORDS[layer]) for layer in LAYERS],
+        "asked": asked,
+    }
 
 
 # -- histogram -------------------------------------------------------------------------------------

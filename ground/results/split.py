@@ -27,8 +27,9 @@ READING_US = 100_000
 """What a process may need to take a frame off its socket. More, and the node's clock is not the
 log's."""
 NEVER_NS = 1 << 63
-AGE_BYTES = 8
-"""By how much a bundle's block may grow from one session to the next, with the bundle's age."""
+GROWTH_BYTES = 192
+"""By how much a bundle's block may grow from one session to the next: with the bundle's age, and
+when its headers are not compressed any more."""
 ONE_LIFE = 1 << 20
 """Session numbers nearer than this are of one process: each begins at a random one of 32 bits."""
 _LAST_DATA_KIND = 7
@@ -134,7 +135,7 @@ class _Log:
         if abs(stray.number - session.number) >= ONE_LIFE:
             return True
         before, after = (self._blocks[direction, one].length for one in (stray, session))
-        return before is None or after is None or 0 <= after - before <= AGE_BYTES
+        return before is None or after is None or 0 <= after - before <= GROWTH_BYTES
 
     def delivered_ns(self, sessions: Iterable[SessionId], said_us: int) -> int | None:
         """The arrival with which one of these sessions was complete, by the receiver's clock."""

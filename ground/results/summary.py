@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -47,6 +47,8 @@ class Run:
     """What the ground turned away, by reason."""
     charge: Sequence[tuple[int, int]] = ()
     """Of the node's battery over time: ns on the plan's clock, thousandths of its capacity."""
+    air: Mapping[str, Mapping[str, int]] | None = None
+    """What the bytes on the air were for, see `ground.air`; None where nobody counted."""
     node_ahead_ms: int | None = None
     """How far the node's clock is ahead of the ground's, negative behind; None where nothing shows
     that they differ."""
@@ -94,6 +96,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "energy": _energy(run, answered),
         "node": _node(run, answered),
         "link": _link(run.fates),
+        "air": run.air,
         "rejected": run.rejected,
     }
 

@@ -40,41 +40,46 @@ class _Interval:
         return (_up(self.low, dropped) >> 8 * dropped).to_bytes(self.size - dropped, "big")
 
 
-def encode(model: Model, text: bytes) -> bytes:
-    """The code of a text.
+class Coder:
+    """Codes of texts by the guesses of one model."""
 
-    Args:
-        text: any bytes but END.
-    """
-    interval = _Interval()
-    for index, byte in enumerate((*text, END)):
-        guess = model.guess(text[max(index - ORDER, 0) : index])
-        interval.narrow(guess, byte, interval.width // guess.below(256))
-    return interval.shortest()
+    def __init__(self, model: Model) -> None:
+        self._model = model
 
+    def encode(self, text: bytes) -> bytes:
+        """The code of a text.
 
-def decode(model: Model, code: bytes, most: int) -> bytes | None:
-    """The text of a code; None where there is none of at most `most` bytes.
+        Args:
+            text: any bytes but END.
+        """
+        interval = _Interval()
+        for index, byte in enumerate((*text, END)):
+            guess = self._model.guess(text[max(index - ORDER, 0) : index])
+            interval.narrow(guess, byte, interval.width // guess.below(256))
+        return interval.shortest()
 
-    Its time is bounded by `most`, whatever the code.
-    """
-    interval = _Interval()
-    text = bytearray()
-    while True:
-        guess = model.guess(bytes(text[-ORDER:]))
-        total = guess.below(256)
-        unit = interval.width // total
-        point = int.from_bytes(code[: interval.size].ljust(interval.size, b"\0"), "big")
-        part = (point - interval.low) // unit
-        if part >= total:
-            return None
-        byte = guess.at(part)
-        interval.narrow(guess, byte, unit)
-        if byte == END:
-            return bytes(text) if interval.shortest() == code else None
-        if len(text) == most:
-            return None
-        text.append(byte)
+    def decode(self, code: bytes, most: int) -> bytes | None:
+        """The text of a code; None where there is none of at most `most` bytes.
+
+        Its time is bounded by `most`, whatever the code.
+        """
+        interval = _Interval()
+        text = bytearray()
+        while True:
+            guess = self._model.guess(bytes(text[-ORDER:]))
+            total = guess.below(256)
+            unit = interval.width // total
+            point = int.from_bytes(code[: interval.size].ljust(interval.size, b"\0"), "big")
+            part = (point - interval.low) // unit
+            if part >= total:
+                return None
+            byte = guess.at(part)
+            interval.narrow(guess, byte, unit)
+            if byte == END:
+                return bytes(text) if interval.shortest() == code else None
+            if len(text) == most:
+                return None
+            text.append(byte)
 
 
 def _up(value: int, dropped: int) -> int:

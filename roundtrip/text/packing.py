@@ -21,10 +21,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from roundtrip.errors import BadMessage, UnknownDictionary
-from roundtrip.text import coder
-from roundtrip.text.model import END, Model
+
+if TYPE_CHECKING:
+    from roundtrip.text.coder import Coder
 
 MODELLED_BYTES = 2048
 """Longest text for the model; it bounds what a forged code can cost."""
@@ -121,8 +123,12 @@ def _dictionary() -> bytes:
 
 
 @cache
-def _model() -> Model:
-    return Model(_dictionary())
+def _coder() -> Coder:
+    """Loaded with the first text: it takes numpy, and 50 ms."""
+    from roundtrip.text.coder import Coder
+    from roundtrip.text.model import Model
+
+    return Coder(Model(_dictionary()))
 
 
 @cache
@@ -145,13 +151,13 @@ def _method(
 
 
 def _by_model(raw: bytes) -> bytes | None:
-    if len(raw) > MODELLED_BYTES or END in raw:
+    if len(raw) > MODELLED_BYTES or b"\0" in raw:
         return None
-    return coder.encode(_model(), raw)
+    return _coder().encode(raw)
 
 
 def _from_model(code: bytes, most: int) -> bytes | None:
-    return coder.decode(_model(), code, min(most, MODELLED_BYTES))
+    return _coder().decode(code, min(most, MODELLED_BYTES))
 
 
 def _deflated(raw: bytes) -> bytes:

@@ -19,7 +19,19 @@ from dtn.ltp.segment import (
     SessionId,
     encode,
 )
-from tests.fuzz.targets import genuine, security
+from roundtrip import codec
+from roundtrip.message import (
+    GREEDY,
+    Answer,
+    Health,
+    Part,
+    Question,
+    Refusal,
+    Unreadable,
+    Vitals,
+    question_id,
+)
+from tests.fuzz.targets import compressed, genuine, security
 
 STATUS = bytes.fromhex("8201848482f50a81f481f581f4058202820101821904d207")
 OURS, THEIRS = SessionId(1, 1), SessionId(2, 9)
@@ -36,6 +48,10 @@ def seeds(name: str) -> list[bytes]:
     if name == "bpsec":
         content = [block.data for block in secured.blocks if block.type_code in (BIB, BCB)]
         return [*content, bundles.encode(secured), bundles.encode(genuine())]
+    if name == "message":
+        return _messages()
+    if name == "compressed":
+        return compressed()
     every = [
         encode(DataSegment(Kind.RED, THEIRS, 1, 0, bytes(20))),
         encode(DataSegment(Kind.RED_END_OF_BLOCK, THEIRS, 1, 20, bytes(9), 7)),
@@ -47,6 +63,21 @@ def seeds(name: str) -> list[bytes]:
         encode(CancelAckSegment(Kind.CANCEL_ACK_TO_SENDER, OURS)),
     ]
     return [*every, b"".join(bytes([len(frame)]) + frame for frame in every)]
+
+
+def _messages() -> list[bytes]:
+    asked = Question(question_id(1, 2), "Is it well?", "Be short.", 64, GREEDY, "off", 119_000)
+    vitals = Vitals(80_000_000, 0, 15, -40_250, 0x50005, 4210, 613, 2)
+    replies = (
+        Answer(1, "Yes.", "stop", 12, 3, 100, 200, 300, 40, 80 << 20),
+        Answer(1, "s.", "deadline", 12, 3, 0, 0, 0, 40, 0, 9, 2, bytes(8)),
+        Part(1, 0, "Ye"),
+        Refusal(1, "bad_schema", "no such keyword", 0, 40),
+        Health("tiny", "Q8_0", 2048, 2, 0, vitals, (3, 4)),
+        Unreadable(1, "settings"),
+    )
+    questions = [codec.encode(asked, texts=texts, unpacks=(1,)) for texts in (None, ())]
+    return [*questions, codec.encode(asked, named=True), *map(codec.encode, replies)]
 
 
 def write_seeds(found: Sequence[bytes], folder: Path) -> None:

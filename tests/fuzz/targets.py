@@ -11,19 +11,24 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 
-from dtn.agent import AgentConfig, BundleAgent
+from dtn.agent import AgentConfig, BundleAgent, BundleReceived
 from dtn.bpsec.block import BCB, BIB, decode_security, encode_security
 from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant
 from dtn.bpsec.security import Rule, Security
 from dtn.bpv7 import bundle as bundles
-from dtn.bpv7.blocks import PrimaryBlock
+from dtn.bpv7.blocks import MUST_NOT_FRAGMENT, PrimaryBlock
 from dtn.bpv7.bundle import Bundle, make_bundle
 from dtn.bpv7.status import decode_status_report
+from dtn.compressed import SERVICE, Context
 from dtn.errors import BundleError, SecurityFailure, SegmentError
 from dtn.ltp import segment as segments
 from dtn.ltp.engine import LtpConfig, LtpEngine
 from dtn.ltp.segment import DataSegment, Kind, SessionId
+from roundtrip import codec
+from roundtrip.errors import BadMessage
+from roundtrip.message import Asked
 
 EPOCH_MS = 800_000_000_000
 FRAMES = 8
@@ -44,10 +49,14 @@ def security() -> Security:
     return Security(rules, random_bytes=random.Random(2).randbytes)
 
 
-def genuine(payload: bytes = b"what is the state?") -> Bundle:
+CONTEXT = Context("ipn:1.1", "ipn:2.1", 4)
+NODE_CONFIG = AgentConfig("ipn:2.1", "ipn:1.1", LtpConfig(2, 1), EPOCH_MS)
+
+
+def genuine(payload: bytes = b"what is the state?", *, age_ms: int = 0, flags: int = 0) -> Bundle:
     """A bundle to us."""
-    primary = PrimaryBlock("ipn:2.1", "ipn:1.1", EPOCH_MS, 1, 60_000)
-    return make_bundle(primary, payload, hop_limit=4)
+    primary = PrimaryBlock("ipn:2.1", "ipn:1.1", EPOCH_MS, 1, 60_000, flags=flags)
+    return make_bundle(primary, payload, hop_limit=4, age_ms=age_ms)
 
 
 def fuzz_segment(data: bytes) -> None:
@@ -73,6 +82,48 @@ def fuzz_segment(data: bytes) -> None:
             if engine.next_segment(now_ns=now_ns) is None:
                 break
     assert engine.pending_bytes < 1 << 20
+
+
+def fuzz_compressed(data: bytes) -> None:
+    """A block of the service of compressed bundles, at an agent with security and at one without:
+    nothing is delivered that was not sent."""
+    with suppress(BundleError):
+        CONTEXT.expand(data, now_ms=EPOCH_MS)
+    segment = DataSegment(Kind.RED_END_OF_BLOCK, SessionId(1, 7), SERVICE, 0, data, 5)
+    for guard in (security(), None):
+        agent = BundleAgent(NODE_CONFIG, rng=random.Random(1), security=guard)
+        agent.carrier(tx_up=True, rx_up=True, tx_rate_bps=10**9, one_way_ns=0, now_ns=0)
+        for output in agent.receive(segments.encode(segment), now_ns=0):
+            if isinstance(output, BundleReceived):
+                assert data in compressed(), "forged"
+
+
+@cache
+def compressed() -> list[bytes]:
+    """What a genuine bundle may look like."""
+    found: list[bytes] = []
+    for age_ms in (0, 1_000):
+        bundle = genuine(age_ms=age_ms, flags=MUST_NOT_FRAGMENT)
+        for each in (security().protect(bundle), bundle):
+            for now_ms in (EPOCH_MS, None):
+                short = CONTEXT.compress(bundles.encode(each), now_ms=now_ms)
+                assert short is not None
+                found.append(short)
+    return found
+
+
+def fuzz_message(data: bytes) -> None:
+    """One message of ground or node: what decodes says the same again."""
+    try:
+        found = codec.decode(data)
+        if isinstance(found, Asked):
+            if found.settings is not None:
+                question = found.question(found.settings)
+                assert codec.question_in(codec.encode(question)) == question
+            return
+    except BadMessage:
+        return
+    assert codec.decode(codec.encode(found)) == found
 
 
 def fuzz_bundle(data: bytes) -> None:
@@ -120,6 +171,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "segment": fuzz_segment,
     "bundle": fuzz_bundle,
     "bpsec": fuzz_bpsec,
+    "compressed": fuzz_compressed,
+    "message": fuzz_message,
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.forged import accepted
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 
@@ -24,3 +25,8 @@ def test_the_corpus_is_replayed(name: str) -> None:
 def test_genuine_inputs_pass(name: str) -> None:
     for seed in seeds(name):
         TARGETS[name](seed)
+
+
+def test_no_changed_compressed_bundle_is_taken() -> None:
+    """A short form of `python -m tests.fuzz.forged`."""
+    assert accepted(3000, 7) == []

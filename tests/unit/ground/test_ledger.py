@@ -14,8 +14,9 @@ from ground.results.record import Planned
 from ground.store import GroundStore, StartedRun
 from roundtrip.anchor import Anchor
 from roundtrip.budget import Budget, Outcome
+from roundtrip.codec import encode
 from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan
-from roundtrip.message import GREEDY, Part, question_id
+from roundtrip.message import GREEDY, Part, Question, question_id
 from roundtrip.modem import Carrier, Side
 from roundtrip.stages import Stage
 from roundtrip.transport import agent_config
@@ -42,6 +43,10 @@ def machine(recovered: list[StoredQuestion]) -> GroundMachine:
         plan=PLAN,
         recovered=recovered,
     )
+
+
+def asked(number: int, text: str) -> bytes:
+    return encode(Question(number, text, "", 8, GREEDY, "off", 120_000))
 
 
 def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> None:
@@ -73,12 +78,15 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
 def test_open_questions_go_out_again_settled_ones_do_not_and_the_rest_is_asked() -> None:
     ids = [question_id(RUN, index) for index in range(2)]
     ground = machine(
-        [StoredQuestion(ids[0], b"0", 5, True), StoredQuestion(ids[1], b"payload 1", 6, False)]
+        [
+            StoredQuestion(ids[0], b"0", 5, True),
+            StoredQuestion(ids[1], asked(ids[1], "\x01 one"), 6, False),
+        ]
     )
     now_ns = 2 * NS_PER_S + 1
     outputs = ground.carrier(CUE, now_ns=now_ns)
     frames = {o.frame for o in outputs if isinstance(o, Transmit)}
-    assert sum(b"payload 1" in frame for frame in frames) == 1
+    assert sum(b"\x01 one" in frame for frame in frames) == 1
     stored = [o for o in ground.timeout(now_ns=now_ns) if isinstance(o, StoreQuestion)]
     assert [o.question_id for o in stored] == [question_id(RUN, 2)], "0 and 1 are known, 3 not due"
 
@@ -86,7 +94,10 @@ def test_open_questions_go_out_again_settled_ones_do_not_and_the_rest_is_asked()
 def test_every_question_of_a_run_that_goes_on_ends_once() -> None:
     ids = [question_id(RUN, index) for index in range(2)]
     ground = machine(
-        [StoredQuestion(ids[0], b"0", 5, True), StoredQuestion(ids[1], b"1", NS_PER_S, False)]
+        [
+            StoredQuestion(ids[0], b"0", 5, True),
+            StoredQuestion(ids[1], asked(ids[1], "1"), NS_PER_S, False),
+        ]
     )
     ground.carrier(CUE, now_ns=NS_PER_S)
     settled = [o for o in ground.stop("interrupted", now_ns=NS_PER_S) if isinstance(o, Settled)]

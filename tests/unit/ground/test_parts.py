@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import hashlib
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ground.parts import Parts
-from roundtrip.message import MAX_TEXT_BYTES, Answer, Part
+from roundtrip.message import MAX_TEXT_BYTES, Answer, Part, digest_of
 
 
 def answer(text: str, start: int = 0, whole: str = "") -> Answer:
-    digest = hashlib.sha256(whole.encode()).digest() if start else b""
+    digest = digest_of(whole.encode()) if start else b""
     return Answer(1, text, "stop", 1, 1, 1, 2, 3, 4, 0, 0, start, digest)
 
 
@@ -42,7 +40,7 @@ def test_parts_of_another_answer_do_not_make_this_one() -> None:
 
 def test_a_cut_through_a_character_does_not_raise() -> None:
     data = "é".encode()[:1] + b"x"
-    bad = Answer(1, "x", "stop", 1, 1, 1, 2, 3, 4, 0, 0, 1, hashlib.sha256(data).digest())
+    bad = Answer(1, "x", "stop", 1, 1, 1, 2, 3, 4, 0, 0, 1, digest_of(data))
     found = Parts([Part(1, 0, "é")]).whole(bad)
     assert found is not None
     assert found.text == "\ufffdx"

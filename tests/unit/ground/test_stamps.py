@@ -10,6 +10,7 @@ from dtn.ltp.segment import SessionId
 from ground.results.record import NodeTimes
 from ground.stamps import NOTHING_KNOWN, REPORT_BYTES, Quickest, Stamps, Way, quickest
 from roundtrip.contacts import FOREVER_NS, Windows
+from roundtrip.message import TICK_US
 from roundtrip.scenario_file import check_scenario
 from roundtrip.stages import Stage
 from roundtrip.units import NS_PER_MS, NS_PER_S, NS_PER_US, ms_to_ns
@@ -49,7 +50,7 @@ def test_without_a_report_delivered_is_the_earliest_that_the_link_allows() -> No
         Stage.DOWNLINK_STARTED: 410 * MS,
         Stage.ANSWERED: 1000 * MS,
     }
-    assert found.uncertainty_ns == 555 * MS + NS_PER_US, "delivered may be as late as 865"
+    assert found.uncertainty_ns == 555 * MS + TICK_US * NS_PER_US, "delivered may be as late as 865"
 
 
 def test_with_a_report_delivered_is_the_latest_that_it_allows() -> None:
@@ -89,7 +90,7 @@ def test_a_reply_to_a_question_that_has_not_left_again_gets_stamps_too() -> None
     found = replied(stamps)
     assert found.stamps[Stage.DELIVERED] == 120 * MS
     assert Stage.UPLINK_STARTED not in found.stamps
-    assert found.uncertainty_ns == 745 * MS + NS_PER_US
+    assert found.uncertainty_ns == 745 * MS + TICK_US * NS_PER_US
 
 
 @pytest.mark.parametrize(("answered_ms", "known"), [(445, True), (425, True), (424, False)])
@@ -114,7 +115,7 @@ def test_a_reply_waits_for_the_next_contact() -> None:
 def test_where_nothing_is_known_of_the_link_light_and_bits_take_no_time() -> None:
     found = replied(asked(handed_ms=200), quick=NOTHING_KNOWN)
     assert found.stamps[Stage.DELIVERED] == 200 * MS
-    assert found.uncertainty_ns == 700 * MS + NS_PER_US
+    assert found.uncertainty_ns == 700 * MS + TICK_US * NS_PER_US
 
 
 def test_an_expired_question_has_left_some_time_before_it_did() -> None:

@@ -13,8 +13,9 @@ from node.beacon import Beacon
 from node.machine import NodeMachine
 from node.outputs import InferenceResult, StoredQuestion
 from node.speed import Speed
+from roundtrip.codec import decode, encode
 from roundtrip.contacts import ContactPlan
-from roundtrip.message import Health, Message, Question, Sampling, decode, encode
+from roundtrip.message import Health, Question, Received, Sampling
 from roundtrip.modem import Carrier, Side
 from roundtrip.transport import agent_config
 
@@ -46,7 +47,7 @@ class Bench:
         self.slots = slots
         self.now_ns = 1_000_000
         self.done: list[Any] = []
-        self.answers: list[Message] = []
+        self.answers: list[Received] = []
         self.accept_answers = True
         self.ground = BundleAgent(
             agent_config(Side.GROUND, CUE, max_bundles=2000),
@@ -79,11 +80,15 @@ class Bench:
         self._settle()
         return self.done[before:]
 
-    def ask(self, asked: Question) -> list[Any]:
+    def ask(self, asked: Question, **how: Any) -> list[Any]:
         """Send a question up; what the node puts out."""
+        return self.send(encode(asked, **how))
+
+    def send(self, payload: bytes) -> list[Any]:
+        """Send a message up; what the node puts out."""
         before = len(self.done)
         self.now_ns += 1_000_000
-        _, outputs = self.ground.send(encode(asked), lifetime_ms=10**6, now_ns=self.now_ns)
+        _, outputs = self.ground.send(payload, lifetime_ms=10**6, now_ns=self.now_ns)
         self._from_ground(outputs)
         self._settle()
         return self.done[before:]

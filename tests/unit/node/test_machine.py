@@ -12,8 +12,9 @@ from node.outputs import (
     StoreSettled,
 )
 from node.quarantine import Quarantine
+from roundtrip.codec import decode, encode
 from roundtrip.contacts import Contact, ContactPlan
-from roundtrip.message import CLOCK_US, Answer, Health, Question, Refusal, Sampling, decode, encode
+from roundtrip.message import CLOCK_US, Answer, Health, Question, Refusal, Sampling
 
 
 def kinds(outputs: list[Any]) -> list[type]:
@@ -122,10 +123,8 @@ def test_after_a_restart_questions_run_again_and_answers_are_sent_again(make_ben
     reply = Answer(2, "Kept.", "stop", 1, 1, 0, 0, 0, 0, 0)
     recovered = (
         StoredQuestion(ask(1), 5, 10**12, None, False),
-        StoredQuestion(ask(2), 5, 10**12, encode(reply), False),
-        StoredQuestion(
-            ask(3), 5, 10**12, encode(Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)), True
-        ),
+        StoredQuestion(ask(2), 5, 10**12, reply, False),
+        StoredQuestion(ask(3), 5, 10**12, Answer(3, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0), True),
     )
     bench = make_bench(recovered=recovered)
     assert answers(bench) == [reply]
@@ -196,7 +195,7 @@ def test_settled_questions_are_forgotten_by_number_also_when_asked_again(
     make_bench, ask, monkeypatch
 ) -> None:
     monkeypatch.setattr("node.radio.KEPT_SETTLED", 2)
-    old = [encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)) for i in range(4)]
+    old = [Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0) for i in range(4)]
     bench = make_bench(
         recovered=tuple(StoredQuestion(ask(i), 5, 10**12, old[i], True) for i in range(3))
     )
@@ -216,9 +215,7 @@ def test_replies_wait_for_their_turn_where_there_are_more_than_the_agent_takes(
     make_bench, ask
 ) -> None:
     recovered = tuple(
-        StoredQuestion(
-            ask(i), 5, 10**12, encode(Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0)), False
-        )
+        StoredQuestion(ask(i), 5, 10**12, Answer(i, "Old.", "stop", 1, 1, 0, 0, 0, 0, 0), False)
         for i in range(100)
     )
     bench = make_bench(recovered=recovered)

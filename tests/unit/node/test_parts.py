@@ -7,8 +7,9 @@ from dtn.bpv7.bundle import BundleId
 from ground.parts import Parts as Held
 from node.outputs import StoreAnswer
 from node.parts import PART_BYTES, PART_SHARE, Parts
+from roundtrip.codec import decode
 from roundtrip.contacts import Contact, ContactPlan
-from roundtrip.message import Answer, Part, Refusal, decode, encode
+from roundtrip.message import Answer, Part, Refusal
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_S
 
@@ -19,8 +20,8 @@ def bundle(number: int) -> BundleId:
     return BundleId("ipn:2.1", 0, number)
 
 
-def reply(text: str) -> bytes:
-    return encode(Answer(1, text, "stop", 1, 1, 1, 2, 3, 4, 0))
+def reply(text: str) -> Answer:
+    return Answer(1, text, "stop", 1, 1, 1, 2, 3, 4, 0)
 
 
 def test_each_part_is_what_is_new_and_the_end_is_the_rest() -> None:
@@ -35,12 +36,11 @@ def test_each_part_is_what_is_new_and_the_end_is_the_rest() -> None:
         if number < 2:
             parts.left(bundle(number), acknowledged=True)
     whole = reply("Battery ünd more.")
-    payload, given_up = parts.last(1, whole)
+    rest, given_up = parts.last(1, whole)
     assert given_up == [bundle(2)]
-    rest = decode(payload)
     assert isinstance(rest, Answer)
     assert (rest.start, rest.text) == (10, "nd more.")
-    assert held.whole(rest) == decode(whole)
+    assert held.whole(rest) == whole
     assert parts.last(1, whole) == (whole, []), "asked again, it comes whole"
 
 
@@ -53,7 +53,7 @@ def test_a_part_that_did_not_arrive_leaves_what_is_behind_it_to_the_end() -> Non
     for number in (0, 2):
         parts.left(bundle(number), acknowledged=True)
     parts.left(bundle(1), acknowledged=False)
-    rest = decode(parts.last(1, reply("one two three four"))[0])
+    rest = parts.last(1, reply("one two three four"))[0]
     assert isinstance(rest, Answer)
     assert (rest.start, rest.text) == (4, "two three four")
 
@@ -73,7 +73,7 @@ def test_a_refusal_gives_up_the_parts_that_are_on_their_way() -> None:
     part = parts.next_part(1, "one", RATE, 0)
     assert part is not None
     parts.sent(bundle(1), part, RATE, 0)
-    refusal = encode(Refusal(1, "engine_failed", "", 5, 6))
+    refusal = Refusal(1, "engine_failed", "", 5, 6)
     assert parts.last(1, refusal) == (refusal, [bundle(1)])
     parts.left(bundle(1), acknowledged=True)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.downlink import MARGIN_NS, Downlink
+from node.downlink import BUNDLE_BYTES, MARGIN_NS, Downlink
 from node.scheduler import Hopeless, Job, Order, Scheduler
 from node.speed import Speed
 from roundtrip.contacts import Contact, ContactPlan
@@ -49,19 +49,19 @@ def add(scheduler: Scheduler, *jobs: Job, now_s: float = 0) -> list[Hopeless | N
 
 
 def test_the_last_chance_leaves_room_for_air_light_and_one_repair() -> None:
-    chance = plan((0, 100)).last_start_ns(880, 60 * S, 0)
+    chance = plan((0, 100)).last_start_ns(1200 - BUNDLE_BYTES, 60 * S, 0)
     assert chance == 60 * S - LIGHT_NS - S - MARGIN_NS - 2 * LIGHT_NS
-    late = plan((0, 50)).last_start_ns(880, 60 * S, 0)
+    late = plan((0, 50)).last_start_ns(1200 - BUNDLE_BYTES, 60 * S, 0)
     assert late is not None
     assert late == 50 * S - S - MARGIN_NS - 2 * LIGHT_NS, "before the contact ends"
 
 
 def test_a_later_contact_gives_a_later_chance_if_it_is_long_enough() -> None:
     for second, expected in (((70, 100), 100), ((70, 70.5), 50), ((130, 150), 50)):
-        chance = plan((0, 50), second).last_start_ns(880, 120 * S, 0)
+        chance = plan((0, 50), second).last_start_ns(1200 - BUNDLE_BYTES, 120 * S, 0)
         assert chance is not None
         assert expected * S - 2 * S < chance < expected * S
-    assert plan((0, 50)).last_start_ns(880, 120 * S, 60 * S) is None
+    assert plan((0, 50)).last_start_ns(1200 - BUNDLE_BYTES, 120 * S, 60 * S) is None
 
 
 def test_replies_that_go_first_take_their_time() -> None:

@@ -10,9 +10,10 @@ from dtn.bpv7.bundle import BundleId
 from node.outputs import StoreAnswer, StoreQuestion, StoreSettled
 from node.store import DROPPED_EVERY, NodeStore
 from roundtrip.anchor import Anchor
-from roundtrip.message import encode, question_id
+from roundtrip.codec import encode
+from roundtrip.message import Refusal, question_id
 
-RUN, OTHER = 7, (1 << 40) - 1
+RUN, OTHER = 7, (1 << 32) - 1
 BEGAN_NS = 10**8
 
 
@@ -22,7 +23,7 @@ def taken(ask, index: int, *, run: int = RUN) -> StoreQuestion:
     return StoreQuestion(number, encode(ask(number)), BEGAN_NS - index, 5000 - index, bundle_id)
 
 
-def recovered(path: Path, run: int = RUN) -> dict[int, tuple[bytes | None, bool]]:
+def recovered(path: Path, run: int = RUN) -> dict[int, tuple[Refusal | None, bool]]:
     store = NodeStore(path)
     rows = store.recover(run)
     store.close()
@@ -34,12 +35,13 @@ def test_what_was_applied_is_there_after_reopening_in_its_order(tmp_path: Path, 
     store = NodeStore(path)
     for index in (1, 2, (1 << 24) - 1):
         store.apply(taken(ask, index))
-    store.apply(StoreAnswer(question_id(RUN, 2), b"reply"))
-    store.apply(StoreAnswer(question_id(RUN, (1 << 24) - 1), b"old"))
+    reply, old = (Refusal(question_id(RUN, i), "no_time", "", 0, 0) for i in (2, (1 << 24) - 1))
+    store.apply(StoreAnswer(reply.question_id, encode(reply)))
+    store.apply(StoreAnswer(old.question_id, encode(old)))
     store.apply(StoreSettled(question_id(RUN, (1 << 24) - 1)))
     store.close()
     found = recovered(path)
-    assert found == {1: (None, False), 2: (b"reply", False), (1 << 24) - 1: (b"old", True)}
+    assert found == {1: (None, False), 2: (reply, False), (1 << 24) - 1: (old, True)}
     assert list(found) == [1, 2, (1 << 24) - 1], "as taken"
     with closing(NodeStore(path)) as again:
         (first, *_) = again.recover(RUN)

@@ -57,6 +57,10 @@ def answered(line: dict[str, Any]) -> None:
         ("summary.json", lambda s: s["link"]["uplink"].update(frames="x"), r"link\.uplink\.frames"),
         ("summary.json", lambda s: s.update(node={"model": [1]}), r"node\.model"),
         ("summary.json", lambda s: s.update(rejected={"x": "y"}), r"rejected\.x"),
+        ("summary.json", lambda s: s.update(air=[]), "air"),
+        ("summary.json", lambda s: s["air"].pop("down"), r"air\.down"),
+        ("summary.json", lambda s: s["air"]["up"].pop("repeats"), r"air\.up\.repeats"),
+        ("summary.json", lambda s: s["air"]["up"].update(text=-1), r"air\.up\.text"),
         (
             "summary.json",
             lambda s: s["energy"].update(charge=[[1e9, 1]]),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ground.air import LAYERS
 from ground.results.record import from_json, to_json
-from ground.results.report import write_report
+from ground.results.report import LEFT, RIGHT, WIDTH, write_report
 from ground.results.summary import Run, summarise, write_results
 from ground.results.verdict import print_verdict
 from roundtrip.budget import Outcome
@@ -228,3 +229,21 @@ def test_what_was_dropped_is_in_summary_verdict_and_report_with_the_remedy(
     assert "<td>expired by our clock</td><td>3</td><td>set both" in page
     assert "<td>message: [red] &lt;b&gt;</td><td>1</td><td>–</td>" in page
     assert summarise(make_run([]))["node"]["clock_ahead_s"] is None
+
+
+def test_the_report_shows_what_the_bytes_on_the_air_were_for(answered, tmp_path: Path) -> None:
+    layers = dict.fromkeys(LAYERS, 0) | {"text": 40, "security": 32, "total": 72, "raw_text": 144}
+    run = make_run([answered(0), answered(1)], air={"up": layers, "down": layers | {"text": 0}})
+    summary = summarise(run)
+    assert summary["air"]["up"]["text"] == 40
+    write_report(run, summary, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    widths = re.findall(r'class="air-(\w+)" x="([\d.]+)" y="0.00" width="([\d.]+)"', page)
+    drawn = {name: (float(x), float(width)) for name, x, width in widths}
+    room = WIDTH - LEFT - RIGHT
+    assert drawn["text"] == pytest.approx((LEFT, room * 40 / 144), abs=0.01)
+    assert drawn["security"][0] == pytest.approx(LEFT + room * 40 / 144, abs=0.01)
+    assert "security: 32 bytes, 16.0 a question" in page
+    assert "<td>20.0</td>" in page
+    write_report(make_run([answered(0)]), summary, tmp_path / "without.html")
+    assert "bytes on the air" not in (tmp_path / "without.html").read_text()

@@ -4,17 +4,18 @@ import math
 
 import pytest
 
-from roundtrip.text.coder import _Interval, decode, encode
+from roundtrip.text.coder import Coder, _Interval
 from roundtrip.text.model import Guess, Model
 
 DICTIONARY = b"the cat sat\0the dog sat\0a cat is a cat\0is the cat a dog\0"
 MODEL = Model(DICTIONARY)
+CODER = Coder(MODEL)
 TEXTS = [b"", b"a", b"the cat", b"\xff\xfe", b"the dog is a cat", bytes(range(1, 256)), b"a" * 500]
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_decodes_what_it_encodes(text: bytes) -> None:
-    assert decode(MODEL, encode(MODEL, text), len(text)) == text
+    assert CODER.decode(CODER.encode(text), len(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_decodes_what_it_encodes(text: bytes) -> None:
     ],
 )
 def test_codes_are_the_same_everywhere(text: bytes, code: str) -> None:
-    assert encode(MODEL, text).hex() == code
+    assert CODER.encode(text).hex() == code
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -35,23 +36,23 @@ def test_is_as_short_as_the_guesses_allow(text: bytes) -> None:
     for at, byte in enumerate((*text, 0)):
         guess = MODEL.guess(text[:at])
         bits -= math.log2((guess.below(byte + 1) - guess.below(byte)) / guess.below(256))
-    assert len(encode(MODEL, text)) <= bits / 8 + 1.01
+    assert len(CODER.encode(text)) <= bits / 8 + 1.01
 
 
 @pytest.mark.parametrize("text", [b"the cat", b"the dog is a cat", bytes(range(1, 256))])
 def test_refuses_what_is_no_code(text: bytes) -> None:
-    code = encode(MODEL, text)
+    code = CODER.encode(text)
     changed = [code + b"\0", code + b"\x01", *(code[:end] for end in range(len(code)))]
     for wrong in changed:
-        assert decode(MODEL, wrong, 1000) != text
-    assert decode(MODEL, code + b"\0", 1000) is None
-    assert decode(MODEL, b"\xff" * 100, 1000) is None
+        assert CODER.decode(wrong, 1000) != text
+    assert CODER.decode(code + b"\0", 1000) is None
+    assert CODER.decode(b"\xff" * 100, 1000) is None
 
 
 def test_gives_no_more_than_is_asked_for() -> None:
-    code = encode(MODEL, b"the cat")
-    assert decode(MODEL, code, 6) is None
-    assert decode(MODEL, code, 7) == b"the cat"
+    code = CODER.encode(b"the cat")
+    assert CODER.decode(code, 6) is None
+    assert CODER.decode(code, 7) == b"the cat"
 
 
 def test_takes_no_more_steps_than_it_may_give_bytes() -> None:
@@ -62,11 +63,11 @@ def test_takes_no_more_steps_than_it_may_give_bytes() -> None:
             asked.append(text)
             return super().guess(text)
 
-    code = encode(MODEL, b"a cat is " * 200)
-    assert decode(Counting(DICTIONARY), code, 20) is None
+    code = CODER.encode(b"a cat is " * 200)
+    assert Coder(Counting(DICTIONARY)).decode(code, 20) is None
     assert len(asked) == 21
     asked.clear()
-    assert decode(Counting(DICTIONARY), b"\xff" * 100, 20) is None
+    assert Coder(Counting(DICTIONARY)).decode(b"\xff" * 100, 20) is None
     assert len(asked) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench.text_size import REACH, sets, size
 from roundtrip.errors import BadMessage, UnknownDictionary
-from roundtrip.text import coder, packing
+from roundtrip.text import packing
 from roundtrip.text.packing import MODELLED_BYTES, known, pack, unpack
 from scripts.make_dictionary import MADE, dictionary
 
@@ -57,7 +57,7 @@ def test_the_model_reads_texts_of_up_to_so_many_bytes() -> None:
     raw = (longest + "s").encode()
     check = packing._check(packing._methods()[MODEL], raw)
     with pytest.raises(BadMessage):
-        unpack(bytes([MODEL, check]) + coder.encode(packing._model(), raw), MOST)
+        unpack(bytes([MODEL, check]) + packing._coder().encode(raw), MOST)
 
 
 def test_packs_by_what_the_other_end_knows() -> None:

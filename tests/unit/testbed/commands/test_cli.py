@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[4]
 OF_A_MODEL = {"llama_cpp", "gguf", "huggingface_hub"}
 OF_PROCESSES = {"asyncio", "zmq", "psutil", "sqlite3"}
 OF_ORBITS = {"numpy", "sgp4"}
-OF_THE_END = {"rich", "jinja2", "hdrh"}
+OF_THE_END = {"numpy", "rich", "jinja2", "hdrh"}
 """What a run's report and verdict take."""
 OF_A_SCENARIO = {"pydantic", "cryptography", "cbor2", "crc32c", "tomli_w"}
 SLOW = OF_A_MODEL | OF_PROCESSES | OF_ORBITS | OF_THE_END | OF_A_SCENARIO | {"joblib"}

@@ -1,0 +1,58 @@
+"""How questions go up: what the node knows already is left out, what it can unpack is packed. Pure.
+
+What the node knows is learned from what it acknowledged and said; where that is wrong, as after a
+restart of the node, it says so and the question goes up again, whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roundtrip import codec
+from roundtrip.message import Health, Question, Unreadable
+from roundtrip.settings import Texts, name_of
+from roundtrip.text import packing
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What of a question is left out, or packed."""
+
+    named: bool
+    """The node has its settings: their name goes up."""
+    packed: bool
+    """The node can unpack its text."""
+
+
+class Wording:
+    """What the node knows."""
+
+    def __init__(self) -> None:
+        self._settings: set[bytes] = set()
+        """By name."""
+        self._texts: Texts = None
+        """As we can unpack them, until the node says otherwise."""
+
+    def form(self, question: Question) -> Form:
+        """How a question would go up now."""
+        return Form(name_of(question.settings) in self._settings, packed=self._texts != ())
+
+    def payload(self, question: Question) -> bytes:
+        """A question as it goes up now."""
+        named = self.form(question).named
+        return codec.encode(question, texts=self._texts, named=named, unpacks=packing.known())
+
+    def arrived(self, question: Question) -> None:
+        """The node has a question, with its settings."""
+        self._settings.add(name_of(question.settings))
+
+    def told(self, health: Health) -> None:
+        """The node said what it is."""
+        self._texts = health.texts
+
+    def unreadable(self, reply: Unreadable) -> None:
+        """The node could not read a question."""
+        if reply.what == "text":
+            self._texts = ()
+        else:
+            self._settings.clear()

@@ -1,0 +1,418 @@
+"""Messages as bytes: what is the default, or known to the peer, is left out.
+
+The first byte has the kind (3 bits) and flags (5); integers are SDNVs (RFC 5326 §2.2), shortest
+form, where no size is given. A text is last, packed or not, and ends with the message.
+
+question     settings' name (4 bytes, or their length and CBOR), question, ms less than 120 s left
+             (or left, flag), text; flags: packed, priority (2 bits), settings, left
+answer       question, delivered (4 bytes, us), queued, to first token and to last (0.1 ms), tokens
+             of prompt and answer, peak memory (MiB), [mJ], [start, digest (8 bytes)], text; flags:
+             packed, finish reason (2 bits), rest, energy
+part         question, start, text; flags: packed
+refusal      question, delivered (4 bytes, us), until refused (0.1 ms), reason (1 byte), detail;
+             flags: packed
+health       CBOR; flags: with vitals
+unreadable   question; flags: what
+
+A question is its run (4 bytes) and its index. Decoding is strict and total: whatever is not exactly
+one message is BadMessage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from itertools import pairwise
+from typing import Any
+
+import cbor2
+
+from dtn.errors import SegmentError
+from dtn.ltp.sdnv import encode_sdnv, read_sdnv
+from roundtrip.cbor import read_cbor
+from roundtrip.errors import BadMessage, OtherRelease
+from roundtrip.message import (
+    DIGEST_BYTES,
+    FINISH_REASONS,
+    INDEX_BITS,
+    MAX_MESSAGE_BYTES,
+    MAX_TEXT_BYTES,
+    NAME_BYTES,
+    REASONS,
+    RUN_BITS,
+    TICK_US,
+    UNREADABLE,
+    Answer,
+    Asked,
+    Health,
+    Part,
+    Question,
+    Received,
+    Refusal,
+    Sent,
+    Settings,
+    Unreadable,
+    Vitals,
+    index_of,
+    question_id,
+)
+from roundtrip.settings import (
+    Texts,
+    decode_settings,
+    encode_settings,
+    ids,
+    name_of,
+    shown,
+    whole,
+    word,
+)
+from roundtrip.text.packing import pack, unpack
+
+_QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE = range(7)
+"""`_OLD` is how the maps begin that the release before this one sent."""
+_FLAGS = 5
+USUAL_MS = 120_000
+_PACKED, _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 1, 8, 16, 8, 16
+_MIB = 1 << 20
+MAX_VITALS = 64
+_MAX_DETAIL = 1024
+_VITALS = tuple(field.name for field in fields(Vitals))
+"""Their order is their number on the wire: new ones go to the end."""
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def encode(
+    message: Sent,
+    *,
+    texts: Texts = None,
+    named: bool = False,
+    unpacks: tuple[int, ...] | None = None,
+) -> bytes:
+    """The message as bytes.
+
+    Args:
+        texts: how the other end can unpack texts; () for not at all.
+        named: of a question: the other end has its settings, their name will do.
+        unpacks: how this end can unpack texts, which goes along with settings.
+
+    Raises:
+        ValueError: a number does not fit, or a word is none of those known.
+    """
+    match message:
+        case Question():
+            settings = None if named else replace(message.settings, texts=unpacks)
+            return _of_question(message, settings, texts)
+        case Answer():
+            return _of_answer(message, texts)
+        case Part():
+            flag, text = _packed(message.text, texts)
+            start = encode_sdnv(message.start)
+            return _first(_PART, flag) + _id(message.question_id) + start + text
+        case Refusal():
+            flag, text = _packed(message.detail, texts)
+            return b"".join(
+                (
+                    _first(_REFUSAL, flag),
+                    _id(message.question_id),
+                    message.delivered_us.to_bytes(4, "big"),
+                    encode_sdnv(message.refused_us // TICK_US),
+                    bytes((REASONS.index(message.reason),)),
+                    text,
+                )
+            )
+        case Health():
+            return _of_health(message)
+        case Unreadable():
+            what = UNREADABLE.index(message.what)
+            return _first(_UNREADABLE, what) + _id(message.question_id)
+
+
+def _of_question(question: Question, settings: Settings | None, texts: Texts) -> bytes:
+    flag, text = _packed(question.text, texts)
+    used_ms = USUAL_MS - question.remaining_ms
+    left = not 0 <= used_ms < USUAL_MS
+    flags = flag | question.priority << 1 | left * _LEFT
+    if settings is None:
+        told = name_of(question.settings)
+    else:
+        whole = encode_settings(settings, texts)
+        told = encode_sdnv(len(whole)) + whole
+        flags |= _WITH_SETTINGS
+    return b"".join(
+        (
+            _first(_QUESTION, flags),
+            told,
+            _id(question.question_id),
+            encode_sdnv(question.remaining_ms if left else used_ms),
+            text,
+        )
+    )
+
+
+def _of_answer(answer: Answer, texts: Texts) -> bytes:
+    flag, text = _packed(answer.text, texts)
+    rest, energy = bool(answer.start), bool(answer.spent_mj)
+    flags = flag | FINISH_REASONS.index(answer.finish_reason) << 1 | rest * _REST | energy * _ENERGY
+    stamps = (0, answer.started_us, answer.first_token_us, answer.finished_us)
+    ticks = [stamp // TICK_US for stamp in stamps]
+    numbers = [
+        *(after - before for before, after in pairwise(ticks)),
+        answer.prompt_tokens,
+        answer.output_tokens,
+        -(-answer.rss_peak_bytes // _MIB),
+    ]
+    numbers += [answer.spent_mj] if energy else []
+    numbers += [answer.start] if rest else []
+    return b"".join(
+        (
+            _first(_ANSWER, flags),
+            _id(answer.question_id),
+            answer.delivered_us.to_bytes(4, "big"),
+            *map(encode_sdnv, numbers),
+            answer.digest,
+            text,
+        )
+    )
+
+
+def _of_health(health: Health) -> bytes:
+    body: list[Any] = [
+        health.model,
+        health.quantization,
+        health.context,
+        health.threads,
+        health.engine_restarts,
+        list(health.texts),
+    ]
+    if health.vitals is not None:
+        values = (getattr(health.vitals, name) for name in _VITALS)
+        body.append({key: value for key, value in enumerate(values) if value is not None})
+    return _first(_HEALTH, health.vitals is not None) + cbor2.dumps(body, canonical=True)
+
+
+def _first(kind: int, flags: int) -> bytes:
+    return bytes((kind << _FLAGS | flags,))
+
+
+def _id(of: int) -> bytes:
+    return (of >> INDEX_BITS).to_bytes(RUN_BITS // 8, "big") + encode_sdnv(index_of(of))
+
+
+def _packed(text: str, texts: Texts) -> tuple[int, bytes]:
+    value = pack(text, texts)
+    return (_PACKED, value) if isinstance(value, bytes) else (0, value.encode())
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def decode(payload: bytes) -> Received:
+    """The message in `payload`.
+
+    Raises:
+        OtherRelease: the other end is of one that writes them otherwise.
+        UnknownDictionary: it has a text that this end cannot unpack.
+        BadMessage: the bytes are no message of ours; `key` names the offset or field.
+    """
+    if len(payload) > MAX_MESSAGE_BYTES:
+        raise BadMessage("message", "length", f"at most {MAX_MESSAGE_BYTES}", str(len(payload)))
+    reader = _Reader(payload)
+    first = reader.take(1)[0]
+    kind, flags = first >> _FLAGS, first & (1 << _FLAGS) - 1
+    if kind == _OLD:
+        raise OtherRelease
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise BadMessage("message", "kind", f"one of {sorted(_DECODERS)}", str(kind))
+    return decoder(flags, reader)
+
+
+def question_in(payload: bytes) -> Question:
+    """The question in a payload that has its settings with it.
+
+    Raises:
+        BadMessage: there is none.
+    """
+    asked = decode(payload)
+    if not isinstance(asked, Asked) or asked.settings is None:
+        raise BadMessage("message", "kind", "a question with its settings", type(asked).__name__)
+    return asked.question(asked.settings)
+
+
+class _Reader:
+    """Reads a message from the front."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """So many bytes."""
+        end = self._at + size
+        if end > len(self._data):
+            raise self.bad(f"{size} bytes", str(len(self._data) - self._at))
+        taken, self._at = self._data[self._at : end], end
+        return taken
+
+    def number(self, most: int = (1 << 64) - 1) -> int:
+        """An SDNV in its shortest form."""
+        try:
+            value, after = read_sdnv(self._data, self._at)
+        except SegmentError as error:
+            raise self.bad("a number", str(error)) from None
+        if value > most or len(encode_sdnv(value)) != after - self._at:
+            raise self.bad(f"a number of at most {most} in its shortest form", str(value))
+        self._at = after
+        return value
+
+    def question_id(self) -> int:
+        """A run and an index."""
+        run = int.from_bytes(self.take(RUN_BITS // 8), "big")
+        return question_id(run, self.number((1 << INDEX_BITS) - 1))
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self.take(len(self._data) - self._at)
+
+    def value(self, flags: int) -> str | bytes:
+        """The rest, a text as `pack` gave it."""
+        rest = self._data[self._at :]
+        try:
+            value = rest if flags & _PACKED else rest.decode()
+        except UnicodeDecodeError as error:
+            raise self.bad("UTF-8", error.reason) from None
+        self._at += len(rest)
+        return value
+
+    def text(self, flags: int, most: int = MAX_TEXT_BYTES) -> str:
+        """The rest, unpacked."""
+        return unpack(self.value(flags), most)
+
+    def done(self) -> None:
+        """Nothing may be left."""
+        if self._at != len(self._data):
+            raise self.bad("the end of the message", f"{len(self._data) - self._at} more bytes")
+
+    def bad(self, expected: str, found: str) -> BadMessage:
+        """The error at this place."""
+        return BadMessage("message", f"offset {self._at}", expected, found)
+
+
+def _flags(flags: int, allowed: int) -> None:
+    if flags & ~allowed:
+        raise BadMessage("message", "flags", f"within {allowed:#x}", f"{flags:#x}")
+
+
+def _question(flags: int, reader: _Reader) -> Asked:
+    priority = flags >> 1 & 3
+    if priority > 2:
+        raise BadMessage("message", "priority", "at most 2", str(priority))
+    settings = None
+    if flags & _WITH_SETTINGS:
+        settings = decode_settings(reader.take(reader.number(MAX_MESSAGE_BYTES)))
+        name = name_of(settings)
+    else:
+        name = reader.take(NAME_BYTES)
+    asked = reader.question_id()
+    left_ms = reader.number() if flags & _LEFT else USUAL_MS - reader.number(USUAL_MS - 1)
+    if flags & _LEFT and 0 < left_ms <= USUAL_MS:
+        raise reader.bad("what is used of 120 s", f"{left_ms} ms left")
+    return Asked(asked, name, settings, reader.value(flags), left_ms, priority)
+
+
+def _answer(flags: int, reader: _Reader) -> Answer:
+    finish_reason = word(FINISH_REASONS, flags >> 1 & 3, "finish reason")
+    asked = reader.question_id()
+    delivered_us = int.from_bytes(reader.take(4), "big")
+    queued, prefill, decoding = (reader.number(1 << 40) for _ in range(3))
+    prompt_tokens, output_tokens, rss_mib = (reader.number(1 << 32) for _ in range(3))
+    spent_mj = reader.number() if flags & _ENERGY else 0
+    start = reader.number(MAX_TEXT_BYTES) if flags & _REST else 0
+    if (flags & _ENERGY and not spent_mj) or (flags & _REST and not start):
+        raise reader.bad("a number above 0 where a flag announces it", "0")
+    digest = reader.take(DIGEST_BYTES) if flags & _REST else b""
+    return Answer(
+        asked,
+        reader.text(flags),
+        finish_reason,
+        prompt_tokens,
+        output_tokens,
+        started_us=queued * TICK_US,
+        first_token_us=(queued + prefill) * TICK_US,
+        finished_us=(queued + prefill + decoding) * TICK_US,
+        delivered_us=delivered_us,
+        rss_peak_bytes=rss_mib * _MIB,
+        spent_mj=spent_mj,
+        start=start,
+        digest=digest,
+    )
+
+
+def _part(flags: int, reader: _Reader) -> Part:
+    _flags(flags, _PACKED)
+    return Part(reader.question_id(), reader.number(MAX_TEXT_BYTES), reader.text(flags))
+
+
+def _refusal(flags: int, reader: _Reader) -> Refusal:
+    _flags(flags, _PACKED)
+    asked = reader.question_id()
+    delivered_us = int.from_bytes(reader.take(4), "big")
+    refused_us = reader.number(1 << 40) * TICK_US
+    reason = word(REASONS, reader.take(1)[0], "reason")
+    return Refusal(asked, reason, reader.text(flags, _MAX_DETAIL), refused_us, delivered_us)
+
+
+def _health(flags: int, reader: _Reader) -> Health:
+    _flags(flags, 1)
+    body = read_cbor(reader.rest(), "health")
+    if type(body) is not list or len(body) != 6 + flags:
+        raise BadMessage("health", "", f"an array of {6 + flags}", shown(body))
+    return Health(
+        _short("model", body[0], 256),
+        _short("quantization", body[1], 64),
+        whole("context", body[2]),
+        whole("threads", body[3]),
+        whole("engine_restarts", body[4]),
+        _vitals(body[6]) if flags else None,
+        ids("health", body[5]),
+    )
+
+
+def _vitals(value: Any) -> Vitals:
+    """Vitals that this version does not know are left out, so that a node may say more than its
+    ground understands."""
+    if type(value) is not dict or len(value) > MAX_VITALS:
+        raise BadMessage("health", "vitals", f"a map of at most {MAX_VITALS}", shown(value))
+    known: dict[str, int] = {}
+    for key, number in value.items():
+        least = -(1 << 31) if key == _VITALS.index("temperature_mc") else 0
+        if type(key) is not int or type(number) is not int or not least <= number < 1 << 64:
+            raise BadMessage("health", "vitals", "integers by integers", shown(number))
+        if 0 <= key < len(_VITALS):
+            known[_VITALS[key]] = number
+    return Vitals(**known)
+
+
+def _unreadable(flags: int, reader: _Reader) -> Unreadable:
+    what = word(UNREADABLE, flags, "what is unreadable")
+    found = Unreadable(reader.question_id(), what)
+    reader.done()
+    return found
+
+
+_DECODERS: dict[int, Callable[[int, _Reader], Received]] = {
+    _QUESTION: _question,
+    _ANSWER: _answer,
+    _PART: _part,
+    _REFUSAL: _refusal,
+    _HEALTH: _health,
+    _UNREADABLE: _unreadable,
+}
+
+
+def _short(name: str, value: Any, most: int) -> str:
+    if type(value) is not str or len(value.encode()) > most:
+        raise BadMessage("health", name, f"text of at most {most} bytes", shown(value))
+    return value

@@ -1,0 +1,59 @@
+"""What goes up of a question: all of it once, then what the node does not know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ground.wording import Form, Wording
+from roundtrip.codec import decode
+from roundtrip.message import GREEDY, Asked, Health, Question, Unreadable, question_id
+from roundtrip.text.packing import known
+
+TEXT = "What is the state of the battery?"
+QUESTION = Question(question_id(1, 1), TEXT, "Be short.", 64, GREEDY, "off", 120_000)
+OTHER = replace(QUESTION, system="Be long.")
+HEALTH = Health("tiny", "Q8_0", 512, 1, 0)
+
+
+def sent(wording: Wording, question: Question = QUESTION) -> Asked:
+    found = decode(wording.payload(question))
+    assert isinstance(found, Asked)
+    return found
+
+
+def test_settings_go_up_until_the_node_has_them() -> None:
+    wording = Wording()
+    for _ in range(2):
+        told = sent(wording).settings
+        assert told is not None
+        assert told.system == "Be short."
+        assert told.texts == known(), "so that answers come packed as we can unpack them"
+    wording.arrived(QUESTION)
+    assert sent(wording).settings is None
+    assert sent(wording, OTHER).settings is not None, "those of another question"
+    assert len(wording.payload(QUESTION)) < len(wording.payload(OTHER))
+
+
+def test_a_node_that_has_forgotten_them_gets_them_again() -> None:
+    wording = Wording()
+    wording.arrived(QUESTION)
+    before = wording.form(QUESTION)
+    wording.unreadable(Unreadable(QUESTION.question_id, "settings"))
+    assert before == Form(named=True, packed=True)
+    assert wording.form(QUESTION) == Form(named=False, packed=True)
+    assert sent(wording).settings is not None
+
+
+@pytest.mark.parametrize("texts", [(), (255,)])
+def test_texts_are_packed_as_the_node_can_unpack_them(texts: tuple[int, ...]) -> None:
+    wording = Wording()
+    assert isinstance(sent(wording).value, bytes)
+    wording.told(replace(HEALTH, texts=texts))
+    assert sent(wording).value == TEXT
+    wording.told(replace(HEALTH, texts=known()))
+    assert isinstance(sent(wording).value, bytes)
+    wording.unreadable(Unreadable(0, "text"))
+    assert sent(wording).value == TEXT
+    assert wording.form(QUESTION) == Form(named=False, packed=False)

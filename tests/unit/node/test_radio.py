@@ -1,0 +1,117 @@
+"""Questions as they come: by name, packed, or in words that are not known here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import cbor2
+import pytest
+
+from node import radio
+from node.outputs import Rejected, StoreQuestion
+from roundtrip.codec import encode, question_in
+from roundtrip.message import Answer, Question, Unreadable
+from roundtrip.text import packing
+from roundtrip.text.packing import known, pack
+
+Ask = Callable[..., Question]
+
+
+def seeded(question: Question, **changes: Any) -> Question:
+    """As a ground asks: the seed counts with the index."""
+    asked = replace(question, **changes)
+    return replace(asked, sampling=replace(asked.sampling, seed=asked.question_id))
+
+
+TEXT = "What is the state of the battery, and since when is it low?"
+
+
+def stored(outputs: list[Any]) -> list[Question]:
+    return [question_in(o.payload) for o in outputs if isinstance(o, StoreQuestion)]
+
+
+def answered(bench, outputs: list[Any], text: str = "Yes.") -> Any:
+    """Have all that is stored answered; what the ground got last."""
+    for question in stored(outputs):
+        bench.call(bench.node.question_stored, question.question_id)
+        bench.finish(question.question_id, text)
+        bench.call(bench.node.answer_stored, question.question_id)
+    return bench.answers[-1]
+
+
+def test_settings_are_known_by_name_from_the_second_question_on(bench, ask: Ask) -> None:
+    first, second = (seeded(ask(n, TEXT), system="Be short.", schema="{}") for n in (1, 2))
+    assert stored(bench.ask(first)) == [first]
+    assert stored(bench.ask(second, named=True)) == [second]
+
+
+def test_a_name_that_is_not_known_is_said_so_and_the_question_dropped(bench, ask: Ask) -> None:
+    asked = replace(ask(1, TEXT), system="Be short.")
+    assert stored(bench.ask(asked, named=True)) == []
+    assert bench.answers == [Unreadable(1, "settings")]
+    assert bench.ground.queued_bundles == 0, "it is not sent again by itself"
+    assert stored(bench.ask(asked)) == [asked], "the same question, whole"
+
+
+def test_a_question_that_is_known_needs_no_settings(bench, ask: Ask) -> None:
+    """After a restart of the ground, which asks by name, and of the node."""
+    asked = replace(ask(1, TEXT), system="Be short.")
+    bench.up()
+    assert isinstance(answered(bench, bench.ask(asked)), Answer)
+    bench.node._radio._settings.clear()
+    assert stored(bench.ask(asked, named=True)) == []
+    assert [type(one) for one in bench.answers[-2:]] == [Answer, Answer]
+
+
+def test_a_text_that_cannot_be_unpacked_is_said_so(bench, ask: Ask, monkeypatch) -> None:
+    whole = seeded(ask(1, TEXT), system="Be short.")
+    packed, named = encode(whole), encode(whole, named=True)
+    monkeypatch.setattr("roundtrip.text.packing._methods", dict)
+    packing._unpacked.cache_clear()
+    assert stored(bench.send(packed)) == []
+    assert bench.answers[-1] == Unreadable(0, "text"), "its settings are packed too"
+    monkeypatch.undo()
+    bench.send(encode(seeded(whole, question_id=2), texts=()))
+    monkeypatch.setattr("roundtrip.text.packing._methods", dict)
+    packing._unpacked.cache_clear()
+    assert stored(bench.send(named)) == []
+    assert bench.answers[-1] == Unreadable(1, "text")
+
+
+def test_what_is_kept_is_readable_whatever_is_known_later(bench, ask: Ask, monkeypatch) -> None:
+    asked = replace(ask(1, TEXT), system="Be short.")
+    (output,) = [o for o in bench.ask(asked) if isinstance(o, StoreQuestion)]
+    monkeypatch.setattr("roundtrip.text.packing._methods", dict)
+    assert question_in(output.payload) == asked
+
+
+@pytest.mark.parametrize(("unpacks", "is_packed"), [(known(), True), ((), False), (None, True)])
+def test_answers_are_packed_as_the_ground_can_unpack_them(
+    bench, ask: Ask, unpacks: tuple[int, ...] | None, is_packed: bool
+) -> None:
+    bench.up()
+    before = bench.node._radio._agent.sent.payload
+    answered(bench, bench.ask(ask(1), unpacks=unpacks), TEXT)
+    payload = bench.node._radio._agent.sent.payload - before
+    assert (payload < len(TEXT)) is is_packed
+    assert len(pack(TEXT)) < len(TEXT) / 2
+    assert bench.answers[-1].text == TEXT
+
+
+def test_only_the_settings_used_last_are_kept(bench, ask: Ask, monkeypatch) -> None:
+    monkeypatch.setattr(radio, "KEPT_SETTINGS", 2)
+    first, second, third = (seeded(ask(n), system=f"System {n}.") for n in (1, 2, 3))
+    bench.ask(first)
+    bench.ask(second)
+    bench.ask(seeded(first, question_id=4, text="?"), named=True)
+    bench.ask(third)
+    assert stored(bench.ask(seeded(first, question_id=5), named=True))
+    assert not stored(bench.ask(seeded(second, question_id=6), named=True))
+
+
+def test_a_question_of_another_release_is_said_to_be_one(bench) -> None:
+    outputs = bench.send(cbor2.dumps(dict.fromkeys(range(11), 1)))
+    assert outputs == [Rejected("message of another release")]
+    assert bench.ground.queued_bundles == 0

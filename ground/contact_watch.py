@@ -1,6 +1,12 @@
-"""How long the modem has had both directions up."""
+"""How long the modem has had both directions up, and when nothing can come any more."""
 
 from __future__ import annotations
+
+from roundtrip.contacts import ContactPlan
+from roundtrip.units import NS_PER_MS
+
+PROCESSING_NS = 500 * NS_PER_MS
+"""What disks and processes may take after the last frame has arrived."""
 
 
 class ContactWatch:
@@ -35,3 +41,18 @@ class ContactWatch:
                 break
             total += max(0, min(high, end_ns) - max(low, start_ns))
         return end_ns - start_ns - total
+
+
+def last_chance_ns(plan: ContactPlan) -> int:
+    """When the last frame of the last contact down has arrived."""
+    return (
+        max(
+            (
+                contact.end_time + contact.owlt
+                for contact in plan.contacts
+                if contact.source == "node"
+            ),
+            default=0,
+        )
+        + PROCESSING_NS
+    )

@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 
 from dtn import agent as bundles
 from dtn.bpv7.bundle import BundleId
+from ground import outcomes
 from ground.air import Air
-from ground.contact_watch import ContactWatch
+from ground.contact_watch import ContactWatch, last_chance_ns
 from ground.outputs import (
     Asking,
     BudgetMissed,
     GroundOutput,
     NodeHealth,
     Rejected,
+    Request,
     Settled,
     StageReached,
     StoredQuestion,
@@ -29,17 +31,18 @@ from ground.outputs import (
     StoreQuestion,
 )
 from ground.parts import Parts
-from ground.results.record import LoopRecord, NodeTimes, Planned
+from ground.results.record import LoopRecord, Planned
 from ground.stamps import NOTHING_KNOWN, Quickest, Stamps
 from ground.wording import Form, Wording
 from roundtrip import codec, message
-from roundtrip.budget import Budget, Outcome
+from roundtrip.budget import Budget
 from roundtrip.contacts import ContactPlan
 from roundtrip.errors import BadMessage, OtherRelease
 from roundtrip.machine import Deadline, earliest
 from roundtrip.message import (
     Answer,
     Asked,
+    Cancel,
     Health,
     Part,
     Question,
@@ -51,10 +54,9 @@ from roundtrip.message import (
 from roundtrip.modem import Carrier
 from roundtrip.stages import Stage
 from roundtrip.transport import OTHER_RELEASE, lifetime_ms, reason_of
-from roundtrip.units import NS_PER_MS, NS_PER_US
+from roundtrip.units import NS_PER_MS
 
-PROCESSING_NS = 500 * NS_PER_MS
-"""What disks and processes may take after the last frame has arrived."""
+CANCEL_LIFETIME_MS = 600_000
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class _Open:
     planned: Planned
     question_id: int
     stamps: Stamps
+    asking: Asking
+    budget: Budget
     question: Question | None = None
     """None until it is asked."""
     sent: Form | None = None
@@ -83,6 +87,7 @@ class GroundMachine:
         budget: what a loop may take.
         plan: the contact plan, for estimates and to know when no answer can come any more.
         quickest: what no frame on the link can beat, for estimates.
+        standing: questions may come at any time besides; such a machine is never finished.
         recovered: what the ledger of an interrupted run holds; questions without an outcome are
             sent again with the first cue.
     """
@@ -96,6 +101,7 @@ class GroundMachine:
         budget: Budget,
         plan: ContactPlan,
         quickest: Quickest = NOTHING_KNOWN,
+        standing: bool = False,
         recovered: Iterable[StoredQuestion] = (),
     ) -> None:
         self._agent = agent
@@ -111,21 +117,32 @@ class GroundMachine:
         self._timers: list[tuple[int, int, bool]] = []
         self._to_accept: dict[int, BundleId] = {}
         self._contact = ContactWatch()
+        self._standing = standing
         self._unsettled = len(workload)
-        self._last_chance_ns = _last_chance_ns(plan)
+        self._last_chance_ns = last_chance_ns(plan)
         self._to_send_again: list[int] = []
         self._wording = Wording()
         self._air = Air()
+        self._next_index = max([len(workload), *(index + 1 for index in known)])
         for planned in workload:
             if planned.index in known:
-                self._recover(planned, known[planned.index])
+                self._recover(planned, known.pop(planned.index))
+        for stored in known.values():
+            self._unsettled += 1
+            self._recover(None, stored)
 
-    def _recover(self, planned: Planned, stored: StoredQuestion) -> None:
+    def _recover(self, planned: Planned | None, stored: StoredQuestion) -> None:
+        """Take a question up again, of the workload or one that came besides."""
         if stored.settled:
             self._unsettled -= 1
             return
-        entry = self._new_entry(planned)
-        entry.question = codec.question_in(stored.payload)
+        question = codec.question_in(stored.payload)
+        if planned is None:
+            index = index_of(stored.question_id)
+            planned = Planned(index, stored.asked_ns, question.text, None, question.priority)
+        budget = Budget(*stored.budget_ns, self._budget.objective) if stored.budget_ns else None
+        entry = self._new_entry(planned, budget=budget)
+        entry.question = question
         entry.stamps.own[Stage.SUBMITTED] = stored.asked_ns
         entry.stamps.interrupted = True
         entry.parts = Parts(stored.parts)
@@ -135,7 +152,7 @@ class GroundMachine:
     @property
     def finished(self) -> bool:
         """Whether every question has its outcome, on disk and acknowledged to the node."""
-        return self._unsettled == 0 and not self._to_accept
+        return self._unsettled == 0 and not self._to_accept and not self._standing
 
     @property
     def air(self) -> dict[str, dict[str, int]]:
@@ -149,7 +166,7 @@ class GroundMachine:
         outputs: list[GroundOutput] = []
         while self._to_come and self._to_come[0].intended_ns <= now_ns:
             self._queue.append(self._to_come.popleft())
-        if now_ns >= self._last_chance_ns and self._unsettled:
+        if now_ns >= self._last_chance_ns and self._unsettled and not self._standing:
             return outputs + list(self.stop("no_further_contact", now_ns=now_ns))
         while self._timers and self._timers[0][0] <= now_ns:
             _, question_id, expires = heapq.heappop(self._timers)
@@ -169,7 +186,8 @@ class GroundMachine:
         """The next question, budget or transport timer."""
         ask = (self._to_come[0].intended_ns, "ask") if self._to_come else None
         timer = (self._timers[0][0], "budget") if self._timers else None
-        over = (self._last_chance_ns, "no further contact") if self._unsettled else None
+        ends = self._unsettled and not self._standing
+        over = (self._last_chance_ns, "no further contact") if ends else None
         return earliest(ask, timer, over, self._agent.deadline)
 
     def stop(self, reason: str, *, now_ns: int) -> Sequence[GroundOutput]:
@@ -192,21 +210,54 @@ class GroundMachine:
             outputs += self._ask(self._queue.popleft(), now_ns)
         return outputs
 
-    def _new_entry(self, planned: Planned) -> _Open:
+    def _new_entry(
+        self, planned: Planned, asking: Asking | None = None, budget: Budget | None = None
+    ) -> _Open:
         question_id = message.question_id(self._asking.run_id, planned.index)
-        entry = _Open(planned, question_id, Stamps({Stage.INTENDED: planned.intended_ns}))
+        stamps = Stamps({Stage.INTENDED: planned.intended_ns})
+        entry = _Open(planned, question_id, stamps, asking or self._asking, budget or self._budget)
         self._open[question_id] = entry
         return entry
 
     def _set_timers(self, entry: _Open) -> None:
         intended_ns = entry.planned.intended_ns
-        for after_ns, expires in ((self._budget.loop_ns, False), (self._budget.expire_ns, True)):
+        for after_ns, expires in ((entry.budget.loop_ns, False), (entry.budget.expire_ns, True)):
             heapq.heappush(self._timers, (intended_ns + after_ns, entry.question_id, expires))
 
+    def next_id(self) -> int:
+        """The id of the question that comes next besides the workload, for `ask`."""
+        return message.question_id(self._asking.run_id, self._next_index)
+
+    def ask(self, request: Request, *, now_ns: int) -> Sequence[GroundOutput]:
+        """A question comes besides the workload; it gets `next_id`."""
+        if self._next_index >> message.INDEX_BITS:
+            return [Rejected("no more questions in one run")]
+        planned = Planned(self._next_index, now_ns, request.text, None, request.priority)
+        self._next_index += 1
+        self._unsettled += 1
+        entry = self._new_entry(planned, request.asking, request.budget)
+        return self._word(entry, now_ns)
+
+    def cancel(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
+        """Nobody waits for a question any more; one that is not open is no error."""
+        entry = self._open.get(question_id)
+        if entry is None:
+            return []
+        told: list[bundles.AgentOutput] = []
+        if entry.stamps.sessions:  # it may be there
+            _, told = self._agent.send(
+                codec.encode(Cancel(question_id)), lifetime_ms=CANCEL_LIFETIME_MS, now_ns=now_ns
+            )
+        expired = self._expire(entry, "cancelled", now_ns)
+        return [*expired, *self._from_agent(told, now_ns)]
+
     def _ask(self, planned: Planned, now_ns: int) -> list[GroundOutput]:
-        entry = self._new_entry(planned)
-        asking = self._asking
-        remaining_ns = planned.intended_ns + self._budget.loop_ns - now_ns
+        return self._word(self._new_entry(planned), now_ns)
+
+    def _word(self, entry: _Open, now_ns: int) -> list[GroundOutput]:
+        """Make a question of it, and put it on disk."""
+        asking, planned = entry.asking, entry.planned
+        remaining_ns = planned.intended_ns + entry.budget.loop_ns - now_ns
         sampling = Sampling(
             asking.sampling.temperature,
             asking.sampling.top_p,
@@ -227,7 +278,10 @@ class GroundMachine:
             asking.schema,
         )
         self._set_timers(entry)
-        return [StoreQuestion(entry.question_id, codec.encode(question, texts=()), now_ns)]
+        payload = codec.encode(question, texts=())
+        own = None if entry.budget is self._budget else entry.budget
+        budget_ns = None if own is None else (own.loop_ns, own.expire_ns)
+        return [StoreQuestion(entry.question_id, payload, now_ns, budget_ns)]
 
     def question_stored(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
         """The question is on disk: send it."""
@@ -236,7 +290,7 @@ class GroundMachine:
             return []
         entry.stamps.own.setdefault(Stage.SUBMITTED, now_ns)
         reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns)
-        expires_ns = entry.planned.intended_ns + self._budget.expire_ns
+        expires_ns = entry.planned.intended_ns + entry.budget.expire_ns
         assert entry.question is not None
         entry.sent = self._wording.form(entry.question)
         payload = self._wording.payload(entry.question)
@@ -244,7 +298,7 @@ class GroundMachine:
             payload,
             lifetime_ms=lifetime_ms(expires_ns - now_ns),
             priority=2 - entry.planned.priority,
-            due_ns=entry.planned.intended_ns + self._budget.loop_ns,
+            due_ns=entry.planned.intended_ns + entry.budget.loop_ns,
             now_ns=now_ns,
         )
         if bundle_id is None:
@@ -308,7 +362,7 @@ class GroundMachine:
         return [StageReached(entry.planned, Stage.UPLINK_STARTED, begun.at_ns)]
 
     def _acknowledged(self, bundle_id: BundleId, at_ns: int) -> list[GroundOutput]:
-        entry = self._open.get(self._by_bundle.get(bundle_id, -1))
+        entry = self._open.get(self._by_bundle.pop(bundle_id, -1))
         if entry is None or entry.question is None:
             return []
         self._wording.arrived(entry.question)
@@ -329,7 +383,7 @@ class GroundMachine:
                 self._agent.compress()
                 self._wording.told(reply)
                 return [NodeHealth(reply), *self._accept(bundle_id, now_ns)]
-            case Asked():
+            case Asked() | Cancel():
                 return [Rejected("a question"), *self._accept(bundle_id, now_ns)]
             case Unreadable():
                 return [*self._accept(bundle_id, now_ns), *self._ask_again(reply, now_ns)]
@@ -398,62 +452,27 @@ class GroundMachine:
         received: bundles.BundleReceived,
         now_ns: int,
     ) -> list[GroundOutput]:
-        times, at_ns = _node_times(reply), received.received_ns
-        estimate = entry.stamps.replied(
-            times, at_ns, received.block_bytes, self._quickest, self._plan.downlink
+        intended_ns = entry.planned.intended_ns
+        record = outcomes.replied(
+            entry.planned,
+            reply,
+            received,
+            entry.stamps,
+            budget=entry.budget,
+            quickest=self._quickest,
+            downlink=self._plan.downlink,
+            in_contact_ns=self._contact.in_contact_ns(intended_ns, received.received_ns),
         )
-        loop_ns = at_ns - entry.planned.intended_ns
-        common = {
-            "stamps": estimate.stamps,
-            "settled_ns": at_ns,
-            "split": "estimate",
-            "uncertainty_ns": estimate.uncertainty_ns,
-            "node_times": times,
-            "uplink_sessions": tuple(entry.stamps.sessions),
-            "downlink_session": entry.stamps.downlink_session,
-        }
-        if isinstance(reply, Answer):
-            in_contact_ns = self._contact.in_contact_ns(entry.planned.intended_ns, at_ns)
-            record = LoopRecord(
-                entry.question_id,
-                entry.planned,
-                self._budget.judge(loop_ns, partial=reply.finish_reason == "deadline"),
-                "",
-                in_contact_ns=in_contact_ns,
-                answer=reply.text,
-                finish_reason=reply.finish_reason,
-                prompt_tokens=reply.prompt_tokens,
-                output_tokens=reply.output_tokens,
-                node_rss_peak_bytes=reply.rss_peak_bytes,
-                spent_mj=reply.spent_mj,
-                **common,  # type: ignore[arg-type]
-            )
-        else:
-            record = LoopRecord(
-                entry.question_id,
-                entry.planned,
-                Outcome.REFUSED,
-                reply.reason,
-                in_contact_ns=None,
-                detail=reply.detail,
-                **common,  # type: ignore[arg-type]
-            )
         return self._close(entry, record, now_ns)
 
     def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
-        estimate = entry.stamps.expired(now_ns)
-        record = LoopRecord(
+        record = outcomes.expired(
             entry.question_id,
             entry.planned,
-            Outcome.EXPIRED,
             reason,
-            stamps=estimate.stamps,
-            settled_ns=now_ns,
-            in_contact_ns=None,
-            split="estimate",
-            uncertainty_ns=estimate.uncertainty_ns,
-            answer=entry.parts.text or None,
-            uplink_sessions=tuple(entry.stamps.sessions),
+            entry.stamps,
+            entry.parts.text,
+            now_ns=now_ns,
         )
         return self._close(entry, record, now_ns)
 
@@ -466,30 +485,3 @@ class GroundMachine:
             self._by_bundle.pop(entry.bundle_id, None)
             outputs += self._from_agent(self._agent.cancel(entry.bundle_id, now_ns=now_ns), now_ns)
         return [*outputs, Settled(record)]
-
-
-def _node_times(reply: Answer | Refusal) -> NodeTimes:
-    if isinstance(reply, Refusal):
-        refused_ns = reply.refused_us * NS_PER_US
-        return NodeTimes(refused_ns, refused_ns, refused_ns, reply.delivered_us)
-    return NodeTimes(
-        reply.started_us * NS_PER_US,
-        reply.first_token_us * NS_PER_US,
-        reply.finished_us * NS_PER_US,
-        reply.delivered_us,
-    )
-
-
-def _last_chance_ns(plan: ContactPlan) -> int:
-    """When the last frame of the last contact down has arrived."""
-    return (
-        max(
-            (
-                contact.end_time + contact.owlt
-                for contact in plan.contacts
-                if contact.source == "node"
-            ),
-            default=0,
-        )
-        + PROCESSING_NS
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
 from ground.results.record import LoopRecord, Planned
+from roundtrip.budget import Budget
 from roundtrip.message import Health, Part, Sampling
 from roundtrip.stages import Stage
 
@@ -29,12 +30,27 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """A question that comes while the station stands."""
+
+    text: str
+    asking: Asking | None = None
+    """None: as the workload's."""
+    budget: Budget | None = None
+    """None: as the workload's."""
+    priority: int = 1
+    """0 bulk, 1 normal, 2 expedited."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoreQuestion:
     """Put a question on disk, then call `question_stored`."""
 
     question_id: int
     payload: bytes
     asked_ns: int
+    budget_ns: tuple[int, int] | None = None
+    """Until late, and until it expires; None: as the workload's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,7 @@ class StoredQuestion:
     payload: bytes
     asked_ns: int
     settled: bool
+    budget_ns: tuple[int, int] | None = None
     parts: tuple[Part, ...] = ()
 
 

@@ -46,6 +46,7 @@ from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
 from roundtrip.scenario import Scenario
 from roundtrip.screen import Screen
+from roundtrip.text import packing
 from roundtrip.transport import (
     CLOCKS_REMEDY,
     MAX_REASONS,
@@ -136,6 +137,7 @@ class Station:
         """
         self._store = GroundStore(self._store_path)
         self._worker = Worker(lambda error: self.fail(f"ledger: {error}"))
+        packing.prepare()
         try:
             self._recover(self._store)
             self._modem = self._open_link()

@@ -34,6 +34,8 @@ CREATE TABLE questions (
     question_id BLOB PRIMARY KEY,
     payload BLOB NOT NULL,
     asked_ns INTEGER NOT NULL,
+    loop_ns INTEGER,
+    expire_ns INTEGER,
     record TEXT
 ) WITHOUT ROWID;
 CREATE TABLE parts (
@@ -50,6 +52,8 @@ CREATE TABLE parts (
         "questions.question_id": (blob("question_id", size_bytes=8), "8 bytes"),
         "questions.payload": ("typeof(payload) = 'blob'", "bytes"),
         "questions.asked_ns": (whole("asked_ns"), "ns on the plan's clock"),
+        "questions.loop_ns": (f"loop_ns IS NULL OR {whole('loop_ns')}", "ns, or nothing"),
+        "questions.expire_ns": (f"expire_ns IS NULL OR {whole('expire_ns')}", "ns, or nothing"),
         "questions.record": ("record IS NULL OR json_valid(record)", "JSON"),
         "parts.question_id": (blob("question_id", size_bytes=8), "8 bytes"),
         "parts.start": (whole("start"), "an offset in bytes"),
@@ -115,11 +119,16 @@ class GroundStore:
         for key, start, text in self._db.execute("SELECT question_id, start, text FROM parts"):
             question_id = int.from_bytes(key, "big")
             parts[question_id].append(Part(question_id, start, text))
-        rows = self._db.execute("SELECT question_id, payload, asked_ns, record FROM questions")
-        for key, payload, asked_ns, record in rows:
+        rows = self._db.execute(
+            "SELECT question_id, payload, asked_ns, loop_ns, expire_ns, record FROM questions"
+        )
+        for key, payload, asked_ns, loop_ns, expire_ns, record in rows:
             question_id = int.from_bytes(key, "big")
             settled, known = record is not None, tuple(parts[question_id])
-            questions.append(StoredQuestion(question_id, payload, asked_ns, settled, known))
+            budget_ns = None if loop_ns is None or expire_ns is None else (loop_ns, expire_ns)
+            questions.append(
+                StoredQuestion(question_id, payload, asked_ns, settled, budget_ns, known)
+            )
             if record is not None:
                 records.append(from_json(json.loads(record), str(self._path)))
         return questions, records
@@ -138,9 +147,10 @@ class GroundStore:
         """
         match output:
             case StoreQuestion(question_id=question_id, payload=payload, asked_ns=asked_ns):
+                loop_ns, expire_ns = output.budget_ns or (None, None)
                 self._db.execute(
-                    "INSERT INTO questions VALUES (?, ?, ?, NULL)",
-                    (_key(question_id), payload, asked_ns),
+                    "INSERT INTO questions VALUES (?, ?, ?, ?, ?, NULL)",
+                    (_key(question_id), payload, asked_ns, loop_ns, expire_ns),
                 )
             case StorePart(part=part):
                 self._db.execute(

@@ -78,6 +78,18 @@ class Jobs:
         self._early.append(question_id)
         return [*self._admit(now_ns), *self.start_next(now_ns)]
 
+    def cancel(self, question_id: int, now_ns: int) -> list[NodeOutput]:
+        """Nobody waits for a question any more: it is refused, or ended where it is being answered;
+        one that has its reply, or is not known, is no error."""
+        if question_id in self._running and question_id not in self._cut:
+            self._cut.add(question_id)
+            return [CutInference(question_id)]
+        if question_id in self._early:
+            self._early.remove(question_id)
+        elif not self._scheduler.remove(question_id):
+            return []
+        return self._refuse(question_id, "cancelled", "", now_ns)
+
     def heard(self, now_ns: int) -> list[NodeOutput]:
         """There was a cue."""
         first, self._heard = not self._heard, True

@@ -72,6 +72,7 @@ class NodeMachine:
             beacon or Beacon(),
             lifetime_ms=lifetime_ms,
             take=self._take,
+            cancel=self._cancel,
         )
         scheduler = Scheduler(queue, downlink, policy, energy.may_run)
         self._jobs = Jobs(self._entries, scheduler, energy)
@@ -134,6 +135,9 @@ class NodeMachine:
         return [
             StoreQuestion(question.question_id, payload, received_ns, entry.deadline_ns, bundle_id)
         ]
+
+    def _cancel(self, question_id: int, now_ns: int) -> list[NodeOutput]:
+        return self._jobs.cancel(question_id, now_ns)
 
     # -- the store ---------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from node.parts import Parts
 from roundtrip import codec, message
 from roundtrip.errors import BadMessage, OtherRelease, UnknownDictionary
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Asked, Health, Question, Settings, Unreadable
+from roundtrip.message import Asked, Cancel, Health, Question, Settings, Unreadable
 from roundtrip.modem import Carrier
 from roundtrip.settings import Texts
 from roundtrip.transport import OTHER_RELEASE, lifetime_ms, reason_of
@@ -38,6 +38,8 @@ PART_PRIORITY = 3
 """Of an answer that is still being written."""
 
 Take = Callable[[Question, bundles.BundleReceived], list[NodeOutput]]
+Drop = Callable[[int, int], list[NodeOutput]]
+"""Of a question, at a time."""
 
 
 class Radio:
@@ -51,6 +53,7 @@ class Radio:
         beacon: when to say how the node does.
         lifetime_ms: of answer bundles.
         take: what to do with a question that has come, before it is accepted.
+        cancel: what to do with one that nobody waits for any more.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Radio:
         *,
         lifetime_ms: int,
         take: Take,
+        cancel: Drop,
     ) -> None:
         self._agent = agent
         self._entries = entries
@@ -71,6 +75,7 @@ class Radio:
         self._beacon = beacon
         self._lifetime_ms = lifetime_ms
         self._take = take
+        self._cancel = cancel
         self._parts = Parts()
         self._replies: dict[BundleId, tuple[int, int]] = {}
         """Of a question, and how large."""
@@ -163,6 +168,9 @@ class Radio:
             return [Rejected(OTHER_RELEASE), *self.accept(bundle_id, now_ns)]
         except BadMessage as error:
             return [Rejected(f"message: {error}"), *self.accept(bundle_id, now_ns)]
+        if isinstance(asked, Cancel):
+            cancelled = self._cancel(asked.question_id, now_ns)
+            return [*cancelled, *self.accept(bundle_id, now_ns)]
         if not isinstance(asked, Asked):
             return [Rejected("not a question"), *self.accept(bundle_id, now_ns)]
         question_id = asked.question_id

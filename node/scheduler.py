@@ -119,6 +119,14 @@ class Scheduler:
         self.next_check_ns = min(self.next_check_ns, last_start_ns + 1)
         return None
 
+    def remove(self, question_id: int) -> bool:
+        """Take a question out, wherever it waits; whether it was there."""
+        for waiting in self._waiting:
+            if waiting.job.question.question_id == question_id:
+                self._take(waiting)
+                return True
+        return False
+
     def hopeless(self, speed: Speed, *, now_ns: int) -> list[Hopeless]:
         """Take out the jobs that cannot make it any more."""
         if now_ns < self.next_check_ns:

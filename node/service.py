@@ -54,7 +54,7 @@ from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.rng import substream
-from roundtrip.text.packing import known
+from roundtrip.text.packing import known, prepare
 from roundtrip.transport import (
     CLOCKS_REMEDY,
     MAX_REASONS,
@@ -155,6 +155,7 @@ class NodeService:
         assert model is not None
         self._store = NodeStore(config.store_path)
         self._worker = Worker(self._store_failed)
+        prepare()
         if model.limits != Limits():
             self._enforcer = Enforcer(model.limits, read_host(), self._say)
         self._supervisor = Supervisor(

@@ -13,6 +13,7 @@ refusal      question, delivered (4 bytes, us), until refused (0.1 ms), reason (
              flags: packed
 health       CBOR; flags: with vitals
 unreadable   question; flags: what
+cancel       question
 
 A question is its run (4 bytes) and its index. Decoding is strict and total: whatever is not exactly
 one message is BadMessage.
@@ -44,6 +45,7 @@ from roundtrip.message import (
     UNREADABLE,
     Answer,
     Asked,
+    Cancel,
     Health,
     Part,
     Question,
@@ -68,7 +70,7 @@ from roundtrip.settings import (
 )
 from roundtrip.text.packing import pack, unpack
 
-_QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE = range(7)
+_QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE, _CANCEL = range(8)
 """`_OLD` is how the maps begin that the release before this one sent."""
 _FLAGS = 5
 USUAL_MS = 120_000
@@ -127,6 +129,8 @@ def encode(
         case Unreadable():
             what = UNREADABLE.index(message.what)
             return _first(_UNREADABLE, what) + _id(message.question_id)
+        case Cancel():
+            return _first(_CANCEL, 0) + _id(message.question_id)
 
 
 def _of_question(question: Question, settings: Settings | None, texts: Texts) -> bytes:
@@ -402,6 +406,13 @@ def _unreadable(flags: int, reader: _Reader) -> Unreadable:
     return found
 
 
+def _cancel(flags: int, reader: _Reader) -> Cancel:
+    _flags(flags, 0)
+    found = Cancel(reader.question_id())
+    reader.done()
+    return found
+
+
 _DECODERS: dict[int, Callable[[int, _Reader], Received]] = {
     _QUESTION: _question,
     _ANSWER: _answer,
@@ -409,6 +420,7 @@ _DECODERS: dict[int, Callable[[int, _Reader], Received]] = {
     _REFUSAL: _refusal,
     _HEALTH: _health,
     _UNREADABLE: _unreadable,
+    _CANCEL: _cancel,
 }
 
 

@@ -31,6 +31,7 @@ REASONS = (
     "no_energy",
     "quarantined",
     "engine_failed",
+    "cancelled",
 )
 """Of refusals; their order is their number on the wire: new ones go to the end."""
 
@@ -151,6 +152,13 @@ class Unreadable:
     """One of `UNREADABLE`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody on the ground waits for a question any more."""
+
+    question_id: int
+
+
 UNREADABLE = ("settings", "text")
 """A name of settings that it does not know; a text that it cannot unpack."""
 
@@ -247,8 +255,8 @@ class Health:
     """How the node can unpack texts."""
 
 
-Sent = Question | Answer | Part | Refusal | Health | Unreadable
-Received = Asked | Answer | Part | Refusal | Health | Unreadable
+Sent = Question | Answer | Part | Refusal | Health | Unreadable | Cancel
+Received = Asked | Answer | Part | Refusal | Health | Unreadable | Cancel
 
 RUN_BITS, INDEX_BITS = 32, 24
 SEED_MASK = (1 << 32) - 1

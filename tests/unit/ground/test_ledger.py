@@ -69,7 +69,7 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
     questions, records = again.recover()
     assert questions == [
         StoredQuestion(0, b"asked", 10, True),
-        StoredQuestion(1, b"asked", 11, False, (Part(1, 0, "Ye"), Part(1, 2, "s"))),
+        StoredQuestion(1, b"asked", 11, False, None, (Part(1, 0, "Ye"), Part(1, 2, "s"))),
     ]
     assert records == [record]
     again.close()

@@ -20,6 +20,7 @@ from roundtrip.message import (
     REASONS,
     Answer,
     Asked,
+    Cancel,
     Health,
     Part,
     Question,
@@ -57,6 +58,7 @@ REPLIES: list[Sent] = [
     Health("tiny", "Q8_0", 2048, 2, 0, Vitals(80_000_000, 0, 15, -40_250, 0x50005, 4210, 613, 2)),
     Unreadable(ID, "settings"),
     Unreadable(0, "text"),
+    Cancel(ID),
 ]
 RAW = {"texts": ()}
 
@@ -148,6 +150,7 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
         (REPLIES[5], {}, "80866474696e796451385f30190800020080"),
         (REPLIES[8], {}, "c00102030405"),
         (REPLIES[9], {}, "c10000000000"),
+        (REPLIES[10], {}, "e00102030405"),
     ],
 )
 def test_vectors(message: Sent, options: dict[str, object], expected: str) -> None:
@@ -245,7 +248,9 @@ def test_each_bad_setting_is_named(body: object, key: str) -> None:
     ("payload", "key"),
     [
         ("", "offset 0"),
-        ("e0", "kind"),
+        ("e0", "offset 1"),
+        ("e1" + "00" * 5, "flags"),
+        ("e0" + "00" * 6, "offset 6"),
         ("06" + "00" * 10, "priority"),
         ("02" + "00" * 8, "offset 9"),
         ("02" + "00" * 8 + "8000" + "00", "offset 9"),

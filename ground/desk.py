@@ -1,0 +1,234 @@
+"""Where people and programs ask a standing station: takes questions, tells what becomes of them.
+
+Everything that happens is an event with a number; the latest are kept, so that who was cut off
+can go on where it was. One that listens too slowly loses the oldest it has not read, and sees by
+the numbers that it did. All calls come from the station's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from ground.machine import GroundMachine
+from ground.outputs import (
+    BudgetMissed,
+    NodeHealth,
+    Rejected,
+    Request,
+    Settled,
+    StageReached,
+    StorePart,
+)
+from ground.parts import Parts
+from ground.results.record import LoopRecord, Planned
+from roundtrip.drive.actor import Actor
+from roundtrip.errors import EnvironmentFault
+from roundtrip.message import Health, index_of
+from roundtrip.modem import Carrier
+from roundtrip.stages import Stage
+from roundtrip.units import NS_PER_MS, ns_to_s
+
+KEPT_EVENTS = 4096
+KEPT_RECORDS = 256
+"""Outcomes kept at hand; all of them are in the ledger."""
+MOST_WAITING = 1024
+"""Events that one listener may be behind."""
+
+Event = dict[str, Any]
+
+
+class Desk:
+    """The events of one station, and the way to ask it."""
+
+    def __init__(self) -> None:
+        self._actor: Actor[GroundMachine] | None = None
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._number = 0
+        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._open: dict[int, Event] = {}
+        self._parts: dict[int, Parts] = {}
+        self._settled: deque[Event] = deque(maxlen=KEPT_RECORDS)
+        self._cue: Carrier | None = None
+        self.health: Health | None = None
+
+    # -- what the station tells --------------------------------------------------------------------
+
+    def stands(self, actor: Actor[GroundMachine]) -> None:
+        """The station has its machine."""
+        self._actor = actor
+
+    def carrier(self, cue: Carrier) -> None:
+        """The modem's cue."""
+        self._cue = cue
+        self._tell("carrier", tx_up=cue.tx_up, rx_up=cue.rx_up, at_s=ns_to_s(cue.elapsed_ns))
+
+    def output(self, output: object) -> None:
+        """One output of the machine."""
+        match output:
+            case StageReached(planned=planned, stage=stage, at_ns=at_ns):
+                self._reached(planned, stage, at_ns)
+            case StorePart(part=part):
+                parts = self._parts.setdefault(part.question_id, Parts())
+                before = len(parts.text)
+                parts.add(part)
+                if new := parts.text[before:]:
+                    self._tell("text", id=_key(part.question_id), text=new)
+            case BudgetMissed(planned=planned):
+                self._tell("late", index=planned.index)
+            case Settled(record=record):
+                self._open.pop(record.question_id, None)
+                self._parts.pop(record.question_id, None)
+                told = shown_record(record)
+                self._settled.append(told)
+                self._tell("settled", **told)
+            case NodeHealth(health=health):
+                self.health = health
+                self._tell("health", model=health.model, restarts=health.engine_restarts)
+            case Rejected(reason=reason):
+                self._tell("rejected", reason=reason)
+            case _:
+                pass
+
+    def _reached(self, planned: Planned, stage: Stage, at_ns: int) -> None:
+        for known in self._open.values():
+            if known["index"] == planned.index:
+                known["stage"] = stage.value
+                self._tell("stage", id=known["id"], stage=stage.value, at_s=ns_to_s(at_ns))
+
+    def _tell(self, kind: str, **fields: Any) -> None:
+        self._number += 1
+        event = {"event": kind, "number": self._number, **fields}
+        self._events.append(event)
+        for listener in self._listeners:
+            if listener.full():
+                listener.get_nowait()
+            listener.put_nowait(event)
+
+    # -- what people and programs do ---------------------------------------------------------------
+
+    @property
+    def _machine(self) -> Actor[GroundMachine]:
+        if self._actor is None:
+            raise EnvironmentFault("ask", "the link is not up yet", "wait for it, or start a node")
+        return self._actor
+
+    def ask(self, request: Request) -> str:
+        """Ask; returns the question's id.
+
+        Raises:
+            EnvironmentFault: there was no link yet, or the run has no room for more questions.
+        """
+        actor = self._machine
+        question_id = actor.machine.next_id()
+        event = {
+            "id": _key(question_id),
+            "index": index_of(question_id),
+            "text": request.text,
+            "priority": request.priority,
+            "stage": "intended",
+        }
+        self._open[question_id] = event
+        self._tell("asked", **event)
+        actor.call(actor.machine.ask, request)
+        return _key(question_id)
+
+    def cancel(self, key: str) -> bool:
+        """Nobody waits for a question any more; whether it was open."""
+        question_id = _id(key)
+        if question_id not in self._open:
+            return False
+        actor = self._machine
+        actor.call(actor.machine.cancel, question_id)
+        return True
+
+    def found(self, key: str) -> Event | None:
+        """A question that is open, or had its outcome lately."""
+        question_id = _id(key)
+        if question_id in self._open:
+            parts = self._parts.get(question_id)
+            return {**self._open[question_id], "answer": parts.text if parts else None}
+        return next((one for one in reversed(self._settled) if one["id"] == key), None)
+
+    def answers(self, count: int) -> list[Event]:
+        """The latest outcomes, the newest first."""
+        return list(self._settled)[: -count - 1 : -1]
+
+    def status(self) -> Event:
+        """How the station does."""
+        cue, health = self._cue, self.health
+        return {
+            "link": None
+            if cue is None
+            else {
+                "tx_up": cue.tx_up,
+                "rx_up": cue.rx_up,
+                "tx_rate_bps": cue.tx_rate_bps,
+                "rx_rate_bps": cue.rx_rate_bps,
+                "one_way_ms": cue.one_way_ns / NS_PER_MS,
+            },
+            "node": None
+            if health is None
+            else {
+                "model": health.model,
+                "quantization": health.quantization,
+                "context": health.context,
+                "threads": health.threads,
+                "engine_restarts": health.engine_restarts,
+            },
+            "clock_s": None if self._actor is None else ns_to_s(self._actor.clock.now_ns()),
+            "open": list(self._open.values()),
+            "settled": len(self._settled),
+        }
+
+    async def events(
+        self, after: int | None, wanted: Callable[[Event], bool] = lambda event: True
+    ) -> AsyncIterator[Event]:
+        """The events from now on, or those kept after a number first."""
+        listener: asyncio.Queue[Event] = asyncio.Queue(MOST_WAITING)
+        kept = [] if after is None else [e for e in self._events if e["number"] > after]
+        self._listeners.add(listener)
+        try:
+            for event in kept:
+                if wanted(event):
+                    yield event
+            while True:
+                event = await listener.get()
+                if wanted(event):
+                    yield event
+        finally:
+            self._listeners.discard(listener)
+
+    @property
+    def last_number(self) -> int:
+        """Of the latest event."""
+        return self._number
+
+
+def shown_record(record: LoopRecord) -> Event:
+    """A loop as people and programs see it."""
+    loop_ns = record.loop_ns
+    return {
+        "id": _key(record.question_id),
+        "index": record.planned.index,
+        "text": record.planned.text,
+        "outcome": record.outcome.value,
+        "reason": record.why,
+        "answer": record.answer,
+        "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
+        "phases_s": {name: ns_to_s(spent_ns) for name, spent_ns in record.phases_ns.items()},
+        "output_tokens": record.output_tokens,
+    }
+
+
+def _key(question_id: int) -> str:
+    return f"{question_id:014x}"
+
+
+def _id(key: str) -> int:
+    try:
+        return int(key, 16)
+    except ValueError:
+        return -1

@@ -1,0 +1,1 @@
+"""The station's doors: a JSON interface with server-sent events, on loopback."""

@@ -17,6 +17,7 @@ from typing import Any
 from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
 from ground.consequences import Command, carry_out
+from ground.desk import Desk
 from ground.machine import GroundMachine
 from ground.outputs import (
     GroundOutput,
@@ -90,6 +91,9 @@ class Station:
         security: secures and opens bundles; None for plain ones.
         listen: our own address, for a link over UDP.
         trusted_clock: this machine knows the time.
+        desk: questions may come there at any time: the station stands until it is stopped, and
+            what is open then stays open for the next one.
+        workload: the scenario's workload is asked.
     """
 
     def __init__(
@@ -104,7 +108,11 @@ class Station:
         listen: str = "",
         *,
         trusted_clock: bool = True,
+        desk: Desk | None = None,
+        workload: bool = True,
     ) -> None:
+        self._desk = desk
+        self._planned = planned_questions(scenario.workload, seed) if workload else []
         self._scenario = scenario
         self._seed = seed
         self._endpoint = endpoint
@@ -197,7 +205,8 @@ class Station:
                     await self._ended.wait()
             except TimeoutError:
                 continue
-            actor.call(actor.machine.stop, self._fault or "interrupted")
+            if self._desk is None:
+                actor.call(actor.machine.stop, self._fault or "interrupted")
             break
         self._asked.air = actor.machine.air
         self._asked.length_s = actor.clock.now_ns() / 1e9
@@ -226,6 +235,8 @@ class Station:
         if self._actor is None:
             self._actor = self._begin(cue)
         self._progress.carrier(cue)
+        if self._desk is not None:
+            self._desk.carrier(cue)
         self._actor.call(self._actor.machine.carrier, cue)
         return True
 
@@ -248,19 +259,25 @@ class Station:
                 rng=substream(clock.monotonic_ns(), "ground/ltp"),
                 security=self._security,
             ),
-            planned_questions(workload, self._seed),
+            self._planned,
             asking=asking_of(workload, run_id=self._run_id, seed=self._seed),
             budget=self._scenario.budget.budget(),
             plan=self._scenario.plan(),
             quickest=NOTHING_KNOWN if self._by_udp else quickest(self._scenario),
+            standing=self._desk is not None,
             recovered=self._recovered,
         )
-        return Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
+        actor = Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
+        if self._desk is not None:
+            self._desk.stands(actor)
+        return actor
 
     def _perform(self, output: GroundOutput) -> None:
         assert self._actor is not None
         carry_out(output, self._actor.machine, self)
         self._progress.output(output)
+        if self._desk is not None:
+            self._desk.output(output)
 
     def send(self, frame: bytes) -> None:
         """Give a frame to the modem."""
@@ -287,7 +304,8 @@ class Station:
 
     def settled(self, record: LoopRecord) -> None:
         """A question has its outcome."""
-        self._asked.records.append(record)
+        if self._desk is None:  # one that stands has them in its ledger
+            self._asked.records.append(record)
 
     def health(self, health: Health) -> None:
         """The node said how it does."""
@@ -326,13 +344,16 @@ async def ask(
     link_limit_s: float | None,
     listen: str = "",
     trusted_clock: bool = True,
+    desk: Desk | None = None,
+    workload: bool = True,
     on_ready: Callable[[Callable[[str], None]], None] | None = None,
 ) -> Asked:
-    """Ask the workload; see `Station.run`.
+    """Ask the workload, or stand; see `Station` and `Station.run`.
 
     `on_ready` is given the station's `fail`, for whoever watches over the other processes.
     """
-    progress = Progress(console, scenario.plan(), scenario.budget.loop_s, scenario.workload.count)
+    total = scenario.workload.count if workload else 0
+    progress = Progress(console, scenario.plan(), scenario.budget.loop_s, total)
     ledger = folder / "ledger.sqlite"
     station = Station(
         scenario,
@@ -344,6 +365,8 @@ async def ask(
         security,
         listen,
         trusted_clock=trusted_clock,
+        desk=desk,
+        workload=workload,
     )
     if on_ready is not None:
         on_ready(station.fail)

@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from rich.text import Text
 
-from dtn.bpsec.security import Security
+from ground.desk import Desk
 from ground.results.folder import finish, run_folder
 from ground.station import Asked, ask, run_of
 from models.resolve import resolve
@@ -109,8 +110,12 @@ async def run_live(
     stopped: asyncio.Event,
     *,
     plain: bool = False,
+    desk: Desk | None = None,
+    workload: bool = True,
 ) -> Asked:
     """Run a scenario live, in a folder of `run_folder`; it holds the link's log afterwards.
+
+    With a desk the station stands until it is stopped.
 
     Raises:
         ChildFailed: link or node ended before the run began.
@@ -131,9 +136,20 @@ async def run_live(
         node_args += ["--store", str(folder / "node.sqlite")]
         node_args += ["--plain"] if plain else []
         node = await _start("node", ["node", *node_args], console, children)
-        return await _ask_while_alive(
-            scenario, seed, endpoints["ground"], folder, console, stopped, security, [link, node]
+        asking = partial(
+            ask,
+            scenario,
+            seed,
+            endpoints["ground"],
+            folder,
+            console,
+            stopped,
+            security=security,
+            link_limit_s=None,
+            desk=desk,
+            workload=workload,
         )
+        return await _ask_while_alive(asking, console, [link, node])
     finally:
         for child in reversed(children):
             await child.stop()
@@ -165,14 +181,7 @@ async def _endpoints(link: Child) -> dict[str, str]:
 
 
 async def _ask_while_alive(
-    scenario: Scenario,
-    seed: int,
-    endpoint: str,
-    folder: Path,
-    console: Screen,
-    stopped: asyncio.Event,
-    security: Security | None,
-    children: list[Child],
+    asking: Callable[..., Awaitable[Asked]], console: Screen, children: list[Child]
 ) -> Asked:
     failed: list[ChildFailed] = []
 
@@ -186,17 +195,7 @@ async def _ask_while_alive(
         watchers.extend(asyncio.ensure_future(watch(child, fail)) for child in children)
 
     try:
-        asked = await ask(
-            scenario,
-            seed,
-            endpoint,
-            folder,
-            console,
-            stopped,
-            security=security,
-            link_limit_s=None,
-            on_ready=begin,
-        )
+        asked = await asking(on_ready=begin)
     except Stopped:
         if failed:
             raise failed[0] from None

@@ -7,11 +7,24 @@ import click
 from testbed.commands.deferred import Deferred
 
 COMMANDS = (
+    Deferred(
+        "answers",
+        "testbed.commands.asking:answers_command",
+        "Show the latest outcomes of a standing station.",
+    ),
+    Deferred(
+        "ask",
+        "testbed.commands.asking:ask_command",
+        "Ask the node behind a standing station, and wait for the answer.",
+    ),
     Deferred("bench", "testbed.commands.node_bench:bench", "Measure this machine."),
     Deferred(
         "campaign",
         "testbed.commands.campaign:campaign_command",
         "Run SCENARIO many times in virtual time and merge the results.",
+    ),
+    Deferred(
+        "cancel", "testbed.commands.asking:cancel_command", "Give up a question of a station."
     ),
     Deferred(
         "compare",
@@ -67,6 +80,21 @@ COMMANDS = (
         "Run SCENARIO: a TOML file, or one of the shipped ones (`groundloop scenarios`).",
     ),
     Deferred("scenarios", "testbed.commands.run:scenarios", "List the shipped scenarios."),
+    Deferred(
+        "station",
+        "testbed.commands.standing:station_command",
+        "Run a ground station that stands: questions may come at any time.",
+    ),
+    Deferred(
+        "status",
+        "testbed.commands.asking:status_command",
+        "Show how a standing station does: link, node, and what is open.",
+    ),
+    Deferred(
+        "up",
+        "testbed.commands.standing:up_command",
+        "Start link, node and a standing station on this machine.",
+    ),
 )
 
 

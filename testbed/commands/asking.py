@@ -1,0 +1,230 @@
+"""`groundloop ask | status | answers | cancel`: talk to a standing station."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from roundtrip.errors import BadInput, EnvironmentFault
+from roundtrip.say import say
+from roundtrip.words import duration, shown
+
+PORT = click.option(
+    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="The station's."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print what the station says as JSON.")
+ANSWERED = ("on_time", "late", "partial")
+
+
+@click.command("ask")
+@click.argument("text", required=False)
+@click.option("--deadline", help="Budget of this loop, such as 90s or 5m.")
+@click.option("--priority", type=click.Choice(["bulk", "normal", "expedited"]), default="normal")
+@click.option("--system", help="System prompt, instead of the scenario's.")
+@click.option(
+    "--json-schema",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON Schema that the answer keeps to.",
+)
+@click.option("--max-tokens", type=click.IntRange(1, 32_768))
+@click.option("--think", is_flag=True, help="Let the model think first.")
+@click.option("--background", is_flag=True, help="Do not wait; print the question's id.")
+@JSON
+@PORT
+def ask_command(
+    text: str | None,
+    deadline: str | None,
+    priority: str,
+    system: str | None,
+    json_schema: Path | None,
+    max_tokens: int | None,
+    think: bool,
+    background: bool,
+    as_json: bool,
+    port: int,
+) -> int:
+    """Ask the node; the answer is printed as its parts come down, then what the loop took.
+
+    \b
+    groundloop ask "Is the battery low?" --deadline 90s
+    echo "Status?" | groundloop ask
+    """
+    body: dict[str, Any] = {
+        "text": text if text is not None else sys.stdin.read(),
+        "priority": priority,
+    }
+    if deadline is not None:
+        body["deadline_s"] = _seconds(deadline)
+    if system is not None:
+        body["system"] = system
+    if json_schema is not None:
+        body["json_schema"] = _schema(json_schema)
+    if max_tokens is not None:
+        body["max_tokens"] = max_tokens
+    if think:
+        body["think"] = "on"
+    key = _json(port, "POST", "/api/questions", body)["id"]
+    if background:
+        say(json.dumps({"id": key}) if as_json else key)
+        return 0
+    return _follow(port, key, as_json=as_json)
+
+
+def _follow(port: int, key: str, *, as_json: bool) -> int:
+    """Print a question's answer as it comes."""
+    printed = ""
+    for event in _events(port, f"/api/questions/{key}/events"):
+        if as_json:
+            say(json.dumps(event, ensure_ascii=False))
+        elif event["event"] == "text":
+            printed += event["text"]
+            click.echo(_plain(event["text"]), nl=False)
+        if event["event"] == "settled":
+            if not as_json:
+                _say_outcome(event, printed)
+            return 0 if event["outcome"] in ("on_time", "partial") else 1
+    raise EnvironmentFault("ask", "the station ended", "ask again when it stands")
+
+
+def _say_outcome(event: dict[str, Any], printed: str) -> None:
+    answer = event["answer"] or ""
+    if answer.startswith(printed):
+        click.echo(_plain(answer[len(printed) :]))
+    elif answer:
+        click.echo("\n" + _plain(answer))
+    if event["outcome"] not in ANSWERED:
+        say(f"{event['outcome']}: {shown(event['reason'], 300)}", err=True)
+        return
+    phases = sorted(event["phases_s"].items(), key=lambda one: -one[1])
+    most = ", ".join(
+        f"{name.replace('_', ' ')} {duration(spent * 1000)}" for name, spent in phases[:4]
+    )
+    verdict = event["outcome"].replace("_", " ")
+    say(f"{verdict}: loop {duration(event['loop_s'] * 1000)} ({most})", err=True)
+
+
+@click.command("status")
+@JSON
+@PORT
+def status_command(as_json: bool, port: int) -> int:
+    """How the standing station does: link, node, and the questions that are open."""
+    status = _json(port, "GET", "/api/status")
+    if as_json:
+        say(json.dumps(status, ensure_ascii=False))
+        return 0
+    link, node = status["link"], status["node"]
+    if link is None:
+        say("link      not up yet")
+    else:
+        ways = [name for name, up in (("up", link["tx_up"]), ("down", link["rx_up"])) if up]
+        say(f"link      {' and '.join(ways) or 'no carrier'}, {link['one_way_ms']:g} ms one way")
+    if node is None:
+        say("node      not heard yet")
+    else:
+        say(f"node      {shown(node['model'], 60)} {shown(node['quantization'], 20)}")
+    say(f"open      {len(status['open'])}")
+    for one in status["open"]:
+        say(f"  {one['id']}  {one['stage']:18s} {shown(one['text'], 60)}")
+    return 0
+
+
+@click.command("answers")
+@click.option("--count", type=click.IntRange(1, 9999), default=10, show_default=True)
+@JSON
+@PORT
+def answers_command(count: int, as_json: bool, port: int) -> int:
+    """The latest outcomes, the newest first."""
+    for one in _json(port, "GET", f"/api/questions?count={count}"):
+        if as_json:
+            say(json.dumps(one, ensure_ascii=False))
+            continue
+        loop = "" if one["loop_s"] is None else duration(one["loop_s"] * 1000)
+        say(f"{one['id']}  {one['outcome']:8s} {loop:>10s}  {shown(one['text'], 60)}")
+        said = one["answer"] if one["answer"] else one["reason"]
+        say(f"  → {shown(said, 200)}")
+    return 0
+
+
+@click.command("cancel")
+@click.argument("question")
+@PORT
+def cancel_command(question: str, port: int) -> int:
+    """Give up a question; the node is told."""
+    if not question.isalnum():
+        raise BadInput("cancel", "QUESTION", "an id as `groundloop status` shows it", question)
+    _json(port, "DELETE", f"/api/questions/{question}")
+    return 0
+
+
+def _seconds(text: str) -> float:
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        return float(number) * unit
+    except ValueError:
+        raise BadInput("ask", "--deadline", "a time such as 90s, 5m or 1h", text[:40]) from None
+
+
+def _schema(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(str(path), "", "a JSON Schema", str(error)[:120]) from None
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def _opened(
+    port: int, method: str, path: str, body: object = None
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=None)
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        connection.request(method, path, data, {"content-type": "application/json"})
+        return connection, connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        raise EnvironmentFault(
+            f"ask the station at 127.0.0.1:{port}",
+            "nobody answers there",
+            "start one with `groundloop up`",
+        ) from None
+
+
+def _json(port: int, method: str, path: str, body: object = None) -> Any:
+    connection, response = _opened(port, method, path, body)
+    with closing(connection):
+        data = response.read()
+    return _checked(response.status, data)
+
+
+def _checked(status: int, data: bytes) -> Any:
+    try:
+        found = json.loads(data) if data else None
+    except ValueError:
+        found = None
+    if status >= 400:
+        what = found["error"] if isinstance(found, dict) and "error" in found else f"HTTP {status}"
+        if status == 400:
+            raise BadInput("station", "question", "one that it takes", what)
+        raise EnvironmentFault("ask the station", what, "see `groundloop status`")
+    return found
+
+
+def _events(port: int, path: str) -> Iterator[dict[str, Any]]:
+    connection, response = _opened(port, "GET", path)
+    with closing(connection):
+        if response.status != 200:
+            _checked(response.status, response.read())
+        for line in response:
+            if line.startswith(b"data: "):
+                yield json.loads(line[6:])

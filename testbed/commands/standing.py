@@ -1,0 +1,181 @@
+"""`groundloop up | station`: a ground station that stands, and takes questions at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+
+from ground.desk import Desk
+from ground.results.folder import run_folder
+from ground.station import Asked, ask
+from ground.web.asked import Usual
+from ground.web.server import Server
+from ground.workload import asking_of
+from models.resolve import resolve
+from node.engine.accept import accept_model
+from roundtrip.command import (
+    LISTEN,
+    PLAIN,
+    SCENARIO,
+    SEED,
+    UNTRUSTED_CLOCK,
+    Number,
+    security_of,
+    warn,
+)
+from roundtrip.config import MAX_S
+from roundtrip.drive.realtime import run_async, stop_signals
+from roundtrip.modem import Side
+from roundtrip.scenario import Scenario
+from roundtrip.scenario_file import load_scenario
+from roundtrip.screen import Screen
+from roundtrip.words import shown
+from testbed.live import run_live
+
+PORT = click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0: any free."
+)
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the ledger; a station that was stopped goes on.  [default: runs/station-…]",
+)
+WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's workload as well.")
+
+
+@click.command("up")
+@click.argument("scenario", type=SCENARIO, default="geo-relay")
+@click.option("--model", help="GGUF file or model name; overrides the scenario's.")
+@click.option("--seed", type=SEED, help="Overrides the scenario's.")
+@OUT
+@PORT
+@WORKLOAD
+@PLAIN
+def up_command(
+    scenario: Path,
+    model: str | None,
+    seed: int | None,
+    out: Path | None,
+    port: int,
+    workload: bool,
+    plain: bool,
+) -> int:
+    """Start link, node and a standing station on this machine, until Ctrl-C.
+
+    \b
+    groundloop up                 # always in contact
+    groundloop ask "Status?"      # in another terminal
+    """
+    loaded = load_scenario(scenario)
+    warn(loaded, str(scenario))
+    name = loaded.node.model if model is None else model
+    node = loaded.node.model_copy(update={"model": str(resolve(name).resolve())})
+    accept_model(node)
+    loaded = loaded.model_copy(update={"node": node})
+    seed = loaded.seed if seed is None else seed
+    folder = _folder(out, loaded, seed)
+    console = Screen()
+
+    def start(stopped: asyncio.Event, desk: Desk) -> Awaitable[Asked]:
+        return run_live(
+            loaded, seed, folder, console, stopped, plain=plain, desk=desk, workload=workload
+        )
+
+    return _stand(loaded, seed, folder, port, console, start)
+
+
+@click.command("station")
+@click.argument("scenario", type=SCENARIO)
+@click.option(
+    "--link",
+    "endpoint",
+    required=True,
+    help="The modem, such as tcp://127.0.0.1:5560, or the node itself, udp://HOST:1113.",
+)
+@LISTEN
+@click.option("--seed", type=SEED, help="Overrides the scenario's.")
+@OUT
+@PORT
+@WORKLOAD
+@click.option(
+    "--wait",
+    "link_limit_s",
+    type=Number(0, MAX_S),
+    default=0.0,
+    show_default=True,
+    help="Seconds to wait for the link; 0: for ever.",
+)
+@PLAIN
+@UNTRUSTED_CLOCK
+def station_command(
+    scenario: Path,
+    endpoint: str,
+    listen: str,
+    seed: int | None,
+    out: Path | None,
+    port: int,
+    workload: bool,
+    link_limit_s: float,
+    plain: bool,
+    untrusted_clock: bool,
+) -> int:
+    """Run a ground station that stands: questions may come at any time.
+
+    \b
+    groundloop station leo-pass --link tcp://127.0.0.1:5560
+    """
+    loaded = load_scenario(scenario)
+    warn(loaded, str(scenario))
+    seed = loaded.seed if seed is None else seed
+    security = security_of(Side.GROUND, plain=plain)
+    folder = _folder(out, loaded, seed)
+    console = Screen()
+
+    def start(stopped: asyncio.Event, desk: Desk) -> Awaitable[Asked]:
+        console.print(f"waiting for the link at {shown(endpoint)}")
+        return ask(
+            loaded,
+            seed,
+            endpoint,
+            folder,
+            console,
+            stopped,
+            security=security,
+            listen=listen,
+            link_limit_s=link_limit_s or None,
+            trusted_clock=not untrusted_clock,
+            desk=desk,
+            workload=workload,
+        )
+
+    return _stand(loaded, seed, folder, port, console, start)
+
+
+def _folder(out: Path | None, scenario: Scenario, seed: int) -> Path:
+    return run_folder(out or Path("runs") / f"station-{scenario.name}", scenario, seed)
+
+
+def _stand(
+    scenario: Scenario,
+    seed: int,
+    folder: Path,
+    port: int,
+    console: Screen,
+    start: Callable[[asyncio.Event, Desk], Awaitable[Asked]],
+) -> int:
+    """Serve until Ctrl-C; what is open then goes on with the next start."""
+    usual = Usual(asking_of(scenario.workload, run_id=0, seed=seed), scenario.budget.budget())
+
+    async def serve() -> int:
+        stopped, desk = asyncio.Event(), Desk()
+        async with Server(desk, usual, port) as server:
+            console.print(f"station at http://127.0.0.1:{server.port}, ledger in {shown(folder)}")
+            with stop_signals(stopped.set):
+                await start(stopped, desk)
+        console.print("stopped; what is open goes on when the station is started again")
+        return 0
+
+    return run_async(serve())

@@ -1,0 +1,79 @@
+"""A station that stands: asked from a terminal, stopped, and started again."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def groundloop(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "testbed", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "near.toml"
+    way = "rate_bps = 64_000\none_way_delay_ms = 20\n"
+    path.write_text(
+        f"[link.uplink]\n{way}[link.downlink]\n{way}"
+        '[workload]\nquestions = ["?"]\ncount = 1\nmax_tokens = 60\ntemperature = 0\n'
+        '[node]\nmodel = "builtin"\nthreads = 1\ncontext = 1024\n'
+    )
+    return path
+
+
+def port_of(program) -> str:
+    program.wait_for("ledger in")
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", program.output())
+    assert found is not None
+    program.wait_for("carrier up")
+    return found[1]
+
+
+def test_a_station_is_asked_and_goes_on_after_a_restart(start, scenario, tmp_path) -> None:
+    words = ("testbed", "up", str(scenario), "--port", "0", "--out", str(tmp_path / "run"))
+    program = start(*words)
+    port = port_of(program)
+    frame = "EPS.VBAT=7.1 V\nWhat is EPS.VBAT?"
+    asked = groundloop("ask", "--port", port, stdin=frame)
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.strip()
+    assert "on time: loop" in asked.stderr
+    events = groundloop("ask", "Well?", "--port", port, "--json", "--deadline", "90s")
+    kinds = [json.loads(line)["event"] for line in events.stdout.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("asked", "settled")
+    status = groundloop("status", "--port", port)
+    assert "link      up and down" in status.stdout
+    assert "open      0" in status.stdout
+    assert len(groundloop("answers", "--port", port, "--json").stdout.splitlines()) == 2
+    twice = groundloop("up", str(scenario), "--port", "0", "--out", str(tmp_path / "run"))
+    assert twice.returncode == 1
+    assert "a run of another process" in twice.stderr
+    program.process.send_signal(signal.SIGINT)
+    assert program.wait() == 0, program.output()
+    again = start(*words)
+    port = port_of(again)
+    asked = groundloop("ask", "Well?", "--port", port, "--background")
+    assert asked.stdout.strip().endswith("000002"), "ids are not used twice"
+    again.process.send_signal(signal.SIGINT)
+    assert again.wait() == 0, again.output()
+
+
+def test_without_a_station_it_says_how_to_start_one() -> None:
+    found = groundloop("ask", "Well?", "--port", "9")
+    assert found.returncode == 1
+    assert "start one with `groundloop up`" in found.stderr
+    assert len(found.stderr.splitlines()) == 1

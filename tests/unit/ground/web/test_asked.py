@@ -1,0 +1,82 @@
+"""A question as a program asks it: what it may say, and every wrong field named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ground.outputs import Asking
+from ground.web.asked import Usual, request_of
+from roundtrip.budget import Budget
+from roundtrip.errors import BadInput
+from roundtrip.message import GREEDY
+from roundtrip.units import NS_PER_S
+
+USUAL = Usual(
+    Asking(7, "Be short.", 64, GREEDY, "off", 0, "", 1, 16),
+    Budget(120 * NS_PER_S, 600 * NS_PER_S, 0.95),
+)
+
+
+def of(**fields: object) -> object:
+    return request_of(json.dumps(fields).encode(), USUAL)
+
+
+def test_what_is_not_said_is_as_usual() -> None:
+    found = of(text="Well?")
+    assert (found.text, found.asking, found.budget, found.priority) == (
+        "Well?", USUAL.asking, None, 1,
+    )  # fmt: skip
+
+
+def test_everything_can_be_said() -> None:
+    found = of(
+        text="Well?",
+        system="",
+        deadline_s=90,
+        priority="expedited",
+        json_schema={"type": "object"},
+        think="on",
+        max_tokens=5,
+        temperature=0.5,
+        seed=9,
+    )
+    asking = found.asking
+    assert (asking.system, asking.max_tokens, asking.thinking, asking.seed) == ("", 5, "on", 9)
+    assert asking.schema == '{"type":"object"}'
+    assert asking.sampling.temperature == 0.5
+    assert found.budget == Budget(90 * NS_PER_S, 600 * NS_PER_S, 0.95)
+    assert found.priority == 2
+    assert of(text="?", deadline_s=700).budget.expire_ns == 700 * NS_PER_S
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b'{"text": ""}', "text"),
+        (b'{"text": 5}', "text"),
+        (b"{}", "text"),
+        (b'{"text": "?", "x": 1}', "x"),
+        (b'{"text": "?", "deadline_s": 0}', "deadline_s"),
+        (b'{"text": "?", "deadline_s": NaN}', "deadline_s"),
+        (b'{"text": "?", "deadline_s": 1e400}', "deadline_s"),
+        (b'{"text": "?", "priority": "now"}', "priority"),
+        (b'{"text": "?", "json_schema": "x"}', "json_schema"),
+        (b'{"text": "?", "max_tokens": 0}', "max_tokens"),
+        (b'{"text": "?", "max_tokens": true}', "max_tokens"),
+        (b'{"text": "?", "seed": 4294967296}', "seed"),
+        (b'{"text": "\\ud800"}', ""),
+        (b"\xff", "body"),
+        (b'{"text": "?", "json_schema": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001, ""),
+        (json.dumps({"text": "x" * 70_000}).encode(), "text"),
+        (json.dumps({"text": "?", "json_schema": {"enum": ["x" * 70_000]}}).encode(), ""),
+    ],
+)
+def test_each_wrong_field_is_named(body: bytes, key: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        request_of(body, USUAL)
+    assert not key or caught.value.key == key

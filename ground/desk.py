@@ -202,9 +202,9 @@ class Desk:
             self._listeners.discard(listener)
 
     @property
-    def last_number(self) -> int:
-        """Of the latest event."""
-        return self._number
+    def model(self) -> str:
+        """What the node runs, as far as it has said."""
+        return "groundloop" if self.health is None else self.health.model.replace(" ", "-")
 
 
 def shown_record(record: LoopRecord) -> Event:
@@ -219,7 +219,9 @@ def shown_record(record: LoopRecord) -> Event:
         "answer": record.answer,
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
         "phases_s": {name: ns_to_s(spent_ns) for name, spent_ns in record.phases_ns.items()},
+        "prompt_tokens": record.prompt_tokens,
         "output_tokens": record.output_tokens,
+        "finish_reason": record.finish_reason,
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request as HttpRequest
 
 from ground.outputs import Asking, Request
 from roundtrip.budget import Budget
@@ -54,8 +55,8 @@ def request_of(body: bytes, usual: Usual) -> Request:
         raise BadInput("question", field, first["msg"], repr(first["input"])[:80]) from None
     schema = usual.asking.schema
     if asked.json_schema is not None:
-        schema = json.dumps(asked.json_schema, separators=(",", ":"), ensure_ascii=False)
-    for name, text in (("text", asked.text), ("system", asked.system), ("json_schema", schema)):
+        schema = checked_schema(asked.json_schema)
+    for name, text in (("text", asked.text), ("system", asked.system)):
         _check_length(name, text or "")
     asking = usual.asking
     sampling = asking.sampling
@@ -75,6 +76,31 @@ def request_of(body: bytes, usual: Usual) -> Request:
         loop_ns = s_to_ns(asked.deadline_s)
         budget = Budget(loop_ns, max(loop_ns, usual.budget.expire_ns), usual.budget.objective)
     return Request(asked.text, own, budget, PRIORITIES.index(asked.priority))
+
+
+async def read_body(http: HttpRequest) -> bytes:
+    """The body of a request.
+
+    Raises:
+        BadInput: it is too long.
+    """
+    body = b""
+    async for chunk in http.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BadInput("body", "length", f"at most {MAX_BODY_BYTES} bytes", "more")
+    return body
+
+
+def checked_schema(schema: object) -> str:
+    """A JSON Schema as it goes up.
+
+    Raises:
+        BadInput: it is too long.
+    """
+    text = json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
+    _check_length("json_schema", text)
+    return text
 
 
 def _check_length(name: str, text: str) -> None:

@@ -23,12 +23,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ground.desk import Desk, Event
-from ground.web.asked import MAX_BODY_BYTES, Usual, request_of
+from ground.web.asked import Usual, read_body, request_of
+from ground.web.ollama import Ollama
+from ground.web.openai import OpenAi, kept_alive
 from roundtrip.errors import BadInput, EnvironmentFault, GroundloopError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-KEEP_ALIVE_S = 10.0
-"""A stream says at least so often that it lives."""
 STOP_LIMIT_S = 2
 
 
@@ -96,6 +96,8 @@ class _Doors:
                 Route(one, self._found, methods=["GET"]),
                 Route(one, self._cancel, methods=["DELETE"]),
                 Route(f"{one}/events", self._follow),
+                *OpenAi(self._desk, self._usual).routes(),
+                *Ollama(self._desk, self._usual).routes(),
             ],
             middleware=[Middleware(_Local)],
             exception_handlers={GroundloopError: _said},
@@ -111,7 +113,7 @@ class _Doors:
         return JSONResponse(self._desk.answers(int(count)))
 
     async def _ask(self, request: HttpRequest) -> Response:
-        asked = request_of(await _body(request), self._usual)
+        asked = request_of(await read_body(request), self._usual)
         key = self._desk.ask(asked)
         return JSONResponse({"id": key}, status_code=202)
 
@@ -166,15 +168,6 @@ def _host_of(host: str) -> str | None:
         return None
 
 
-async def _body(request: HttpRequest) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BadInput("body", "length", f"at most {MAX_BODY_BYTES} bytes", "more")
-    return body
-
-
 def _after(request: HttpRequest) -> int | None:
     number = request.headers.get("last-event-id", "")
     return int(number) if number.isdecimal() and len(number) < 16 else None
@@ -188,27 +181,13 @@ def _stream(events: AsyncIterator[Event]) -> Response:
 
 async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[str]:
     """Server-sent events, with a comment now and then while nothing happens."""
-    source = aiter(events)
-    pending: asyncio.Future[Event] | None = None
-    try:
-        yield ": here\n\n"
-        while True:
-            pending = pending or asyncio.ensure_future(anext(source))
-            done, _ = await asyncio.wait([pending], timeout=KEEP_ALIVE_S)
-            if not done:
-                yield ": still here\n\n"
-                continue
-            try:
-                event = pending.result()
-            except StopAsyncIteration:
-                return
-            finally:
-                pending = None
-            data = json.dumps(event, ensure_ascii=False)
-            yield f"id: {event['number']}\nevent: {event['event']}\ndata: {data}\n\n"
-    finally:
-        if pending is not None:
-            pending.cancel()
+    yield ": here\n\n"
+    async for event in kept_alive(events):
+        if event is None:
+            yield ": still here\n\n"
+            continue
+        data = json.dumps(event, ensure_ascii=False)
+        yield f"id: {event['number']}\nevent: {event['event']}\ndata: {data}\n\n"
 
 
 async def _said(_: HttpRequest, error: Exception) -> Response:

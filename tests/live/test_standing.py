@@ -77,3 +77,28 @@ def test_without_a_station_it_says_how_to_start_one() -> None:
     assert found.returncode == 1
     assert "start one with `groundloop up`" in found.stderr
     assert len(found.stderr.splitlines()) == 1
+
+
+def test_real_clients_work_over_the_link(start, scenario, tmp_path) -> None:
+    openai, ollama = pytest.importorskip("openai"), pytest.importorskip("ollama")
+    program = start("testbed", "up", str(scenario), "--port", "0", "--out", str(tmp_path / "run"))
+    url = f"http://127.0.0.1:{port_of(program)}"
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=60)
+    asked = [{"role": "user", "content": "What is EPS.VBAT?"}]
+    program.wait_for("node: ")
+    (model,) = client.models.list().data
+    whole = client.chat.completions.create(model=model.id, messages=asked)
+    text = whole.choices[0].message.content
+    assert text
+    assert whole.usage.completion_tokens > 0
+    chunks = client.chat.completions.create(model=model.id, messages=asked, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="other", messages=asked)
+    there = ollama.Client(host=url)
+    assert there.list().models[0].model == model.id
+    assert there.chat(model=model.id, messages=asked).message.content == text
+    parts = there.generate(model=model.id, prompt=asked[0]["content"], stream=True)
+    assert "".join(part.response for part in parts) == text
+    program.process.send_signal(signal.SIGINT)
+    assert program.wait() == 0, program.output()

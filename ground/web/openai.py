@@ -1,0 +1,288 @@
+"""`/v1`: the OpenAI API, as far as chats, so that its clients work over the link unchanged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ground.desk import Desk, Event
+from ground.outputs import Request
+from ground.web.asked import Usual, checked_schema, read_body
+from ground.web.chats import ANSWERED, Asked, Turn, prompt_of, times_of, timings_of, told, until
+from roundtrip.drive.clock import unix_s
+from roundtrip.errors import BadInput, GroundloopError
+
+KEEP_ALIVE_S = 10.0
+FINISH = {"stop": "stop", "length": "length", "deadline": "length", "": "stop"}
+CLIENTS_FAULT = ("bad_schema", "too_long")
+"""Reasons of refusals."""
+EFFORTS = {"none": "off", "minimal": "off", "low": "auto", "medium": "on", "high": "on"}
+
+
+class _Part(BaseModel):
+    type: Literal["text", "input_text"]
+    text: str
+
+
+class _Message(BaseModel):
+    role: str
+    content: str | list[_Part] | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        content = self.content or ""
+        return content if isinstance(content, str) else "".join(part.text for part in content)
+
+
+class _StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class _Named(BaseModel):
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class _Format(BaseModel):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _Named | None = None
+
+
+class _Chat(BaseModel):
+    """What is read of a request; what is not known is left out, as other servers do."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    model: str = ""
+    messages: Annotated[list[_Message], Field(min_length=1, max_length=1000)]
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
+    stop: str | list[str] | None = None
+    n: Annotated[int, Field(ge=1, le=1)] = 1
+    response_format: _Format | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
+
+    @property
+    def stops(self) -> list[str]:
+        """Words at which an answer ends."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+
+class OpenAi:
+    """The routes.
+
+    Args:
+        desk: asks, and tells.
+        usual: what questions have unless they say otherwise.
+    """
+
+    def __init__(self, desk: Desk, usual: Usual) -> None:
+        self._desk = desk
+        self._usual = usual
+        self._asked = Asked(desk)
+
+    def routes(self) -> list[Route]:
+        """Of the application."""
+        return [
+            Route("/v1/models", self._models),
+            Route("/v1/models/{model:path}", self._model),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+        ]
+
+    async def _models(self, _: HttpRequest) -> Response:
+        return JSONResponse({"object": "list", "data": [self._card()]})
+
+    async def _model(self, request: HttpRequest) -> Response:
+        if request.path_params["model"] != self._desk.model:
+            return error_of(BadInput("model", "", self._desk.model, "another"), 404)
+        return JSONResponse(self._card())
+
+    def _card(self) -> dict[str, Any]:
+        return {"id": self._desk.model, "object": "model", "created": 0, "owned_by": "groundloop"}
+
+    async def _chat(self, http: HttpRequest) -> Response:
+        try:
+            body = await read_body(http)
+            chat = _parsed(body)
+            if chat.model not in ("", "groundloop", self._desk.model):
+                return error_of(BadInput("model", "", self._desk.model, chat.model[:80]), 404)
+            retried = http.headers.get("x-stainless-retry-count", "0") not in ("", "0")
+            key = self._asked.ask(self._request(chat), body, again=retried)
+        except BadInput as error:
+            return error_of(error, 400)
+        except GroundloopError as error:
+            return error_of(error, 503)
+        if chat.stream:
+            chunks = self._chunks(key, chat)
+            return StreamingResponse(chunks, media_type="text/event-stream")
+        return await self._whole(key, chat)
+
+    def _request(self, chat: _Chat) -> Request:
+        system, text = prompt_of([Turn(one.role, one.text) for one in chat.messages])
+        usual = self._usual.asking
+        sampling = usual.sampling
+        if chat.temperature is not None:
+            sampling = replace(sampling, temperature=chat.temperature)
+        if chat.top_p is not None:
+            sampling = replace(sampling, top_p=chat.top_p)
+        effort = chat.reasoning_effort
+        asking = replace(
+            usual,
+            system=usual.system if system is None else system,
+            max_tokens=chat.max_completion_tokens or chat.max_tokens or usual.max_tokens,
+            sampling=sampling,
+            seed=usual.seed if chat.seed is None else chat.seed,
+            thinking=usual.thinking if effort is None else EFFORTS[effort],
+            schema=_schema_of(chat.response_format) or usual.schema,
+        )
+        return Request(text, asking)
+
+    async def _whole(self, key: str, chat: _Chat) -> Response:
+        event: Event = {}
+        async for piece in told(self._desk, key):
+            if isinstance(piece, dict):
+                event = piece
+        if event["outcome"] not in ANSWERED:
+            return failure_of(event)
+        text, stopped = until(chat.stops, event["answer"] or "")
+        finish = "stop" if stopped else FINISH[event["finish_reason"]]
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": finish,
+        }
+        return JSONResponse(
+            {**self._head(key, "chat.completion"), "choices": [choice], **_end(event)}
+        )
+
+    async def _chunks(self, key: str, chat: _Chat) -> AsyncIterator[str]:
+        """The answer as it comes; a comment now and then while nothing does."""
+        head = self._head(key, "chat.completion.chunk")
+        yield _chunk(head, {"role": "assistant", "content": ""})
+        held, ended = "", False
+        async for piece in kept_alive(told(self._desk, key)):
+            if piece is None:
+                yield ": waiting for the link\n\n"
+            elif isinstance(piece, str):
+                if ended:
+                    continue
+                ready, held, ended = _ready(chat.stops, held + piece)
+                if ready:
+                    yield _chunk(head, {"content": ready})
+            elif piece["outcome"] not in ANSWERED:
+                yield f"data: {json.dumps(_failure(piece))}\n\n"
+            else:
+                if held and not ended:
+                    yield _chunk(head, {"content": held})
+                finish = "stop" if ended else FINISH[piece["finish_reason"]]
+                end = _end(piece)
+                usage = end.pop("usage")
+                yield _chunk(head, {}, finish, **end)
+                if chat.stream_options is not None and chat.stream_options.include_usage:
+                    yield f"data: {json.dumps({**head, 'choices': [], 'usage': usage})}\n\n"
+        yield "data: [DONE]\n\n"
+
+    def _head(self, key: str, kind: str) -> dict[str, Any]:
+        model = self._desk.model
+        return {"id": f"chatcmpl-{key}", "object": kind, "created": unix_s(), "model": model}
+
+
+async def kept_alive(source: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """What comes, and None now and then while nothing does."""
+    pending: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(anext(source))
+            done, _ = await asyncio.wait([pending], timeout=KEEP_ALIVE_S)
+            if not done:
+                yield None
+                continue
+            try:
+                piece = pending.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                pending = None
+            yield piece
+    finally:
+        if pending is not None:
+            pending.cancel()
+
+
+def error_of(error: GroundloopError, status: int) -> Response:
+    """An error in OpenAI's shape."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    param = getattr(error, "key", None) or None
+    return JSONResponse(
+        {"error": {"message": str(error), "type": kind, "param": param, "code": None}}, status
+    )
+
+
+def failure_of(event: Event) -> Response:
+    """A question without an answer: the client's fault, the link's, or the node's."""
+    if event["reason"].partition(":")[0] in CLIENTS_FAULT:
+        return JSONResponse(_failure(event), 400)
+    return JSONResponse(_failure(event), 504 if event["outcome"] == "expired" else 503)
+
+
+def _failure(event: Event) -> dict[str, Any]:
+    code = event["reason"].partition(":")[0]
+    kind = "invalid_request_error" if code in CLIENTS_FAULT else "server_error"
+    message = f"the question was {event['outcome']}: {event['reason']}"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def _parsed(body: bytes) -> _Chat:
+    try:
+        return _Chat.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise BadInput("request", field, first["msg"], repr(first["input"])[:80]) from None
+
+
+def _schema_of(wanted: _Format | None) -> str:
+    if wanted is None or wanted.type == "text":
+        return ""
+    if wanted.json_schema is None:
+        return checked_schema({"type": "object"})
+    return checked_schema(wanted.json_schema.schema_)
+
+
+def _ready(stops: list[str], text: str) -> tuple[str, str, bool]:
+    """What may be shown of a text, what waits as it may be the beginning of a stop, and whether one
+    was there."""
+    shown, ended = until(stops, text)
+    if ended:
+        return shown, "", True
+    longest = max((len(stop) for stop in stops), default=1) - 1
+    for size in range(min(longest, len(text)), 0, -1):
+        if any(stop.startswith(text[-size:]) for stop in stops):
+            return text[:-size], text[-size:], False
+    return text, "", False
+
+
+def _chunk(
+    head: dict[str, Any], delta: dict[str, str], finish: str | None = None, **rest: Any
+) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return f"data: {json.dumps({**head, 'choices': [choice], **rest}, ensure_ascii=False)}\n\n"
+
+
+def _end(event: Event) -> dict[str, Any]:
+    prompt, output = event["prompt_tokens"], event["output_tokens"]
+    usage = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
+    return {"usage": usage, "timings": timings_of(event), "link": times_of(event)}

@@ -1,0 +1,89 @@
+"""Messages to a question, and texts that end at a word."""
+
+from __future__ import annotations
+
+import pytest
+
+from ground.web.chats import Turn, prompt_of, times_of, timings_of, until
+from ground.web.openai import _ready
+from roundtrip.errors import BadInput
+
+USER, ASSISTANT = (lambda text: Turn("user", text)), (lambda text: Turn("assistant", text))
+
+
+@pytest.mark.parametrize(
+    ("turns", "system", "text"),
+    [
+        ([USER("Well?")], None, "Well?"),
+        ([Turn("system", "Be short."), USER("Well?")], "Be short.", "Well?"),
+        ([Turn("developer", "A."), USER("?"), Turn("system", "B.")], "A.\n\nB.", "?"),
+        (
+            [USER("Hi"), ASSISTANT("Hello"), USER("Well?")],
+            None,
+            "User: Hi\nAssistant: Hello\nUser: Well?",
+        ),
+    ],
+)
+def test_a_conversation_is_a_system_prompt_and_a_text(
+    turns: list[Turn], system: str | None, text: str
+) -> None:
+    assert prompt_of(turns) == (system, text)
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        ([], "a user's message"),
+        ([Turn("system", "x")], "a user's message"),
+        ([USER("x"), ASSISTANT("y")], "a user's message"),
+        ([Turn("tool", "x"), USER("y")], "tool"),
+    ],
+)
+def test_what_is_no_conversation(turns: list[Turn], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        prompt_of(turns)
+
+
+@pytest.mark.parametrize(
+    ("stops", "text", "found"),
+    [
+        ([], "abc", ("abc", False)),
+        ([""], "abc", ("abc", False)),
+        (["b"], "abc", ("a", True)),
+        (["c", "b"], "abcb", ("a", True)),
+        (["x"], "abc", ("abc", False)),
+        (["a"], "abc", ("", True)),
+    ],
+)
+def test_a_text_ends_at_the_first_stop(
+    stops: list[str], text: str, found: tuple[str, bool]
+) -> None:
+    assert until(stops, text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "ready", "held", "ended"),
+    [
+        ("ab", "ab", "", False),
+        ("abE", "ab", "E", False),
+        ("abEN", "ab", "EN", False),
+        ("abEND", "ab", "", True),
+        ("abENE", "abEN", "E", False),
+        ("", "", "", False),
+    ],
+)
+def test_what_may_be_the_beginning_of_a_stop_waits(
+    text: str, ready: str, held: str, ended: bool
+) -> None:
+    assert _ready(["END", "zz"], text) == (ready, held, ended)
+
+
+def test_what_the_link_and_the_engine_took() -> None:
+    phases = {"ground_queue": 0.1, "uplink_wait": 2, "uplink": 0.5, "downlink_wait": 1, "decode": 3}
+    event = {"phases_s": phases, "loop_s": 7.0, "prompt_tokens": 5, "output_tokens": 6}
+    assert times_of(event) == {
+        "waited_s": pytest.approx(3.1), "uplink_s": 0.5, "downlink_s": None, "loop_s": 7.0,
+    }  # fmt: skip
+    assert timings_of(event) == {
+        "prompt_n": 5, "prompt_ms": 0.0, "predicted_n": 6, "predicted_ms": 3000.0,
+    }  # fmt: skip

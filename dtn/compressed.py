@@ -14,7 +14,8 @@ age          SDNV, ms, and CRC-32C of all so far, as nothing else protects it; 0
 IV           12 bytes, where it does not follow from the bundle's identity
 rest         secured: ciphertext and tag (16 bytes); else payload and CRC-32C of the whole bundle
 
-Numbers are in network byte order. Nothing here may raise but `BundleError`, whatever the bytes.
+Numbers are in network byte order and in their shortest form, so that a bundle looks in one way
+only, but for the form of its time. Nothing may raise but `BundleError`, whatever the bytes.
 """
 
 from __future__ import annotations
@@ -140,12 +141,21 @@ class Context:
         if first & _LIFETIME:
             code = reader.sdnv()
             lifetime_ms = code >> 1 if code & 1 else (code >> 1) * LIFETIME_STEP_MS
+            if _lifetime_code(lifetime_ms) != code:
+                raise BundleError(0, "a lifetime in its shortest form", "another")
         age_ms = 0
         if first & _AGE:
             age_ms = reader.sdnv()
             reader.check()
-        if max(lifetime_ms, age_ms) >= _MOST:
-            raise BundleError(0, "a lifetime and an age of 48 bits", "more")
+        shortest = (
+            bool(creation_ms) == (form != _UNDATED),
+            bool(first & _LONG_SEQUENCE) == (sequence >= 1 << 16),
+            bool(first & _LIFETIME) == (lifetime_ms != USUAL_LIFETIME_MS),
+            bool(first & _AGE) == (age_ms > 0),
+            secured or form != _DATED_WITH_IV,
+        )
+        if max(lifetime_ms, age_ms) >= _MOST or not all(shortest):
+            raise BundleError(0, "numbers of 48 bits in their shortest form", "another")
         primary = PrimaryBlock(
             self.destination,
             self.source,
@@ -162,9 +172,10 @@ class Context:
             if crc(CRC_32C, bundle) != reader.take(_CRC_BYTES):
                 raise BundleError(len(data) - _CRC_BYTES, "the bundle's CRC-32C", "another")
             return bundle
-        iv = derived_iv(primary) if form in (_RECENT, _DATED) else reader.take(IV_BYTES)
-        if iv is None:
-            raise BundleError(0, "a bundle that has a derived IV", "one that has none")
+        derived = derived_iv(primary)
+        iv = derived if form in (_RECENT, _DATED) else reader.take(IV_BYTES)
+        if iv is None or (form == _DATED_WITH_IV and iv == derived):
+            raise BundleError(0, "an IV where it does not follow from the identity", "another")
         sealed = CanonicalBlock(PAYLOAD, PAYLOAD_NUMBER, reader.rest(TAG_BYTES), crc_type=CRC_NONE)
         guard = usual_block(BCB_NUMBER, self.source, iv, reader.take(TAG_BYTES))
         return encode(Bundle(primary, (guard, hops, age, sealed)))
@@ -192,9 +203,12 @@ class _Reader:
     def sdnv(self) -> int:
         """A number of as many bytes as it takes."""
         try:
-            value, self._at = read_sdnv(self._data, self._at)
+            value, after = read_sdnv(self._data, self._at)
         except SegmentError as error:
             raise BundleError(self._at, "a number", str(error)) from None
+        if len(encode_sdnv(value)) != after - self._at:
+            raise BundleError(self._at, "a number in its shortest form", "a longer one")
+        self._at = after
         return value
 
     def check(self) -> None:

@@ -23,12 +23,11 @@ from ground.outputs import (
     StorePart,
 )
 from ground.parts import Parts
-from ground.results.record import LoopRecord, Planned
+from ground.results.record import LoopRecord
 from roundtrip.drive.actor import Actor
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, index_of
 from roundtrip.modem import Carrier
-from roundtrip.stages import Stage
 from roundtrip.units import NS_PER_MS, ns_to_s
 
 KEPT_EVENTS = 4096
@@ -68,8 +67,8 @@ class Desk:
     def output(self, output: object) -> None:
         """One output of the machine."""
         match output:
-            case StageReached(planned=planned, stage=stage, at_ns=at_ns):
-                self._reached(planned, stage, at_ns)
+            case StageReached():
+                self._reached(output)
             case StorePart(part=part):
                 parts = self._parts.setdefault(part.question_id, Parts())
                 before = len(parts.text)
@@ -92,11 +91,14 @@ class Desk:
             case _:
                 pass
 
-    def _reached(self, planned: Planned, stage: Stage, at_ns: int) -> None:
+    def _reached(self, reached: StageReached) -> None:
         for known in self._open.values():
-            if known["index"] == planned.index:
-                known["stage"] = stage.value
-                self._tell("stage", id=known["id"], stage=stage.value, at_s=ns_to_s(at_ns))
+            if known["index"] == reached.planned.index:
+                known["stage"] = reached.stage.value
+                if reached.expected_ns is not None:
+                    known["expected_at_s"] = ns_to_s(reached.expected_ns)
+                at_s = ns_to_s(reached.at_ns)
+                self._tell("stage", **{**known, "at_s": at_s})
 
     def _tell(self, kind: str, **fields: Any) -> None:
         self._number += 1
@@ -129,6 +131,7 @@ class Desk:
             "text": request.text,
             "priority": request.priority,
             "stage": "intended",
+            "expected_at_s": None,
         }
         self._open[question_id] = event
         self._tell("asked", **event)

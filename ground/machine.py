@@ -10,13 +10,14 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dtn import agent as bundles
 from dtn.bpv7.bundle import BundleId
 from ground import outcomes
 from ground.air import Air
 from ground.contact_watch import ContactWatch, last_chance_ns
+from ground.expectation import Expectation
 from ground.outputs import (
     Asking,
     BudgetMissed,
@@ -70,6 +71,8 @@ class _Open:
     budget: Budget
     question: Question | None = None
     """None until it is asked."""
+    expected_ns: int | None = None
+    """When its answer should be here."""
     sent: Form | None = None
     """As it went up last."""
     bundle_id: BundleId | None = None
@@ -123,6 +126,7 @@ class GroundMachine:
         self._to_send_again: list[int] = []
         self._wording = Wording()
         self._air = Air()
+        self._expectation = Expectation(plan)
         self._next_index = max([len(workload), *(index + 1 for index in known)])
         for planned in workload:
             if planned.index in known:
@@ -294,6 +298,11 @@ class GroundMachine:
         assert entry.question is not None
         entry.sent = self._wording.form(entry.question)
         payload = self._wording.payload(entry.question)
+        if entry.expected_ns is None:  # the first word counts
+            entry.expected_ns = self._expectation.of(
+                len(payload), self._agent.queued_bundles, now_ns=now_ns
+            )
+            reached = replace(reached, expected_ns=entry.expected_ns)
         bundle_id, outputs = self._agent.send(
             payload,
             lifetime_ms=lifetime_ms(expires_ns - now_ns),
@@ -463,6 +472,8 @@ class GroundMachine:
             downlink=self._plan.downlink,
             in_contact_ns=self._contact.in_contact_ns(intended_ns, received.received_ns),
         )
+        if record.answered and record.node_times is not None:
+            self._expectation.answered(record.node_times, received.block_bytes)
         return self._close(entry, record, now_ns)
 
     def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
@@ -484,4 +495,4 @@ class GroundMachine:
         if entry.bundle_id is not None:  # with an answer it has arrived, whatever was reported
             self._by_bundle.pop(entry.bundle_id, None)
             outputs += self._from_agent(self._agent.cancel(entry.bundle_id, now_ns=now_ns), now_ns)
-        return [*outputs, Settled(record)]
+        return [*outputs, Settled(replace(record, expected_at_ns=entry.expected_ns))]

@@ -80,6 +80,8 @@ class StageReached:
     planned: Planned
     stage: Stage
     at_ns: int
+    expected_ns: int | None = None
+    """With `submitted`: when the answer should be here; None where no contact is left for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ def say(text: object, *, err: bool = False) -> None:
     click.echo(shown(text), err=err)
 
 
+def say_part(text: str) -> None:
+    """Text of others as it comes, in as many lines as it has; nothing in it that a terminal would
+    obey."""
+    click.echo("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text), nl=False)
+
+
 def say_json(value: object, *, indent: int | None = None) -> None:
     """JSON for programs on stdout, in ASCII: every character of others is escaped."""
     click.echo(json.dumps(value, indent=indent))

@@ -77,6 +77,17 @@ class LoopRecord:
     """LTP sessions that carried the question."""
     downlink_session: SessionId | None = None
     """LTP session that brought the answer, the first one where it was asked for again."""
+    expected_at_ns: int | None = None
+    """When the answer was expected, as was said when the question was sent; None where no contact
+    was left for it."""
+
+    @property
+    def expectation_error(self) -> float | None:
+        """How far off that was, as a share of the loop; None without an answer."""
+        answered, loop_ns = self.stamps.get(Stage.ANSWERED), self.loop_ns
+        if self.expected_at_ns is None or answered is None or not loop_ns or not self.answered:
+            return None
+        return abs(answered - self.expected_at_ns) / loop_ns
 
     @property
     def loop_ns(self) -> int | None:
@@ -126,6 +137,8 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         "downlink_session": _numbers(record.downlink_session),
     }
     times = record.node_times
+    if record.expected_at_ns is not None:
+        line["expected_at_ns"] = record.expected_at_ns
     if record.planned.expected is not None:
         line["expected"] = record.planned.expected
     if times is not None:
@@ -172,7 +185,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
         planned = Planned(
             line["index"], stamps[Stage.INTENDED], line["question"], line.get("expected")
         )
-        session = line["downlink_session"]
+        session, expected_at_ns = line["downlink_session"], line.get("expected_at_ns")
         return LoopRecord(
             int(line["question_id"], 16),
             planned,
@@ -193,6 +206,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             spent_mj=line.get("node_spent_mj", 0),
             uplink_sessions=tuple(SessionId(*numbers) for numbers in line["uplink_sessions"]),
             downlink_session=SessionId(*session) if session else None,
+            expected_at_ns=None if expected_at_ns is None else int(expected_at_ns),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(source, "", "a loop of ours", f"{type(error).__name__}: {error}") from None

@@ -90,6 +90,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "uncorrected_ms": quantiles_ms(uncorrected),
         "in_contact_ms": quantiles_ms(in_contact),
         "phases_ms": _phases(answered),
+        "expectation": _expectation(answered),
         "budget_s": budget.loop_s,
         "objective": budget.objective,
         "objective_met": goodput >= budget.objective,
@@ -103,6 +104,16 @@ def summarise(run: Run) -> dict[str, Any]:
 
 def _reasons(records: Sequence[LoopRecord], outcome: Outcome) -> list[tuple[str, int]]:
     return sorted(Counter(r.reason for r in records if r.outcome is outcome).items())
+
+
+def _expectation(answered: Sequence[LoopRecord]) -> dict[str, Any]:
+    """How far off the times were at which answers were expected, as shares of their loops."""
+    errors = sorted(e for r in answered if (e := r.expectation_error) is not None)
+    return {
+        "answers": len(errors),
+        "median_error": errors[len(errors) // 2] if errors else None,
+        "p90_error": errors[len(errors) * 9 // 10] if errors else None,
+    }
 
 
 def _phases(answered: Sequence[LoopRecord]) -> dict[str, dict[str, float | None]]:

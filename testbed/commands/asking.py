@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from roundtrip.errors import BadInput, EnvironmentFault
-from roundtrip.say import say
+from roundtrip.say import say, say_json, say_part
 from roundtrip.words import duration, shown
 
 PORT = click.option(
@@ -50,11 +50,10 @@ def ask_command(
     as_json: bool,
     port: int,
 ) -> int:
-    """Ask the node; the answer is printed as its parts come down, then what the loop took.
+    """Ask the node behind a standing station, and wait for the answer.
 
-    \b
-    groundloop ask "Is the battery low?" --deadline 90s
-    echo "Status?" | groundloop ask
+    The answer is printed as its parts come down, then what the loop took. Without TEXT the question
+    is read from stdin. Example: groundloop ask "Is the battery low?" --deadline 90s
     """
     body: dict[str, Any] = {
         "text": text if text is not None else sys.stdin.read(),
@@ -72,7 +71,10 @@ def ask_command(
         body["think"] = "on"
     key = _json(port, "POST", "/api/questions", body)["id"]
     if background:
-        say(json.dumps({"id": key}) if as_json else key)
+        if as_json:
+            say_json({"id": key})
+        else:
+            say(key)
         return 0
     return _follow(port, key, as_json=as_json)
 
@@ -82,10 +84,10 @@ def _follow(port: int, key: str, *, as_json: bool) -> int:
     printed = ""
     for event in _events(port, f"/api/questions/{key}/events"):
         if as_json:
-            say(json.dumps(event, ensure_ascii=False))
+            say_json(event)
         elif event["event"] == "text":
             printed += event["text"]
-            click.echo(_plain(event["text"]), nl=False)
+            say_part(event["text"])
         if event["event"] == "settled":
             if not as_json:
                 _say_outcome(event, printed)
@@ -96,9 +98,9 @@ def _follow(port: int, key: str, *, as_json: bool) -> int:
 def _say_outcome(event: dict[str, Any], printed: str) -> None:
     answer = event["answer"] or ""
     if answer.startswith(printed):
-        click.echo(_plain(answer[len(printed) :]))
+        say_part(answer[len(printed) :] + "\n")
     elif answer:
-        click.echo("\n" + _plain(answer))
+        say_part(f"\n{answer}\n")
     if event["outcome"] not in ANSWERED:
         say(f"{event['outcome']}: {shown(event['reason'], 300)}", err=True)
         return
@@ -114,10 +116,10 @@ def _say_outcome(event: dict[str, Any], printed: str) -> None:
 @JSON
 @PORT
 def status_command(as_json: bool, port: int) -> int:
-    """How the standing station does: link, node, and the questions that are open."""
+    """Show how a standing station does: link, node, and what is open."""
     status = _json(port, "GET", "/api/status")
     if as_json:
-        say(json.dumps(status, ensure_ascii=False))
+        say_json(status)
         return 0
     link, node = status["link"], status["node"]
     if link is None:
@@ -131,8 +133,15 @@ def status_command(as_json: bool, port: int) -> int:
         say(f"node      {shown(node['model'], 60)} {shown(node['quantization'], 20)}")
     say(f"open      {len(status['open'])}")
     for one in status["open"]:
-        say(f"  {one['id']}  {one['stage']:18s} {shown(one['text'], 60)}")
+        soon = _expected(one["expected_at_s"], status["clock_s"])
+        say(f"  {one['id']}  {one['stage']:18s} {soon:>14s}  {shown(one['text'], 60)}")
     return 0
+
+
+def _expected(at_s: float | None, now_s: float | None) -> str:
+    if at_s is None or now_s is None:
+        return "no contact"
+    return f"in {duration(max(0.0, at_s - now_s) * 1000)}"
 
 
 @click.command("answers")
@@ -140,10 +149,10 @@ def status_command(as_json: bool, port: int) -> int:
 @JSON
 @PORT
 def answers_command(count: int, as_json: bool, port: int) -> int:
-    """The latest outcomes, the newest first."""
+    """Show the latest outcomes of a standing station, the newest first."""
     for one in _json(port, "GET", f"/api/questions?count={count}"):
         if as_json:
-            say(json.dumps(one, ensure_ascii=False))
+            say_json(one)
             continue
         loop = "" if one["loop_s"] is None else duration(one["loop_s"] * 1000)
         say(f"{one['id']}  {one['outcome']:8s} {loop:>10s}  {shown(one['text'], 60)}")
@@ -156,7 +165,7 @@ def answers_command(count: int, as_json: bool, port: int) -> int:
 @click.argument("question")
 @PORT
 def cancel_command(question: str, port: int) -> int:
-    """Give up a question; the node is told."""
+    """Give up a question of a standing station; the node is told."""
     if not question.isalnum():
         raise BadInput("cancel", "QUESTION", "an id as `groundloop status` shows it", question)
     _json(port, "DELETE", f"/api/questions/{question}")
@@ -177,11 +186,6 @@ def _schema(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(str(path), "", "a JSON Schema", str(error)[:120]) from None
-
-
-def _plain(text: str) -> str:
-    """Without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def _opened(

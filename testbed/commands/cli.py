@@ -10,7 +10,7 @@ COMMANDS = (
     Deferred(
         "answers",
         "testbed.commands.asking:answers_command",
-        "Show the latest outcomes of a standing station.",
+        "Show the latest outcomes of a standing station, the newest first.",
     ),
     Deferred(
         "ask",
@@ -24,7 +24,9 @@ COMMANDS = (
         "Run SCENARIO many times in virtual time and merge the results.",
     ),
     Deferred(
-        "cancel", "testbed.commands.asking:cancel_command", "Give up a question of a station."
+        "cancel",
+        "testbed.commands.asking:cancel_command",
+        "Give up a question of a standing station; the node is told.",
     ),
     Deferred(
         "compare",
@@ -93,7 +95,7 @@ COMMANDS = (
     Deferred(
         "up",
         "testbed.commands.standing:up_command",
-        "Start link, node and a standing station on this machine.",
+        "Start link, node and a standing station on this machine, until Ctrl-C.",
     ),
 )
 

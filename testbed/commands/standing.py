@@ -65,9 +65,7 @@ def up_command(
 ) -> int:
     """Start link, node and a standing station on this machine, until Ctrl-C.
 
-    \b
-    groundloop up                 # always in contact
-    groundloop ask "Status?"      # in another terminal
+    Then, in another terminal: groundloop ask "Status?"
     """
     loaded = load_scenario(scenario)
     warn(loaded, str(scenario))
@@ -124,8 +122,7 @@ def station_command(
 ) -> int:
     """Run a ground station that stands: questions may come at any time.
 
-    \b
-    groundloop station leo-pass --link tcp://127.0.0.1:5560
+    Example: groundloop station leo-pass --link tcp://127.0.0.1:5560
     """
     loaded = load_scenario(scenario)
     warn(loaded, str(scenario))

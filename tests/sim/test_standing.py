@@ -116,3 +116,19 @@ def test_cancelling_what_is_not_open_does_nothing(world) -> None:
     it = world()
     at(it, 100, it.ground.machine.cancel, 5)
     assert all(record.outcome is Outcome.ON_TIME for record in it.run().records)
+
+
+@pytest.mark.parametrize("name", ["leo-pass", "uhf"])
+def test_answers_are_expected_when_they_come(name: str, shipped, simulate) -> None:
+    """Over some seeds; never earlier than light, the rates and the plan allow."""
+    errors: list[float] = []
+    for seed in range(5):
+        run = simulate(shipped[name], seed)
+        links = {way: shipped[name].rate(way).most_bps for way in ("uplink", "downlink")}
+        light_ns = sum(shipped[name].light_time(way).least_ns for way in links)
+        for record in run.records:
+            assert record.expected_at_ns is not None
+            least_ns = light_ns + 40 * 8 * NS_PER_S // links["uplink"]
+            assert record.expected_at_ns >= record.planned.intended_ns + least_ns
+            errors.append(record.expectation_error)
+    assert sorted(errors)[len(errors) // 2] <= 0.1

@@ -153,6 +153,35 @@ def test_what_is_no_compressed_bundle(short: str) -> None:
         CONTEXT.expand(bytes.fromhex(short), now_ms=NOW_MS)
 
 
+@pytest.mark.parametrize(
+    ("genuine", "other"),
+    [
+        ("6a0afc00010218", "6a0afc0001028018"),
+        ("6a0afc00010218", "6a0afc0001028ed301"),
+        ("680afc000102", "6a0afc000102818700"),
+        ("680afc000102", "6c0afc00000000000102"),
+        ("7000bf0c0afc000102", "7800bf0c0afc000102" + "000100bf0c0afc0000000102"),
+    ],
+)
+def test_a_bundle_looks_in_one_way_only(genuine: str, other: str) -> None:
+    """The same fields, said at greater length."""
+    given = {"6a": {"lifetime_ms": 120_000}}.get(genuine[:2], {})
+    now_ms = None if genuine.startswith("70") else NOW_MS
+    short = CONTEXT.compress(sealed(**given), now_ms=now_ms)
+    assert short is not None
+    head = bytes.fromhex(genuine)
+    assert short.startswith(head)
+    with pytest.raises(BundleError):
+        CONTEXT.expand(bytes.fromhex(other) + short[len(head) :], now_ms=now_ms)
+
+
+def test_without_security_no_iv_goes_along() -> None:
+    short = CONTEXT.compress(encode(bundle()), now_ms=None)
+    assert short is not None
+    with pytest.raises(BundleError, match="shortest"):
+        CONTEXT.expand(bytes([short[0] | 0x08]) + short[1:], now_ms=None)
+
+
 def test_a_date_that_goes_by_a_clock_needs_one() -> None:
     short = CONTEXT.compress(sealed(), now_ms=NOW_MS)
     assert short is not None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from roundtrip.contacts import ContactPlan
 from roundtrip.units import NS_PER_MS
 
+KEPT = 4096
+"""Times without contact, the latest; a loop spans fewer."""
 PROCESSING_NS = 500 * NS_PER_MS
 """What disks and processes may take after the last frame has arrived."""
 
@@ -13,7 +17,7 @@ class ContactWatch:
     """Remembers the time without contact, from the modem's cues."""
 
     def __init__(self) -> None:
-        self._without: list[tuple[int, int]] = []
+        self._without: deque[tuple[int, int]] = deque(maxlen=KEPT)
         self._lost_ns: int | None = 0
         self._since_ns = 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from typing import Any
 
 from ground.machine import GroundMachine
@@ -24,6 +25,7 @@ from ground.outputs import (
 )
 from ground.parts import Parts
 from ground.results.record import LoopRecord
+from roundtrip.contacts import Windows
 from roundtrip.drive.actor import Actor
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, index_of
@@ -36,13 +38,23 @@ KEPT_RECORDS = 256
 MOST_WAITING = 1024
 """Events that one listener may be behind."""
 
+SHOWN_CONTACTS = 16
+NEVER = Windows(())
+
 Event = dict[str, Any]
 
 
 class Desk:
-    """The events of one station, and the way to ask it."""
+    """The events of one station, and the way to ask it.
 
-    def __init__(self) -> None:
+    Args:
+        contacts: when question and answer can both pass, ns on the plan's clock.
+        budget_s: of a loop.
+    """
+
+    def __init__(self, contacts: Windows = NEVER, budget_s: float = 120.0) -> None:
+        self._contacts = contacts
+        self._budget_s = budget_s
         self._actor: Actor[GroundMachine] | None = None
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._number = 0
@@ -162,6 +174,7 @@ class Desk:
     def status(self) -> Event:
         """How the station does."""
         cue, health = self._cue, self.health
+        now_ns = None if self._actor is None else self._actor.clock.now_ns()
         return {
             "link": None
             if cue is None
@@ -181,10 +194,17 @@ class Desk:
                 "threads": health.threads,
                 "engine_restarts": health.engine_restarts,
             },
-            "clock_s": None if self._actor is None else ns_to_s(self._actor.clock.now_ns()),
+            "clock_s": None if now_ns is None else ns_to_s(now_ns),
+            "contacts": self._next_contacts(now_ns or 0),
+            "budget_s": self._budget_s,
             "open": list(self._open.values()),
             "settled": len(self._settled),
         }
+
+    def _next_contacts(self, now_ns: int) -> list[tuple[float, float]]:
+        """This contact and the next ones, s."""
+        coming = (span for span in self._contacts.spans if span[1] > now_ns)
+        return [(ns_to_s(start), ns_to_s(end)) for start, end in islice(coming, SHOWN_CONTACTS)]
 
     async def events(
         self, after: int | None, wanted: Callable[[Event], bool] = lambda event: True

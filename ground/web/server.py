@@ -11,6 +11,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,6 +31,13 @@ from roundtrip.errors import BadInput, EnvironmentFault, GroundloopError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 STOP_LIMIT_S = 2
+DASHBOARD = Path(__file__).with_name("dashboard.html")
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+}
 
 
 class Server:
@@ -89,6 +97,7 @@ class _Doors:
         one = "/api/questions/{key}"
         return Starlette(
             routes=[
+                Route("/", self._dashboard),
                 Route("/api/status", self._status),
                 Route("/api/events", self._events),
                 Route("/api/questions", self._answers, methods=["GET"]),
@@ -102,6 +111,9 @@ class _Doors:
             middleware=[Middleware(_Local)],
             exception_handlers={GroundloopError: _said},
         )
+
+    async def _dashboard(self, _: HttpRequest) -> Response:
+        return HTMLResponse(DASHBOARD.read_text(encoding="utf-8"), headers=PAGE_HEADERS)
 
     async def _status(self, _: HttpRequest) -> Response:
         return JSONResponse(self._desk.status())

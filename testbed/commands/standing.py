@@ -167,7 +167,7 @@ def _stand(
     usual = Usual(asking_of(scenario.workload, run_id=0, seed=seed), scenario.budget.budget())
 
     async def serve() -> int:
-        stopped, desk = asyncio.Event(), Desk()
+        stopped, desk = asyncio.Event(), Desk(scenario.plan().both, scenario.budget.loop_s)
         async with Server(desk, usual, port) as server:
             console.print(f"station at http://127.0.0.1:{server.port}, ledger in {shown(folder)}")
             with stop_signals(stopped.set):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,3 +94,30 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 @pytest.fixture
 def ci_scenario() -> Path:
     return CI_SCENARIO
+
+
+@pytest.fixture
+def near(tmp_path: Path) -> Path:
+    """A scenario without loss, for a station that stands."""
+    path = tmp_path / "near.toml"
+    way = "rate_bps = 64_000\none_way_delay_ms = 20\n"
+    path.write_text(
+        f"[link.uplink]\n{way}[link.downlink]\n{way}"
+        '[workload]\nquestions = ["?"]\ncount = 1\nmax_tokens = 60\ntemperature = 0\n'
+        '[node]\nmodel = "builtin"\nthreads = 1\ncontext = 1024\n'
+    )
+    return path
+
+
+@pytest.fixture
+def port_of() -> Callable[..., str]:
+    """The port of a station that was started, once its link is up."""
+
+    def find(program) -> str:
+        program.wait_for("ledger in")
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", program.output())
+        assert found is not None
+        program.wait_for("carrier up")
+        return found[1]
+
+    return find

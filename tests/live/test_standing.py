@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -23,28 +21,8 @@ def groundloop(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.fixture
-def scenario(tmp_path: Path) -> Path:
-    path = tmp_path / "near.toml"
-    way = "rate_bps = 64_000\none_way_delay_ms = 20\n"
-    path.write_text(
-        f"[link.uplink]\n{way}[link.downlink]\n{way}"
-        '[workload]\nquestions = ["?"]\ncount = 1\nmax_tokens = 60\ntemperature = 0\n'
-        '[node]\nmodel = "builtin"\nthreads = 1\ncontext = 1024\n'
-    )
-    return path
-
-
-def port_of(program) -> str:
-    program.wait_for("ledger in")
-    found = re.search(r"http://127\.0\.0\.1:(\d+)", program.output())
-    assert found is not None
-    program.wait_for("carrier up")
-    return found[1]
-
-
-def test_a_station_is_asked_and_goes_on_after_a_restart(start, scenario, tmp_path) -> None:
-    words = ("testbed", "up", str(scenario), "--port", "0", "--out", str(tmp_path / "run"))
+def test_a_station_is_asked_and_goes_on_after_a_restart(start, near, port_of, tmp_path) -> None:
+    words = ("testbed", "up", str(near), "--port", "0", "--out", str(tmp_path / "run"))
     program = start(*words)
     port = port_of(program)
     frame = "EPS.VBAT=7.1 V\nWhat is EPS.VBAT?"
@@ -59,7 +37,7 @@ def test_a_station_is_asked_and_goes_on_after_a_restart(start, scenario, tmp_pat
     assert "link      up and down" in status.stdout
     assert "open      0" in status.stdout
     assert len(groundloop("answers", "--port", port, "--json").stdout.splitlines()) == 2
-    twice = groundloop("up", str(scenario), "--port", "0", "--out", str(tmp_path / "run"))
+    twice = groundloop("up", str(near), "--port", "0", "--out", str(tmp_path / "run"))
     assert twice.returncode == 1
     assert "a run of another process" in twice.stderr
     program.process.send_signal(signal.SIGINT)
@@ -79,9 +57,9 @@ def test_without_a_station_it_says_how_to_start_one() -> None:
     assert len(found.stderr.splitlines()) == 1
 
 
-def test_real_clients_work_over_the_link(start, scenario, tmp_path) -> None:
+def test_real_clients_work_over_the_link(start, near, port_of, tmp_path) -> None:
     openai, ollama = pytest.importorskip("openai"), pytest.importorskip("ollama")
-    program = start("testbed", "up", str(scenario), "--port", "0", "--out", str(tmp_path / "run"))
+    program = start("testbed", "up", str(near), "--port", "0", "--out", str(tmp_path / "run"))
     url = f"http://127.0.0.1:{port_of(program)}"
     client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=60)
     asked = [{"role": "user", "content": "What is EPS.VBAT?"}]

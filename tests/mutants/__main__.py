@@ -1,8 +1,9 @@
 """`make mutants`: plant small faults, a sample by seed, and see which ones no test notices.
 
 Each fault is made in a copy of the checkout by cosmic-ray's operators and one of ours, and judged
-first by the unit tests that mirror the file, then by property and simulation tests. A fault that
-changes nothing anybody could notice is listed in `equivalent.toml`, with the reason.
+first by the unit tests that mirror the file, then by property and simulation tests, and what runs
+in processes of its own by a few live ones. A fault that changes nothing anybody could notice is
+listed in `equivalent.toml`, or falls under a rule there, with the reason.
 
     python -m tests.mutants [--seed N] [--count N] [--jobs N] [--only PATH]
 """
@@ -12,12 +13,13 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,7 @@ from tests.mutants.dropped import DropStatement
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("dtn", "ground", "link_sim", "node", "roundtrip", "testbed/campaign")
 LEFT_OUT = ("__main__.py", "node/engine/llama.py", "roundtrip/drive/realtime.py")
-"""Judged by live tests only."""
+"""Not judged: little but what starts processes, or asks of llama.cpp and the kernel."""
 OPERATORS = {
     name: get_operator(f"core/{name}")
     for name in (
@@ -55,6 +57,70 @@ OPERATORS = {
     )
 } | {"DropStatement": DropStatement}  # fmt: skip
 SIMULATIONS = ("tests/sim/test_stamps.py", "tests/sim/test_runs.py", "tests/sim/test_parts.py")
+PURE = ["tests/property", *SIMULATIONS]
+"""What judges every file, after its unit tests."""
+RUN = "test_run.py::test_a_run_answers_everything_and_leaves_a_whole_folder"
+UDP = "test_udp.py::test_all_are_answered"
+UNIT_FILE = "test_service_unit.py::test_a_node_says_when_it_is_ready_alive_and_stopping"
+REAL_ENGINE = (
+    "test_supervisor.py::test_the_real_engine_answers_and_answers_again_after_being_killed"
+)
+PARTIAL = "test_refusals.py::test_an_answer_cut_by_its_deadline_is_partial"
+LIVE = {
+    "ground/results/folder.py": (
+        "test_kill.py::test_a_folder_in_use_or_begun_or_the_operators_own_is_left_alone",
+    ),
+    "ground/station.py": (
+        "test_kill.py::test_the_ground_is_killed_and_goes_on_with_its_run",
+        "test_kill.py::test_ctrl_c_twice_keeps_what_was_measured",
+        "test_kill.py::test_ctrl_c_before_the_link_is_up_says_so_and_the_folder_can_be_taken_again",
+        "test_bad_input.py::test_a_relay_that_is_not_there[ground]",
+        UDP,
+        RUN,
+    ),
+    "link_sim/relay.py": (
+        "test_kill.py::test_the_link_is_killed_and_comes_back",
+        "test_kill.py::test_a_second_ground_does_not_disturb_the_first",
+        "test_run.py::test_the_roles_find_each_other_as_separate_commands",
+        RUN,
+    ),
+    "node/body/cgroup.py": ("test_limits.py",),
+    "node/body/guard.py": (UNIT_FILE,),
+    "node/body/limits.py": ("test_limits.py",),
+    "node/engine/accept.py": (
+        "test_bad_input.py::test_a_bad_model_file",
+        "test_bad_input.py::test_a_model_of_another_architecture",
+        "test_bad_input.py::test_a_model_that_does_not_fit_the_nodes_memory",
+        RUN,
+    ),
+    "node/engine/child.py": (
+        REAL_ENGINE,
+        "test_supervisor.py::test_a_file_that_llama_cpp_refuses_is_a_bad_model",
+        "test_supervisor.py::test_a_prompt_longer_than_the_context_is_refused_and_the_engine_lives",
+        "test_supervisor.py::test_junk_among_the_states_does_not_stop_the_real_engine",
+        "test_supervisor.py::test_the_real_engine_says_that_it_is_alive_and_hangs_when_stopped",
+        "test_run.py::test_an_answer_that_the_link_cuts_off_is_there_as_far_as_it_came",
+        PARTIAL,
+    ),
+    "node/engine/supervisor.py": ("test_supervisor.py",),
+    "node/engine/wire.py": (REAL_ENGINE,),
+    "node/service.py": (
+        "test_bad_input.py::test_a_relay_that_is_not_there[node]",
+        "test_kill.py::test_the_node_is_killed_and_comes_back",
+        "test_refusals.py::test_engine_failed_and_quarantined",
+        UNIT_FILE,
+        PARTIAL,
+        UDP,
+        RUN,
+    ),
+    "roundtrip/drive/clock.py": (
+        "test_clocks.py::test_over_udp_a_clock_that_is_a_year_behind_is_told_at_both_ends",
+    ),
+    "roundtrip/drive/notify.py": (UNIT_FILE,),
+    "roundtrip/drive/udp.py": ("test_udp.py::test_an_address_that_is_none", UDP),
+}
+"""Files that run in processes of their own, and which of `tests/live` judge them last; a minute
+for each at most."""
 TOO_LONG = "not storm and not thousand"
 """Simulations that are left out: they take minutes."""
 DROPS_SHARE = 0.4
@@ -100,8 +166,8 @@ def sample(seed: int, count: int, only: str) -> list[Mutant]:
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
     files = [f for f in files if only in f and not any(f.endswith(out) for out in LEFT_OUT)]
-    known = _equivalent()
-    every = [one for file in files for one in mutants_of(file) if _key(one) not in known]
+    equivalent = _equivalent()
+    every = [one for file in files for one in mutants_of(file) if not equivalent(one)]
     drops = [one for one in every if one.operator == "DropStatement"]
     others = [one for one in every if one.operator != "DropStatement"]
     rng = random.Random(seed)
@@ -109,13 +175,18 @@ def sample(seed: int, count: int, only: str) -> list[Mutant]:
     return rng.sample(drops, dropped) + rng.sample(others, min(len(others), count - dropped))
 
 
-def _key(mutant: Mutant) -> tuple[str, str, str]:
-    return mutant.file, mutant.operator, mutant.text
-
-
-def _equivalent() -> set[tuple[str, str, str]]:
+def _equivalent() -> Callable[[Mutant], bool]:
+    """Whether nobody could notice a fault: it is listed by itself, or falls under a rule."""
     table = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text("utf-8"))
-    return {(one["file"], one["operator"], one["line"]) for one in table.get("mutant", ())}
+    known = {(one["file"], one["operator"], one["line"]) for one in table.get("mutant", ())}
+    rules = [(rule["operator"], re.compile(rule["line"])) for rule in table["rule"]]
+
+    def check(mutant: Mutant) -> bool:
+        return (mutant.file, mutant.operator, mutant.text) in known or any(
+            operator == mutant.operator and line.search(mutant.text) for operator, line in rules
+        )
+
+    return check
 
 
 def tests_for(file: str) -> list[list[str]]:
@@ -130,7 +201,8 @@ def tests_for(file: str) -> list[list[str]]:
     wider = _tests_in(Path("tests/unit") / path.parts[0])
     if wider != stages[-1]:
         stages.append(wider)
-    return [*(stage for stage in stages if stage), ["tests/property", *SIMULATIONS]]
+    live = [f"tests/live/{name}" for name in LIVE.get(file, ())]
+    return [stage for stage in (*stages, PURE, live) if stage]
 
 
 def _tests_in(folder: Path) -> list[str]:
@@ -158,7 +230,8 @@ def survives(mutant: Mutant, copy: Path) -> bool:
 
 def _passes(tests: list[str], copy: Path) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += ["-m", "not live and not chaos", "-k", TOO_LONG, *tests]
+    is_live = tests[0].startswith("tests/live")
+    command += ["-m", "not chaos" if is_live else "not live and not chaos", "-k", TOO_LONG, *tests]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
@@ -202,7 +275,7 @@ def main() -> int:
                 copies.put(copy)
 
         copy = copies.get()
-        for tests in {tuple(tests_for(mutant.file)[-1]) for mutant in chosen}:
+        for tests in {tuple(PURE), *(tuple(tests_for(mutant.file)[-1]) for mutant in chosen)}:
             if not _passes(list(tests), copy):
                 print("the tests fail without any fault", file=sys.stderr)
                 return 2

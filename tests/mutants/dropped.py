@@ -14,14 +14,14 @@ LEFT_OUT = ("expr_stmt", "atom_expr", "return_stmt", "raise_stmt", "del_stmt", "
 
 
 class DropStatement(Operator):
-    """Replaces a statement in a function by `pass`; a docstring, and what only names a type, is
-    none."""
+    """Replaces a statement in a function by `pass`; a docstring, what only names a type, and the
+    `return None` that a function would end with anyway are none."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
         """The place of the statement that this line is."""
         if node.type == "simple_stmt" and parso.tree.search_ancestor(node, "funcdef"):
             statement = node.children[0]
-            if statement.type in LEFT_OUT and not _only_a_type(statement):
+            if statement.type in LEFT_OUT and not (_only_a_type(statement) or _ends_anyway(node)):
                 yield statement.start_pos, statement.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
@@ -41,3 +41,15 @@ def _only_a_type(statement: Any) -> bool:
     children = statement.children
     annotated = len(children) > 1 and children[1].type == "annassign"
     return annotated and len(children[1].children) == 2
+
+
+def _ends_anyway(line: Any) -> bool:
+    """Whether it returns None where nothing would follow."""
+    if line.children[0].get_code(include_prefix=False) != "return None":
+        return False
+    node = line
+    while node.parent.type in ("suite", "if_stmt", "with_stmt"):
+        if node.parent.type == "suite" and node is not node.parent.children[-1]:
+            return False
+        node = node.parent
+    return bool(node.parent.type == "funcdef")

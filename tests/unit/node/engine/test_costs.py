@@ -108,6 +108,20 @@ def test_a_good_hour_does_not_pay_for_a_bad_one() -> None:
     assert not account.open
 
 
+def test_drafts_are_switched_off_in_debt_and_tried_again_above_half_of_the_credit() -> None:
+    account = Account()
+    account.wrote(100.0)
+    most_ns = Account.CREDIT_STEPS * 100.0
+    account.gained(-most_ns)
+    assert account.open, "all spent is no debt"
+    account.gained(-0.5)
+    assert not account.open
+    account.gained(most_ns / 2 + 0.5)
+    assert not account.open, "just half"
+    account.gained(0.5)
+    assert account.open
+
+
 def test_drafts_that_pay_go_on_and_those_switched_off_are_tried_again() -> None:
     account = Account()
     for _ in range(1000):

@@ -169,6 +169,42 @@ def test_a_grammar_is_bounded_in_size_and_in_ways_to_go_on() -> None:
     assert grammar_of(read_schema(json.dumps({"enum": [f"{n:03}" for n in range(900)]})))
 
 
+def first_letters(count: int) -> object:
+    """A schema of texts that go on in so many ways."""
+    return {"enum": [chr(0x4E00 + n) for n in range(count)]}
+
+
+@pytest.mark.parametrize(
+    ("frame", "more"),
+    [
+        ({"type": "array", "items": None}, 2),
+        ({"type": "object", "additionalProperties": None}, 2),
+        ({"type": "object", "properties": {"a": None}, "required": ["a"]}, 2),
+        ({"anyOf": [None, {"type": "boolean"}]}, 0),
+        ({"anyOf": [None, {"type": "string"}]}, 3),
+    ],
+)
+def test_no_more_ways_to_go_on_are_counted_than_what_is_around_adds(frame: dict, more: int) -> None:
+    def within(count: int) -> str:
+        text = json.dumps(frame).replace("null", json.dumps(first_letters(count)))
+        return grammar_of(read_schema(text))
+
+    assert within(MAX_WIDTH - more)
+    with pytest.raises(BadSchema, match="ways to go on"):
+        within(MAX_WIDTH - more + 1)
+
+
+def test_members_that_may_be_left_out_are_so_many_ways_to_go_on() -> None:
+    def members(optional: int) -> str:
+        keys = {f"k{n}": {"const": n} for n in range(optional)}
+        table = {**keys, "last": {"const": 0}, "x": {"const": 1}}
+        return grammar_of(read_schema(json.dumps({"properties": table, "required": ["last"]})))
+
+    assert members(MAX_WIDTH - 2)
+    with pytest.raises(BadSchema, match="ways to go on"):
+        members(MAX_WIDTH - 1)
+
+
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     settings = EngineSettings(context=512, threads=1, sequences=4, use_extra_bufts=False)

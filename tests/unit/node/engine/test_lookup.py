@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from node.engine import lookup
 from node.engine.costs import Costs
 from node.engine.lookup import PROBE_EVERY, Drafts, Table, learn, learned
 
@@ -109,3 +110,19 @@ def test_where_nothing_is_right_drafts_are_soon_given_up() -> None:
         drafts.checked(kinds, 0)
         drafted += bool(tokens)
     assert drafted <= 2
+
+
+def test_earlier_answers_are_forgotten_all_at_once_when_they_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookup, "MAX_HISTORY", 3)
+    drafts = ready(0.99)
+    drafts.said({}, [1, 2, 3, 4], [5])
+    assert drafts.draft({}, [1, 2, 3, 4], 5, 1)[0] == [5], "three entries, as many as may be"
+    drafts.said({}, [1, 2, 3, 4], [5])
+    drafts.said({}, [11, 12, 13, 14], [15])
+    assert drafts.draft({}, [11, 12, 13, 14], 5, 1)[0] == [15]
+    assert drafts.draft({}, [1, 2, 3, 4], 5, 1)[0] == [5], "three were not too many"
+    drafts.said({}, [21, 22, 23, 24], [25])
+    assert drafts.draft({}, [21, 22, 23, 24], 5, 1)[0] == [25]
+    assert drafts.draft({}, [1, 2, 3, 4], 5, 1)[0] == [], "six were"

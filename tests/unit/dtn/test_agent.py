@@ -31,6 +31,7 @@ from dtn.bpv7.status import StatusReport
 from dtn.errors import BundleError
 from dtn.ltp.engine import LtpConfig, LtpEngine
 from dtn.ltp.segment import DataSegment, Kind, SessionId
+from dtn.ltp.segment import decode as decode_segment
 from dtn.ltp.segment import encode as encode_segment
 
 MS = 1_000_000
@@ -257,14 +258,18 @@ def test_too_large() -> None:
     assert output.reason == "bundle too large"
 
 
-def test_cancel() -> None:
+@pytest.mark.parametrize("expires", [False, True])
+def test_a_bundle_given_up_takes_no_more_of_the_link(expires: bool) -> None:
     one = agent()
     up(one)
-    bundle_id, _ = one.send(bytes(500), lifetime_ms=LIFETIME_MS, now_ns=0)
+    bundle_id, _ = one.send(bytes(500), lifetime_ms=1, now_ns=0)
     assert bundle_id is not None
-    one.cancel(bundle_id, now_ns=0)
+    outputs = one.timeout(now_ns=MS) if expires else one.cancel(bundle_id, now_ns=MS)
+    assert (Expired(bundle_id) in outputs) is expires
     assert one.queued_bundles == 0
-    assert one.cancel(bundle_id, now_ns=0) == []
+    assert one.cancel(bundle_id, now_ns=MS) == []
+    rest = frames(outputs) + frames(drain(one, MS)[0])
+    assert [decode_segment(frame).kind for frame in rest] == [Kind.CANCEL_BY_SENDER]
 
 
 def test_after_a_restart_the_same_bundle_again() -> None:

@@ -288,3 +288,14 @@ def test_what_is_given_up_while_others_are_answered_was_late_rather_than_lost() 
     assert sender.timeout(now_ns=3 * WAIT_NS) == [SendFailed(session, "RETRY_LIMIT")]
     frames(sender, 3 * WAIT_NS)
     assert due_ns(sender) == 3 * WAIT_NS + 2 * ONE_WAY_NS + (100 + 2 * 100) * MS
+
+
+def test_what_is_repeated_once_in_vain_is_the_beginning_of_a_silence() -> None:
+    """Where an answer takes seconds; from then on one asks at a time."""
+    it = engine()
+    it.carrier(tx_up=True, rx_up=True, one_way_ns=SILENT_NS, now_ns=0)
+    for _ in range(2):
+        it.submit(bytes(50), now_ns=0)
+    assert len(frames(it, 0)) == 2
+    assert len(run_out(it)) == 2
+    assert len(run_out(it)) == 1

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import json
 
-import cbor2
 import pytest
 
-from dtn.ltp.notices import LEAST_MTU_BYTES
 from link_sim.link import Cue, Deliver, Link
-from roundtrip.errors import BadInput, BadMessage
+from roundtrip.errors import BadInput
 from roundtrip.framelog import Fate, FrameFate, read_log, to_line
-from roundtrip.modem import Carrier, Side, decode_carrier, encode_carrier
+from roundtrip.modem import Side
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import check_scenario
 from roundtrip.units import NS_PER_S, ms_to_ns
@@ -154,46 +152,3 @@ def test_a_line_of_the_log_is_what_json_makes_of_it() -> None:
             fate.value,
             "00ff22",
         )
-
-
-def test_a_cue_survives_its_wire_format() -> None:
-    cue = Carrier(3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host", 9)
-    assert decode_carrier(encode_carrier(cue)) == cue
-
-
-@pytest.mark.parametrize(
-    ("at", "value"),
-    [
-        (3, 0),
-        (4, -1),
-        (5, -1),
-        (6, 0),
-        (6, LEAST_MTU_BYTES - 1),
-        (3, 10**5000),
-        (1, 1),
-        (9, 5),
-        (0, -1),
-        (0, 1 << 63),
-        (10, -1),
-        (10, 1 << 63),
-    ],
-    ids=[
-        "rate 0",
-        "rate -1",
-        "delay",
-        "mtu",
-        "least mtu",
-        "huge",
-        "no bool",
-        "no text",
-        "run",
-        "huge run",
-        "date",
-        "huge date",
-    ],
-)
-def test_a_cue_out_of_range_is_refused(at: int, value: object) -> None:
-    fields = [3, True, False, 9600, 10_000, 6_000_000, 1400, 5, 7, "host", 9]
-    fields[at] = value
-    with pytest.raises(BadMessage):
-        decode_carrier(cbor2.dumps(fields))

@@ -4,6 +4,7 @@ import io
 import itertools
 import math
 import random
+import re
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -87,7 +88,10 @@ def test_the_percentile_text_ends_at_the_maximum_in_ms() -> None:
     assert float(rows[-1][0]) == pytest.approx(1000, rel=1e-3)
     median = next(row for row in rows if float(row[1]) >= 0.5)
     assert float(median[0]) == pytest.approx(500, rel=2e-3)
-    assert lines[-2].startswith("#[Max     =")
+    mean, most, _ = ([float(part) for part in re.findall(r"[\d.]+", row)] for row in lines[-3:])
+    deviation = math.sqrt((1000**2 - 1) / 12)
+    assert mean == pytest.approx([500.5, deviation], rel=1e-3)
+    assert most == pytest.approx([1000, 1000], rel=1e-3)
 
 
 DEMO_MS = (

@@ -48,7 +48,7 @@ class Channel:
         silent: Windows,
         stuck: Windows,
         impairments: Impairments,
-        frame_check: bool = False,
+        frame_check: bool,
     ) -> None:
         self.direction = direction
         self.rate = rate

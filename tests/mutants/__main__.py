@@ -108,10 +108,9 @@ LIVE = {
         "test_bad_input.py::test_a_relay_that_is_not_there[node]",
         "test_kill.py::test_the_node_is_killed_and_comes_back",
         "test_refusals.py::test_engine_failed_and_quarantined",
+        "test_clocks.py::test_over_udp_a_node_keeps_its_clock_over_a_restart",
         UNIT_FILE,
         PARTIAL,
-        UDP,
-        RUN,
     ),
     "roundtrip/drive/clock.py": (
         "test_clocks.py::test_over_udp_a_clock_that_is_a_year_behind_is_told_at_both_ends",

@@ -173,7 +173,7 @@ def test_a_last_question_is_asked_within_a_year() -> None:
     workload = {"questions": ["?"], "count": 2, "rate_per_min": 2}
     assert WorkloadConfig(**workload, start_s=MAX_S - 30).start_s == MAX_S - 30
     with pytest.raises(ValidationError, match="put it at 366"):
-        WorkloadConfig(**workload, start_s=MAX_S - 29)
+        WorkloadConfig(**workload, start_s=MAX_S - 29.9)
 
 
 def test_what_is_left_out_is_as_the_documents_say() -> None:

@@ -1,0 +1,132 @@
+"""What the node's process says and remembers, without an engine and without a link."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.engine.supervisor import EngineDown, EngineUp
+from node.service import NodeRunConfig, NodeService
+from node.speed import Speed
+from node.store import NodeStore
+from roundtrip.anchor import Anchor, Reading
+from roundtrip.config import NodeConfig
+from roundtrip.drive import clock
+from roundtrip.drive.udp import UdpLink
+from roundtrip.errors import EnvironmentFault
+from roundtrip.modem import Hello
+from roundtrip.transport import MAX_REASONS, NO_DATE
+
+UP = EngineUp(512, 2, 1, Speed(1.0, {1: 1.0}), 1, "")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NodeRunConfig:
+    return NodeRunConfig(
+        NodeConfig(model="tiny"),
+        "tcp://x",
+        UdpLink(":0"),
+        tmp_path / "node.sqlite",
+        link_limit_s=None,
+        security=None,
+        plan=None,
+        battery=lambda: None,
+    )
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def service(config: NodeRunConfig, said: list[str]) -> NodeService:
+    return NodeService(config, said.append)
+
+
+def test_a_store_that_cannot_be_opened_is_said_whatever_is_not_there_yet(
+    config: NodeRunConfig, said: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    service = NodeService(replace(config, store_path=tmp_path / "file" / "s"), said.append)
+    with pytest.raises(EnvironmentFault, match="file"):
+        asyncio.run(service.run(lifeline=False))
+    assert said == []
+
+
+def test_what_is_not_taken_is_said_once_with_the_remedy(
+    service: NodeService, said: list[str]
+) -> None:
+    for reason in ("expired by our clock", "expired by our clock", "message: [/red] x"):
+        service.rejected(reason)
+    first, second = said
+    assert first.startswith("node: not taken: expired by our clock; set both")
+    assert second == "node: not taken: message: [/red] x"
+
+
+def test_a_peer_that_words_reasons_without_end_fills_neither_memory_nor_screen(
+    service: NodeService, said: list[str]
+) -> None:
+    for number in range(1000):
+        service.rejected(f"message: {number}")
+    assert len(said) == len(service._rejected) == MAX_REASONS
+
+
+def test_a_grounds_clock_is_said(service: NodeService, said: list[str]) -> None:
+    service.clocks_differ(86_400_000 * 9)
+    assert said[0].startswith("node: the ground's clock is 9 days ahead of this machine's; set")
+
+
+def test_an_engine_that_is_up_again_is_the_one_that_a_next_run_gets(
+    service: NodeService, said: list[str]
+) -> None:
+    service._engine_event(EngineDown("SIGKILL", final=False))
+    assert (service._up, service._gone) == (None, None)
+    service._engine_event(UP)
+    assert (service._up, service._gone) == (UP, None)
+    gone = EngineDown("no memory", final=True)
+    service._engine_event(gone)
+    assert (service._up, service._gone) == (None, gone)
+    assert said == ["node: the engine died: SIGKILL", "node: the engine died: no memory, for good"]
+
+
+def hello(run: NodeRunConfig, said: list[str], anchor: Anchor | None = None) -> Hello:
+    """How a node greets that has its store only, which may hold a clock."""
+    service = NodeService(run, said.append)
+    service._store = NodeStore(run.store_path)
+    if anchor is not None:
+        service._store.keep_anchor(anchor)
+    try:
+        return service._hello()
+    finally:
+        service._store.close()
+
+
+def test_without_a_modem_the_node_tells_the_time_as_far_as_it_knows_it(
+    config: NodeRunConfig, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "reading", lambda: Reading("here", 7_000_000_000, 20_000))
+    by_udp = replace(config, endpoint="udp://127.0.0.1")
+    assert hello(config, said) == Hello(None, None)
+    assert hello(by_udp, said) == Hello(None, 0, 20_000)
+    assert hello(replace(by_udp, trusted_clock=False), said) == Hello(None, 0, 0)
+    before = Anchor("here", 4_000_000_000, 17_000)
+    assert hello(by_udp, said, before) == Hello(None, 3_000_000_000, 17_000)
+    assert said == []
+    set_since = replace(before, epoch_ms=99_000)
+    assert hello(by_udp, said, set_since) == Hello(None, 3_000_000_000, 17_000)
+    assert said[0].startswith("node: this machine's clock was set back")
+
+
+def test_a_date_before_2000_is_said_where_it_is_believed(
+    config: NodeRunConfig, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "reading", lambda: Reading("here", 7_000_000_000, 0))
+    by_udp = replace(config, endpoint="udp://127.0.0.1")
+    hello(replace(by_udp, trusted_clock=False), said)
+    assert said == []
+    hello(by_udp, said)
+    assert said == [f"node: {NO_DATE}"]

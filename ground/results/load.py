@@ -43,7 +43,9 @@ class _Line(BaseModel):
     uplink_sessions: tuple[Session, ...]
     downlink_session: Session | None
     node_ns: tuple[Ns, Ns, Ns] | None = None
+    node_delivered_us: Count | None = None
     answer: str | None = None
+    detail: str = ""
     node_rss_peak_bytes: Count = 0
     node_spent_mj: Count = 0
     input_tokens: Count = Field(0, alias="gen_ai.usage.input_tokens")

@@ -81,6 +81,9 @@ def answered(line: dict[str, Any]) -> None:
         ),
         ("loops.jsonl", lambda r: r["stamps_ns"].update(x=0), r"stamps_ns\.x"),
         ("loops.jsonl", lambda r: r.update(node_ns=[1, 2]), r"node_ns"),
+        ("loops.jsonl", lambda r: r.update(node_delivered_us="x"), r"node_delivered_us"),
+        ("loops.jsonl", lambda r: r.update(node_delivered_us=-1), r"node_delivered_us"),
+        ("loops.jsonl", lambda r: r.update(detail=[1]), r"detail"),
         ("loops.jsonl", answered, "when it was submitted and answered"),
     ],
 )

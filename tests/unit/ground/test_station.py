@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ground.progress import Progress
 from ground.station import Station
+from ground.store import GroundStore, StartedRun
+from roundtrip.anchor import Anchor, Reading
+from roundtrip.drive import clock
+from roundtrip.modem import Hello
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
-from roundtrip.transport import MAX_REASONS
+from roundtrip.transport import MAX_REASONS, NO_DATE
 
 CI = Path(__file__).parents[2] / "data" / "ci.toml"
 
@@ -55,3 +60,34 @@ def test_a_nodes_clock_is_said_and_kept(station: Station, said: io.StringIO) -> 
     station.clocks_differ(-86_400_000 * 9)
     assert said.getvalue().startswith("the node's clock is 9 days behind this machine's; set both")
     assert station._asked.node_ahead_ms == -86_400_000 * 9
+
+
+def test_the_ground_tells_the_time_of_its_run(
+    station: Station, said: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "reading", lambda: Reading("here", 7_000_000_000, 20_000))
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: 8_000_000_000)
+    store = GroundStore(tmp_path / "l")
+    station._recover(store)
+    assert station._hello() == Hello(station._run_id, None, 20_000), "one that has not begun"
+    store.start(StartedRun(5, Anchor("here", 4_000_000_000, 17_000)))
+    station._recover(store)
+    store.close()
+    assert station._hello() == Hello(5, 4_000_000_000, 17_000), "one that goes on"
+    begun = SimpleNamespace(clock=SimpleNamespace(now_ns=lambda: 6_000_000_000))
+    monkeypatch.setattr(station, "_actor", begun)
+    assert station._hello() == Hello(5, 6_000_000_000, 17_000), "one that is under way"
+    assert said.getvalue() == "going on with an interrupted run: 0 of 3 questions settled\n"
+
+
+def test_a_clock_that_is_not_trusted_has_no_date(
+    station: Station, said: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "reading", lambda: Reading("here", 7_000_000_000, 0))
+    store = GroundStore(tmp_path / "l")
+    for trusted, note in ((False, ""), (True, f"{NO_DATE}\n")):
+        monkeypatch.setattr(station, "_trusted_clock", trusted)
+        station._recover(store)
+        assert station._hello() == Hello(station._run_id, None, 0)
+        assert said.getvalue() == note
+    store.close()

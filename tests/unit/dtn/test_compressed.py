@@ -236,6 +236,23 @@ def test_a_compressed_bundle_is_delivered(secured: bool) -> None:
     assert received(receive(agent(2, secured=secured), segment)) == [b"Status?"]
 
 
+class Highest(random.Random):
+    """Draws the highest number of any range."""
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        return (start if stop is None else stop) - 1
+
+
+@pytest.mark.parametrize(("epoch_ms", "size_bytes"), [(NOW_MS, 2), (None, 6)])
+def test_sequence_numbers_begin_anew_where_no_more_fits(
+    epoch_ms: int | None, size_bytes: int
+) -> None:
+    config = AgentConfig(GROUND, NODE, LtpConfig(1, 2), epoch_ms)
+    it = BundleAgent(config, rng=Highest(1))
+    ids = [it.send(b"", lifetime_ms=USUAL_LIFETIME_MS, now_ns=0)[0] for _ in range(3)]
+    assert [one.sequence for one in ids if one is not None] == [(1 << 8 * size_bytes) - 1, 0, 1]
+
+
 def test_a_peer_that_has_not_shown_itself_gets_standard_bundles() -> None:
     ground, node = agent(1, compresses=False), agent(2, compresses=False)
     assert send(ground).service == send(node).service == 1

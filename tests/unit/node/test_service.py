@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from node.body.thermal import Level
+from node.engine.events import EngineDone, EngineStarted
 from node.engine.supervisor import EngineDown, EngineUp
+from node.outputs import InferenceResult
 from node.service import NodeRunConfig, NodeService
 from node.speed import Speed
 from node.store import NodeStore
@@ -91,6 +96,48 @@ def test_an_engine_that_is_up_again_is_the_one_that_a_next_run_gets(
     service._engine_event(gone)
     assert (service._up, service._gone) == (None, gone)
     assert said == ["node: the engine died: SIGKILL", "node: the engine died: no memory, for good"]
+
+
+def test_the_memory_of_an_answer_is_the_engines_and_ours(
+    service: NodeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    actor = SimpleNamespace(machine=None, call=told.append)
+    monkeypatch.setattr(service, "_actor", actor)
+    monkeypatch.setattr("node.service.command_of", lambda event, machine, origin_ns: event)
+    monkeypatch.setattr("node.service._own_rss_peak_bytes", lambda: 1000)
+    done = EngineDone(1, 5, InferenceResult("Yes.", "stop", 9, 3, 20))
+    for event in (EngineStarted(1, 3), done):
+        service._engine_event(event)
+    assert told == [
+        EngineStarted(1, 3),
+        replace(done, result=replace(done.result, rss_peak_bytes=1020)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("level", "threads", "paused", "words"),
+    [
+        (Level.FULL, 4, False, "cool again: full"),
+        (Level.REDUCED, 2, False, "too hot: reduced"),
+        (Level.PAUSED, None, True, "too hot: paused"),
+    ],
+)
+def test_heat_leaves_the_engine_fewer_threads_or_none(
+    service: NodeService, said: list[str], monkeypatch: pytest.MonkeyPatch,
+    level: Level, threads: int | None, paused: bool, words: str,
+) -> None:  # fmt: skip
+    set_to: list[int] = []
+    told: list[Any] = []
+    monkeypatch.setattr(service, "_supervisor", SimpleNamespace(set_threads=set_to.append))
+    monkeypatch.setattr(service, "_policy", SimpleNamespace(threads=lambda most: threads or 0))
+    machine = SimpleNamespace(pause="pause")
+    monkeypatch.setattr(
+        service, "_actor", SimpleNamespace(machine=machine, call=lambda *call: told.append(call))
+    )
+    service._temperature_level(level)
+    assert said == [f"node: the processor is {words}"]
+    assert (set_to, told) == ([threads] if threads else [], [("pause", paused)])
 
 
 def hello(run: NodeRunConfig, said: list[str], anchor: Anchor | None = None) -> Hello:

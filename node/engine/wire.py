@@ -78,8 +78,6 @@ def read(stream: BinaryIO) -> dict[str, Any] | None:
 
 def unpack(buffer: bytearray) -> dict[str, Any] | None:
     """The first whole message of a buffer, taken out of it; None while there is none."""
-    if len(buffer) < LENGTH_BYTES:
-        return None
     end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES], "big")
     if len(buffer) < end:
         return None

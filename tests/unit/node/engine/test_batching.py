@@ -1,0 +1,92 @@
+"""What the batcher says of itself, and what it makes of drafts, on the `tiny` model."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from models.resolve import resolve
+from node.engine.batching import BESIDE_NS, BESIDE_TOKENS, Batcher, answer_all
+from node.engine.costs import Costs
+from node.engine.llama import Engine, EngineSettings
+from node.engine.prefixes import Prefixes
+from node.engine.requests import Request
+from roundtrip.message import GREEDY
+
+TICK_NS = 1000
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    known = EngineSettings(context=256, threads=1, sequences=2, use_extra_bufts=False)
+    return Engine(str(resolve("tiny")), known)
+
+
+def batcher(engine: Engine, **options) -> Batcher:
+    """One whose clock goes on by a tick each time that it is read."""
+    for sequence in range(engine.settings.sequences):
+        engine.forget(sequence)
+    ticks = itertools.count(step=TICK_NS)
+    return Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=lambda: next(ticks), **options)
+
+
+def asked(number: int = 1, **changes) -> Request:
+    known = {
+        "text": "Go on.", "system": "", "max_tokens": 12, "sampling": GREEDY, "thinking": False,
+    }  # fmt: skip
+    return Request(number, **(known | changes))
+
+
+def begun(busy: Batcher) -> None:
+    """Read the prompts of all that was added."""
+    busy.admit()
+    while not all(slot.writing for slot in busy._slots):
+        busy.step()
+
+
+def test_what_steps_take_is_measured_by_how_many_write(engine: Engine) -> None:
+    busy = batcher(engine, drafts=False)
+    assert (busy.step_ns, busy.busy) == ({}, False)
+    answer_all(busy, [asked(1), asked(2)])
+    assert busy.step_ns == {2: TICK_NS}
+    answer_all(busy, [asked(3)])
+    assert busy.step_ns == {1: TICK_NS, 2: TICK_NS}
+    assert 0 < busy.prefill_ns < TICK_NS, "of a token, of many in a step"
+    assert (busy.drafting, busy.draft_gain_ns, busy.width) == (False, 0.0, 2)
+
+
+def test_a_prompt_is_read_beside_others_as_far_as_does_not_hold_them_up(engine: Engine) -> None:
+    assert batcher(engine)._beside() == BESIDE_TOKENS
+    assert batcher(engine, prefill_ns=BESIDE_NS / 100)._beside() == 100
+    assert batcher(engine, prefill_ns=BESIDE_NS)._beside() == BESIDE_TOKENS
+
+
+def test_the_width_is_the_fastest_that_is_known_or_all(engine: Engine) -> None:
+    slow_together = Costs({1: 1e6, 2: 1e9})
+    assert batcher(engine, costs=slow_together, fixed_width=False).width == 1
+    assert batcher(engine, costs=slow_together).width == 2
+
+
+def test_an_end_in_a_draft_ends_a_thought_and_is_not_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = batcher(engine)
+    busy.add(asked(thinking=True, think_tokens=50, max_tokens=80))
+    begun(busy)
+    (slot,) = busy._slots
+    said, (last,), end = slot.said, slot.feed, min(engine.ends)
+    assert said is not None
+
+    def drafted(*_: object) -> float:
+        said.draft = [last, end]
+        for index, token in enumerate(said.draft, 1):
+            engine.put_one(index, token, slot.position + index, slot.sequence)
+        return 0.0
+
+    written = iter([last, end])
+    monkeypatch.setattr(busy, "_draft", drafted)
+    monkeypatch.setattr(engine, "likeliest", lambda row: next(written))
+    busy.step()
+    assert slot.feed == [last, *busy._admission.stop_thinking]
+    assert slot.written[-1] == last

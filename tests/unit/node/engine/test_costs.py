@@ -67,6 +67,19 @@ def test_a_table_holds_what_was_measured_and_follows_it() -> None:
         pytest.fail("drafts of two sequences that are dearer than supposed stay cheap")
 
 
+@pytest.mark.parametrize(("took_ns", "dearer"), [(330.0, 1.2), (1e9, 1.3), (0.0, 0.9)])
+def test_drafts_of_several_are_followed_by_how_much_dearer_they_are(
+    monkeypatch: pytest.MonkeyPatch, took_ns: float, dearer: float
+) -> None:
+    """Two tokens more are supposed to cost 60; 330 is three times that above 150."""
+    monkeypatch.setattr("node.engine.costs.RENEWED_EVERY", 1)
+    costs = Costs({1: 100.0, 2: 150.0}, {2: 130.0, 4: 190.0})
+    costs.drafted(2, 2, took_ns)
+    table = costs.table(2)
+    assert table is not None
+    assert list(table[:3]) == pytest.approx([150.0, 150.0 + 30 * dearer, 150.0 + 60 * dearer])
+
+
 def test_one_outlier_changes_little() -> None:
     costs = Costs({1: 100.0})
     costs.plain(1, 1e9)

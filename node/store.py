@@ -146,8 +146,8 @@ class NodeStore:
 
     def last_ns(self) -> int:
         """The latest moment that the store knows of; 0 for none."""
-        row = self._db.execute("SELECT max(delivered_ns) FROM questions").fetchone()
-        return row[0] or 0
+        (last_ns,) = self._db.execute("SELECT max(delivered_ns) FROM questions").fetchone()
+        return last_ns or 0
 
     def close(self) -> None:
         """Close the file."""

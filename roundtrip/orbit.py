@@ -275,8 +275,7 @@ def sunlit_spans(
     """When a satellite is in sunlight, s since the start."""
 
     def lit(times_s: Floats) -> Floats:
-        found: Floats = np.where(sunlit(satellite, start_jd, times_s), 1.0, -1.0)
-        return found
+        return sunlit(satellite, start_jd, times_s).astype(np.float64)
 
     grid = np.linspace(0.0, length_s, max(3, math.ceil(length_s / COARSE_S) + 1))
     edges = [0.0, *_crossings(lit, grid, lit(grid)), length_s]

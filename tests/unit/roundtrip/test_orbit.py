@@ -20,6 +20,7 @@ from roundtrip.orbit import (
     passes,
     sun_synchronous_deg,
     sunlit,
+    sunlit_spans,
 )
 from roundtrip.passes import all_passes, warnings_of
 from roundtrip.scenario_file import load_scenario
@@ -103,6 +104,26 @@ def test_sun_and_shadow_share_an_orbit_as_geometry_says() -> None:
         altitude_km=800, inclination_deg=98.6, raan_deg=339, phase_deg=0, epoch_jd=julian(START)
     )
     assert sunlit(dawn, julian(START), day).mean() == 1.0, "dusk and dawn: always in the sun"
+
+
+def test_spans_of_sunlight_are_where_it_is_lit_and_no_longer() -> None:
+    noon = circular(
+        altitude_km=550, inclination_deg=0, raan_deg=0, phase_deg=0, epoch_jd=julian(START)
+    )
+    spans = sunlit_spans(noon, julian(START), 86_400.0)
+    assert len(spans) in (16, 17), "one an orbit"
+    assert spans == tuple(sorted(spans))
+    for start_s, end_s in spans:
+        inside, outside = (
+            [moment for moment in (start_s + sign, end_s - sign) if 0 < moment < 86_400]
+            for sign in (0.01, -0.01)
+        )
+        assert sunlit(noon, julian(START), np.array(inside)).all()
+        assert not sunlit(noon, julian(START), np.array(outside)).any()
+    dawn = circular(
+        altitude_km=800, inclination_deg=98.6, raan_deg=339, phase_deg=0, epoch_jd=julian(START)
+    )
+    assert sunlit_spans(dawn, julian(START), 86_400.0) == ((0.0, 86_400.0),)
 
 
 def test_the_light_time_follows_the_range(tmp_path: Path) -> None:

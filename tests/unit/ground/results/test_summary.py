@@ -248,3 +248,26 @@ def test_the_report_shows_what_the_bytes_on_the_air_were_for(answered, tmp_path:
     assert "<td>20.0</td>" in page
     write_report(make_run([answered(0)]), summary, tmp_path / "without.html")
     assert "bytes on the air" not in (tmp_path / "without.html").read_text()
+
+
+def test_the_charge_of_the_battery_is_drawn_from_empty_below_to_full_above(
+    answered, tmp_path: Path
+) -> None:
+    table = SCENARIO.model_dump(exclude_none=True, mode="json")
+    table["node"]["energy"] = {"battery_wh": 1, "solar_w": 0, "floor": 0.25}
+    charge = [(0, 1000), (10 * 10**9, 500), (40 * 10**9, 0)]
+    run = make_run([answered(0)], scenario=check_scenario(table, "test"), charge=charge)
+    write_report(run, summarise(run), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    chart = page[page.index("Charge of the battery over time") :]
+    chart = chart[: chart.index("</svg>")]
+    marks = re.findall(r'y="([\d.]+)" text-anchor="end">(\d+)%<', chart)
+    assert [(float(y) - 4, share) for y, share in marks] == [(120, "0"), (60, "50"), (0, "100")]
+    curve = re.search(r'class="curve" points="([^"]*)"', chart)
+    assert curve is not None
+    points = [tuple(map(float, point.split(","))) for point in curve[1].split()]
+    assert [y for _, y in points] == [0, 60, 120]
+    (first, _), (second, _), (last, _) = points
+    assert (second - first) / (last - first) == pytest.approx(0.25, abs=1e-3)
+    assert 'class="budget"' in chart
+    assert 'y1="90.0" y2="90.0"' in chart, "the floor"

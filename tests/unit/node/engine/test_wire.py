@@ -24,6 +24,10 @@ QUESTION = Question(7, "Well?", "Be brief.", 64, SAMPLING, "on", 1000, schema='{
 ORDER = Order(Job(QUESTION, 0, 10**12), 48, True, 16, True, None)
 
 
+def test_a_message_is_cbor_behind_its_length_in_four_bytes() -> None:
+    assert pack({"a": 1}).hex() == "00000004" + "a1616101"
+
+
 def test_messages_follow_each_other_in_a_stream() -> None:
     stream = io.BytesIO(pack({"a": 1}) + pack({"b": "é" * 300}) + b"\0\0")
     assert [read(stream) for _ in range(3)] == [{"a": 1}, {"b": "é" * 300}, None]

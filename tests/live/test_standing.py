@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.live
+
 
 def groundloop(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request as HttpRequest
@@ -15,6 +15,7 @@ from roundtrip.errors import BadInput
 from roundtrip.message import MAX_TEXT_BYTES
 from roundtrip.units import s_to_ns
 
+M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 1 << 20
 PRIORITIES = ("bulk", "normal", "expedited")
 
@@ -47,12 +48,7 @@ def request_of(body: bytes, usual: Usual) -> Request:
     Raises:
         BadInput: there is none; it names the field.
     """
-    try:
-        asked = _Asked.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "body"
-        raise BadInput("question", field, first["msg"], repr(first["input"])[:80]) from None
+    asked = parsed(_Asked, body)
     schema = usual.asking.schema
     if asked.json_schema is not None:
         schema = checked_schema(asked.json_schema)
@@ -76,6 +72,20 @@ def request_of(body: bytes, usual: Usual) -> Request:
         loop_ns = s_to_ns(asked.deadline_s)
         budget = Budget(loop_ns, max(loop_ns, usual.budget.expire_ns), usual.budget.objective)
     return Request(asked.text, own, budget, PRIORITIES.index(asked.priority))
+
+
+def parsed(model: type[M], body: bytes) -> M:
+    """What a body says, by a model.
+
+    Raises:
+        BadInput: it names the field.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "body"
+        raise BadInput("request", field, first["msg"], repr(first["input"])[:80]) from None
 
 
 async def read_body(http: HttpRequest) -> bytes:

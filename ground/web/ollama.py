@@ -8,14 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ground.desk import Desk, Event
 from ground.outputs import Request
-from ground.web.asked import Usual, checked_schema, read_body
+from ground.web.asked import Usual, checked_schema, parsed, read_body
 from ground.web.chats import ANSWERED, Turn, prompt_of, told
 from roundtrip.drive.clock import unix_s
 from roundtrip.errors import BadInput, GroundloopError
@@ -101,7 +101,7 @@ class Ollama:
 
     async def _answer(self, http: HttpRequest, *, chat: bool) -> Response:
         try:
-            asked = _parsed(await read_body(http))
+            asked = parsed(_Asked, await read_body(http))
             if asked.model.removesuffix(":latest") not in ("", "groundloop", self._desk.model):
                 return JSONResponse({"error": f"model '{asked.model[:80]}' not found"}, 404)
             key = self._desk.ask(self._request(asked, chat=chat))
@@ -158,15 +158,6 @@ class Ollama:
     def _said(self, text: str, *, chat: bool) -> dict[str, Any]:
         said = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
         return {"model": self._desk.model, "created_at": _now(), **said}
-
-
-def _parsed(body: bytes) -> _Asked:
-    try:
-        return _Asked.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BadInput("request", field, first["msg"], repr(first["input"])[:80]) from None
 
 
 def _why(event: Event) -> str:

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ground.desk import Desk, Event
 from ground.outputs import Request
-from ground.web.asked import Usual, checked_schema, read_body
+from ground.web.asked import Usual, checked_schema, parsed, read_body
 from ground.web.chats import ANSWERED, Asked, Turn, prompt_of, times_of, timings_of, told, until
 from roundtrip.drive.clock import unix_s
 from roundtrip.errors import BadInput, GroundloopError
@@ -116,7 +116,7 @@ class OpenAi:
     async def _chat(self, http: HttpRequest) -> Response:
         try:
             body = await read_body(http)
-            chat = _parsed(body)
+            chat = parsed(_Chat, body)
             if chat.model not in ("", "groundloop", self._desk.model):
                 return error_of(BadInput("model", "", self._desk.model, chat.model[:80]), 404)
             retried = http.headers.get("x-stainless-retry-count", "0") not in ("", "0")
@@ -243,15 +243,6 @@ def _failure(event: Event) -> dict[str, Any]:
     kind = "invalid_request_error" if code in CLIENTS_FAULT else "server_error"
     message = f"the question was {event['outcome']}: {event['reason']}"
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
-
-
-def _parsed(body: bytes) -> _Chat:
-    try:
-        return _Chat.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BadInput("request", field, first["msg"], repr(first["input"])[:80]) from None
 
 
 def _schema_of(wanted: _Format | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ground.desk import Desk
-from ground.outputs import Asking, Request, Settled, StageReached, StorePart
+from ground.outputs import Asking, Rejected, Request, Settled, StageReached, StorePart
 from ground.web.asked import Usual
 from ground.web.server import Server
 from roundtrip.budget import Budget, Outcome
@@ -210,3 +210,32 @@ def test_a_taken_port_is_one_line() -> None:
             Server(Desk(), USUAL, port)
 
     served(check)
+
+
+@pytest.mark.parametrize(
+    ("last", "first"), [("2", 3), ("0", 1), ("x", None), ("9" * 16, None), ("", None)]
+)
+def test_who_was_cut_off_goes_on_where_it_was(last: str, first: int | None) -> None:
+    numbers: list[int] = []
+
+    def check(port: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/api/events", headers={"Last-Event-ID": last})
+        response = connection.getresponse()
+        for text in ("one", "two"):
+            request(port, "POST", "/api/questions", {"text": text})
+        for line in response:
+            if line.startswith(b"id: "):
+                numbers.append(int(line[4:]))
+                if numbers[-1] == 6:
+                    break
+        connection.close()
+
+    def before(desk: Desk, actor: Actor) -> None:
+        if not desk.status()["settled"] and not numbers and desk._number < 4:
+            for _ in range(4):
+                desk.output(Rejected("x"))
+
+    served(check, also=before)
+    assert numbers[0] == (first or 5)
+    assert numbers == list(range(numbers[0], 7))

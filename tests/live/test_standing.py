@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
@@ -80,5 +81,8 @@ def test_real_clients_work_over_the_link(start, near, port_of, tmp_path) -> None
     assert there.chat(model=model.id, messages=asked).message.content == text
     parts = there.generate(model=model.id, prompt=asked[0]["content"], stream=True)
     assert "".join(part.response for part in parts) == text
+    client.close()
+    there._client.close()
+    gc.collect()  # a connection that was left open is told here, not in another test
     program.process.send_signal(signal.SIGINT)
     assert program.wait() == 0, program.output()

@@ -10,6 +10,7 @@ import click
 from ground.results.folder import finish, run_folder
 from ground.station import ask, run_of
 from roundtrip.command import (
+    GROUNDS_LINK,
     LISTEN,
     PLAIN,
     SCENARIO,
@@ -30,12 +31,7 @@ from roundtrip.words import shown
 
 @click.command("ground")
 @click.argument("scenario", type=SCENARIO)
-@click.option(
-    "--link",
-    "endpoint",
-    required=True,
-    help="The modem, such as tcp://127.0.0.1:5560, or the node itself, udp://HOST:1113.",
-)
+@GROUNDS_LINK
 @LISTEN
 @click.option(
     "--out",

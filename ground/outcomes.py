@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dtn.agent import BundleReceived
 from ground.results.record import LoopRecord, NodeTimes, Planned
 from ground.stamps import Quickest, Stamps
@@ -25,39 +27,37 @@ def replied(
     """Of a question that the node has answered or refused."""
     times, at_ns = _node_times(reply), received.received_ns
     estimate = stamps.replied(times, at_ns, received.block_bytes, quickest, downlink)
-    common = {
-        "stamps": estimate.stamps,
-        "settled_ns": at_ns,
-        "split": "estimate",
-        "uncertainty_ns": estimate.uncertainty_ns,
-        "node_times": times,
-        "uplink_sessions": tuple(stamps.sessions),
-        "downlink_session": stamps.downlink_session,
-    }
-    if isinstance(reply, Refusal):
-        return LoopRecord(
-            reply.question_id,
-            planned,
-            Outcome.REFUSED,
-            reply.reason,
-            in_contact_ns=None,
-            detail=reply.detail,
-            **common,  # type: ignore[arg-type]
-        )
-    loop_ns = at_ns - planned.intended_ns
-    return LoopRecord(
+    partial = isinstance(reply, Answer) and reply.finish_reason == "deadline"
+    record = LoopRecord(
         reply.question_id,
         planned,
-        budget.judge(loop_ns, partial=reply.finish_reason == "deadline"),
+        budget.judge(at_ns - planned.intended_ns, partial=partial),
         "",
+        stamps=estimate.stamps,
+        settled_ns=at_ns,
         in_contact_ns=in_contact_ns,
+        split="estimate",
+        uncertainty_ns=estimate.uncertainty_ns,
+        node_times=times,
+        uplink_sessions=tuple(stamps.sessions),
+        downlink_session=stamps.downlink_session,
+    )
+    if isinstance(reply, Refusal):
+        return replace(
+            record,
+            outcome=Outcome.REFUSED,
+            reason=reply.reason,
+            in_contact_ns=None,
+            detail=reply.detail,
+        )
+    return replace(
+        record,
         answer=reply.text,
         finish_reason=reply.finish_reason,
         prompt_tokens=reply.prompt_tokens,
         output_tokens=reply.output_tokens,
         node_rss_peak_bytes=reply.rss_peak_bytes,
         spent_mj=reply.spent_mj,
-        **common,  # type: ignore[arg-type]
     )
 
 

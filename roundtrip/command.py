@@ -96,6 +96,12 @@ def warn(scenario: Scenario, source: str) -> None:
 PLAIN = click.option(
     "--plain", is_flag=True, help="Neither sign nor encrypt; the other end must do the same."
 )
+GROUNDS_LINK = click.option(
+    "--link",
+    "endpoint",
+    required=True,
+    help="The modem, such as tcp://127.0.0.1:5560, or the node itself, udp://HOST:1113.",
+)
 LISTEN = click.option(
     "--listen", default=":1113", show_default=True, help="Our address, for a link over UDP."
 )

@@ -1,1 +1,1 @@
-"""The station's doors: a JSON interface with server-sent events, on loopback."""
+"""The station's doors, on loopback: a page, a JSON interface, OpenAI's and Ollama's APIs."""

@@ -17,6 +17,7 @@ from ground.workload import asking_of
 from models.resolve import resolve
 from node.engine.accept import accept_model
 from roundtrip.command import (
+    GROUNDS_LINK,
     LISTEN,
     PLAIN,
     SCENARIO,
@@ -87,12 +88,7 @@ def up_command(
 
 @click.command("station")
 @click.argument("scenario", type=SCENARIO)
-@click.option(
-    "--link",
-    "endpoint",
-    required=True,
-    help="The modem, such as tcp://127.0.0.1:5560, or the node itself, udp://HOST:1113.",
-)
+@GROUNDS_LINK
 @LISTEN
 @click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @OUT

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from itertools import islice
 from typing import Any
 
+from ground.history import History
 from ground.machine import GroundMachine
 from ground.outputs import (
     BudgetMissed,
@@ -34,7 +35,7 @@ from roundtrip.units import NS_PER_MS, ns_to_s
 
 KEPT_EVENTS = 4096
 KEPT_RECORDS = 256
-"""Outcomes kept at hand; all of them are in the ledger."""
+"""Outcomes kept at hand; all of them are in the history."""
 MOST_WAITING = 1024
 """Events that one listener may be behind."""
 
@@ -50,11 +51,18 @@ class Desk:
     Args:
         contacts: when question and answer can both pass, ns on the plan's clock.
         budget_s: of a loop.
+        history: has the outcomes that are not at hand.
     """
 
-    def __init__(self, contacts: Windows = NEVER, budget_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        contacts: Windows = NEVER,
+        budget_s: float = 120.0,
+        history: History | None = None,
+    ) -> None:
         self._contacts = contacts
         self._budget_s = budget_s
+        self._history = history
         self._actor: Actor[GroundMachine] | None = None
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._number = 0
@@ -165,11 +173,26 @@ class Desk:
         if question_id in self._open:
             parts = self._parts.get(question_id)
             return {**self._open[question_id], "answer": parts.text if parts else None}
-        return next((one for one in reversed(self._settled) if one["id"] == key), None)
+        known = next((one for one in reversed(self._settled) if one["id"] == key), None)
+        if known is None and self._history is not None:
+            return self._history.one(key)
+        return known
 
-    def answers(self, count: int) -> list[Event]:
-        """The latest outcomes, the newest first."""
+    def answers(self, count: int, before: str | None = None) -> list[Event]:
+        """The latest outcomes, the newest first; those before a question's, where one is given."""
+        if self._history is not None:
+            return self._history.latest(count, before)
         return list(self._settled)[: -count - 1 : -1]
+
+    async def search(self, query: str, count: int) -> list[Event]:
+        """The latest questions of all runs with every word of a query, the newest first.
+
+        Raises:
+            BadInput: the query is too long.
+        """
+        if self._history is None:
+            return []
+        return await asyncio.to_thread(self._history.find, query, count)
 
     def status(self) -> Event:
         """How the station does."""

@@ -5,8 +5,9 @@ On a terminal a table that is redrawn; elsewhere a plain line per question when 
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -48,7 +49,7 @@ class Progress:
         self._plan = plan
         self._budget_s = budget_s
         self._total = total
-        self._rows: OrderedDict[int, tuple[Planned, str, LoopRecord | None]] = OrderedDict()
+        self._waiting: dict[int, tuple[Planned, str]] = {}
         self._counts: dict[Outcome, int] = {}
         self._cue: Carrier | None = None
         self._live: Live | None = None
@@ -65,8 +66,11 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def resumed(self, records: Sequence[LoopRecord]) -> None:
-        """The run goes on from a ledger that holds these."""
+    def resumed(self, records: Sequence[LoopRecord], unsettled: int) -> None:
+        """The run goes on from a ledger that holds these, and so many questions besides."""
+        if not self._total:  # a station that stands
+            self._console.print(f"going on: {count(unsettled, 'question')} open")
+            return
         self._counts.update(Counter(record.outcome for record in records))
         self._console.print(
             f"going on with an interrupted run: {len(records)} of "
@@ -95,12 +99,12 @@ class Progress:
         """One output of the ground machine."""
         match output:
             case StageReached(planned=planned, stage=stage):
-                self._rows[planned.index] = (planned, stage.value, None)
+                self._waiting[planned.index] = (planned, stage.value)
             case BudgetMissed(planned=planned):
-                self._rows[planned.index] = (planned, "budget missed", None)
+                self._waiting[planned.index] = (planned, "budget missed")
             case Settled(record=record):
                 self._counts[record.outcome] = self._counts.get(record.outcome, 0) + 1
-                self._rows[record.planned.index] = (record.planned, "", record)
+                self._waiting.pop(record.planned.index, None)
                 self._print_settled(record)
             case NodeHealth(health=health) if self._live is None and health.vitals is None:
                 text = (
@@ -135,8 +139,7 @@ class Progress:
         table.add_column("stage", width=16)
         table.add_column("elapsed", justify="right", width=9)
         table.add_column("left", justify="right", width=9)
-        waiting = [row for row in self._rows.values() if row[2] is None]
-        for planned, stage, _ in waiting[:SHOWN]:
+        for planned, stage in islice(self._waiting.values(), SHOWN):
             elapsed_s = ns_to_s(now_ns - planned.intended_ns)
             left_s = self._budget_s - elapsed_s
             style = "red" if left_s < 0 else "yellow" if left_s < 0.25 * self._budget_s else ""

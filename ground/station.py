@@ -11,11 +11,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
+from ground.books import Books, Seen
 from ground.consequences import Command, carry_out
 from ground.desk import Desk
 from ground.machine import GroundMachine
@@ -57,6 +59,7 @@ from roundtrip.transport import (
     clocks_differ,
     with_remedy,
 )
+from roundtrip.units import s_to_ns
 
 REFRESH_S = 0.125
 
@@ -93,6 +96,7 @@ class Station:
         trusted_clock: this machine knows the time.
         desk: questions may come there at any time: the station stands until it is stopped, and
             what is open then stays open for the next one.
+        books: of a station that stands.
         workload: the scenario's workload is asked.
     """
 
@@ -109,9 +113,12 @@ class Station:
         *,
         trusted_clock: bool = True,
         desk: Desk | None = None,
+        books: Books | None = None,
         workload: bool = True,
     ) -> None:
         self._desk = desk
+        self._books = books
+        self._writing: asyncio.Future[None] | None = None
         self._planned = planned_questions(scenario.workload, seed) if workload else []
         self._scenario = scenario
         self._seed = seed
@@ -161,6 +168,8 @@ class Station:
                 self._modem.close()
             self._worker.close()
             self._store.close()
+        if self._books is not None:
+            await self._last_books(self._books, self._actor.clock.now_ns())
         assert self._begun is not None
         epoch_ms = self._begun.anchor.epoch_ms
         self._asked.started_unix_s = epoch_ms // 1000 + clock.DTN_EPOCH_UNIX_S if epoch_ms else 0
@@ -189,7 +198,8 @@ class Station:
         self._run_id = self._begun.run_id
         self._recovered, self._asked.records = store.recover()
         self._asked.health = store.health()
-        self._progress.resumed(self._asked.records)
+        unsettled = sum(not stored.settled for stored in self._recovered)
+        self._progress.resumed(self._asked.records, unsettled)
         known = [stored.asked_ns for stored in self._recovered]
         known += [record.settled_ns for record in self._asked.records]
         now = clock.reading()
@@ -200,6 +210,7 @@ class Station:
     async def _follow(self, actor: Actor[GroundMachine]) -> None:
         while not actor.machine.finished:
             self._progress.refresh(actor.clock.now_ns())
+            self._close_books(actor.clock.now_ns())
             try:
                 async with asyncio.timeout(REFRESH_S):
                     await self._ended.wait()
@@ -210,6 +221,30 @@ class Station:
             break
         self._asked.air = actor.machine.air
         self._asked.length_s = actor.clock.now_ns() / 1e9
+
+    def _close_books(self, now_ns: int) -> None:
+        """Have the runs written that are over."""
+        if self._books is None or self._writing is not None or not self._books.over(now_ns):
+            return
+        asked = self._asked
+        seen = Seen(asked.health, asked.charge, asked.rejected, asked.node_ahead_ms)
+        asked.charge, asked.rejected = [], Counter()
+        writing = partial(self._books.write, self._store_path, now_ns, seen, stopped=False)
+        self._writing = asyncio.ensure_future(asyncio.to_thread(writing))
+        self._writing.add_done_callback(self._books_closed)
+
+    def _books_closed(self, done: asyncio.Future[None]) -> None:
+        self._writing = None
+        if error := done.exception():
+            self._progress.note(f"a run was not written: {error}")
+
+    async def _last_books(self, books: Books, now_ns: int) -> None:
+        """What there is of the present run, when the station is stopped."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        asked = self._asked
+        seen = Seen(asked.health, asked.charge, asked.rejected, asked.node_ahead_ms)
+        await asyncio.to_thread(books.write, self._store_path, now_ns, seen, stopped=True)
 
     def fail(self, what: str) -> None:
         """End the run because something outside has broken; what was measured is kept."""
@@ -223,7 +258,19 @@ class Station:
         if self._begun is not None:
             since_ns = clock.monotonic_ns() - self._resumed_at_ns
             return Hello(self._run_id, self._resumed_ns + since_ns, self._begun.anchor.epoch_ms)
-        return Hello(self._run_id, None, clock.reading().epoch_ms(0) if self._trusted_clock else 0)
+        if not self._trusted_clock:
+            return Hello(self._run_id, None, 0)
+        under_way_ns = self._under_way_ns() if self._desk is not None else None
+        return Hello(self._run_id, under_way_ns, clock.reading().epoch_ms(under_way_ns or 0))
+
+    def _under_way_ns(self) -> int | None:
+        """How long the plan of a station that stands has been under way by the clock, where it is
+        of an orbit and today's."""
+        orbit = self._scenario.orbit
+        if orbit is None:
+            return None
+        since_s = clock.unix_s() - orbit.start.timestamp()
+        return s_to_ns(since_s) if 0 <= since_s < orbit.hours * 3600 else None
 
     def _frame(self, frame: bytes) -> None:
         if self._actor is not None:
@@ -247,6 +294,9 @@ class Station:
         anchor = Anchor(clock.host_id(), origin_ns, cue.dtn_epoch_ms)
         self._begun = StartedRun(self._run_id, anchor)
         self._store.start(self._begun)
+        if self._books is not None:
+            self._books.begin(anchor.epoch_ms, self._asked.records)
+            self._asked.records = []
         settings = agent_config(
             Side.GROUND,
             cue,
@@ -300,7 +350,12 @@ class Station:
             if command is not None:
                 actor.call(command, *args)
 
-        worker.submit(lambda: store.apply(output), done)
+        def write() -> None:
+            store.apply(output)
+            if self._books is not None and isinstance(output, Settled):
+                self._books.note(output.record)
+
+        worker.submit(write, done)
 
     def settled(self, record: LoopRecord) -> None:
         """A question has its outcome."""
@@ -345,6 +400,7 @@ async def ask(
     listen: str = "",
     trusted_clock: bool = True,
     desk: Desk | None = None,
+    books: Books | None = None,
     workload: bool = True,
     on_ready: Callable[[Callable[[str], None]], None] | None = None,
 ) -> Asked:
@@ -366,6 +422,7 @@ async def ask(
         listen,
         trusted_clock=trusted_clock,
         desk=desk,
+        books=books,
         workload=workload,
     )
     if on_ready is not None:

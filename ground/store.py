@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ground.results.record import LoopRecord, from_json, to_json
 from roundtrip.anchor import Anchor
 from roundtrip.codec import decode, encode
 from roundtrip.database import Layout, blob, open_database, whole
-from roundtrip.message import RUN_BITS, Health, Part
+from roundtrip.message import RUN_BITS, Health, Part, index_of
 
 LAYOUT = Layout(
     "a ground's ledger",
@@ -60,6 +61,10 @@ CREATE TABLE parts (
         "parts.text": ("typeof(text) = 'text'", "text"),
     },
 )
+
+
+DROPPED = "null"
+"""The record of a question of which only that it was asked is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,43 @@ class GroundStore:
             questions.append(
                 StoredQuestion(question_id, payload, asked_ns, settled, budget_ns, known)
             )
-            if record is not None:
+            if record is not None and record != DROPPED:
                 records.append(from_json(json.loads(record), str(self._path)))
         return questions, records
+
+    def settled(self) -> list[LoopRecord]:
+        """The records that are still here, by index.
+
+        Raises:
+            BadInput: a record is none of ours.
+        """
+        rows = self._db.execute(
+            "SELECT record FROM questions WHERE record IS NOT NULL AND record != ? "
+            "ORDER BY question_id",
+            (DROPPED,),
+        )
+        return [from_json(json.loads(record), str(self._path)) for (record,) in rows]
+
+    def drop(self, question_ids: Iterable[int], *, workload: int) -> None:
+        """Let go of questions that have their outcome. Of the workload's, the first so many, and of
+        the last question it stays known that they were asked.
+
+        Raises:
+            sqlite3.Error: it is not on disk.
+        """
+        keys = [(_key(question_id),) for question_id in question_ids]
+        last = self._db.execute("SELECT max(question_id) FROM questions").fetchone()
+        known = {key for key in keys if index_of(int.from_bytes(key[0], "big")) < workload}
+        known |= {last} & set(keys)
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            f"UPDATE questions SET payload = x'', record = '{DROPPED}' WHERE question_id = ?",
+            sorted(known),
+        )
+        self._db.executemany(
+            "DELETE FROM questions WHERE question_id = ?", sorted(set(keys) - known)
+        )
+        self._db.execute("COMMIT")
 
     def health(self) -> Health | None:
         """What the node last said of itself."""

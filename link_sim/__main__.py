@@ -37,7 +37,7 @@ REALTIME_PRIORITY = 5
     "--frames",
     "frames_path",
     type=click.Path(path_type=Path),
-    help="Write the fate of every frame here (JSON lines).",
+    help="Write the fate of every frame here (JSON lines); in a folder, a file an hour.",
 )
 @click.option(
     "--realtime",

@@ -22,12 +22,14 @@ from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import RealtimeClock, Socket, on_lifeline_cut, stop_signals
 from roundtrip.errors import BadMessage, EnvironmentFault
-from roundtrip.framelog import FrameFate, to_line
+from roundtrip.framelog import FrameFate, hour_log, to_line
 from roundtrip.modem import BUSY, CARRIER, FRAME, HELLO, Side, decode_hello, encode_carrier
 from roundtrip.say import say_json
 from roundtrip.scenario import Scenario
+from roundtrip.units import NS_PER_S
 
 FLUSH_INTERVAL_S = 1.0
+HOUR_NS = 3600 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class RelayConfig:
     node_endpoint: str
     frames_path: Path | None
     """Where the fate of every frame is written; None for nowhere. A second run gets a file beside
-    it."""
+    it. A folder: a file an hour in it."""
 
 
 class Relay:
@@ -53,7 +55,10 @@ class Relay:
     def __init__(self, config: RelayConfig) -> None:
         self._config = config
         self._runs = 1
-        self._log = _open_log(config.frames_path)
+        self._hour = -1
+        path = config.frames_path
+        self._hourly = path is not None and path.is_dir()
+        self._log = None if self._hourly else _open_log(path)
         self._rendezvous = Rendezvous()
         self._actor: Actor[Link] | None = None
         self._sockets = {
@@ -112,7 +117,7 @@ class Relay:
 
     def _next_log(self) -> None:
         path = self._config.frames_path
-        if path is not None and self._log is not None:
+        if path is not None and self._log is not None and not self._hourly:
             self._runs += 1
             self._log.close()
             self._log = _open_log(path.with_stem(f"{path.stem}-{self._runs}"))
@@ -128,8 +133,18 @@ class Relay:
                 self._send(side, FRAME, frame)
             case Cue(side, carrier):
                 self._send(side, CARRIER, encode_carrier(carrier))
-            case FrameFate() if self._log is not None:
-                self._log.write(to_line(output) + "\n")
+            case FrameFate() if self._config.frames_path is not None:
+                self._log_of(self._config.frames_path, output).write(to_line(output) + "\n")
+
+    def _log_of(self, path: Path, fate: FrameFate) -> TextIO:
+        """Where the fate of a frame belongs."""
+        hour = fate.handed_ns // HOUR_NS
+        if self._hourly and hour > self._hour:
+            if self._log is not None:
+                self._log.close()
+            self._hour, self._log = hour, _open_log(hour_log(path, hour))
+        assert self._log is not None
+        return self._log
 
     def _send(self, side: Side, kind: bytes, body: bytes) -> None:
         peer = self._rendezvous.peer(side)

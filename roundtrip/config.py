@@ -244,7 +244,7 @@ class OrbitConfig(Section):
     """`[orbit]`: contacts come from satellites and stations."""
 
     start: Date
-    """The plan's zero; UTC if it names no zone."""
+    """The plan's zero; UTC if it names no zone. In a file also "now"."""
     hours: Annotated[float, Field(ge=0.01, le=MAX_S / 3600)]
 
 

@@ -79,6 +79,17 @@ def _number(value: int | None) -> str:
     return "null" if value is None else str(value)
 
 
+def hour_log(folder: Path, hour: int) -> Path:
+    """Where the log of one hour is, counted from the plan's zero, of a link that keeps one each."""
+    return folder / f"frames-{hour:06d}.jsonl"
+
+
+def hourly(folder: Path) -> list[tuple[int, Path]]:
+    """The hours of which there are logs in a folder, and where they are."""
+    found = folder.glob(f"frames-{'[0-9]' * 6}.jsonl")
+    return sorted((int(path.stem.rpartition("-")[2]), path) for path in found)
+
+
 def read_log(path: Path) -> Iterator[FrameFate]:
     """The fates in a log file, in its order; a line that was cut off is left out.
 

@@ -14,23 +14,29 @@ import tomli_w
 from pydantic import ValidationError
 
 from roundtrip.config import NAME_LENGTH, QuestionConfig
+from roundtrip.drive import clock
 from roundtrip.errors import BadConfig
 from roundtrip.files import bad_config, read_text, read_toml
 from roundtrip.scenario import Scenario
 
 PRESETS = Path(__file__).parent.parent / "link_sim" / "presets"
 """Links that a scenario may start from."""
+NOW = "now"
 MAX_QUESTIONS_BYTES = 8 << 20
 """Of a file of questions: some 10,000 with their frames."""
 
 
-def load_scenario(path: Path) -> Scenario:
+def load_scenario(path: Path, *, now: object = None) -> Scenario:
     """The scenario in a TOML file, its questions read in and its paths made absolute.
+
+    Args:
+        path: the file.
+        now: what an `orbit.start` of "now" means; None: what the clock says.
 
     Raises:
         BadConfig: the file is missing, no TOML, or holds what a scenario may not.
     """
-    table = read_toml(path, "a scenario file")
+    table = _started(read_toml(path, "a scenario file"), now)
     scenario = _with_files(check_scenario(_with_preset(table, str(path)), str(path)), path)
     if scenario.orbit is None or scenario.contact:
         return scenario
@@ -76,6 +82,14 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
     return scenario.model_copy(
         update={"workload": workload, "node": node, "name": scenario.name or _named_after(path)}
     )
+
+
+def _started(table: dict[str, Any], now: object) -> dict[str, Any]:
+    """The table with a date for an `orbit.start` of "now"."""
+    orbit = table.get("orbit")
+    if not isinstance(orbit, dict) or orbit.get("start") != NOW:
+        return table
+    return table | {"orbit": orbit | {"start": now or clock.utc(clock.unix_s())}}
 
 
 def _named_after(path: Path) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from ground.books import Books
 from ground.desk import Desk
 from ground.results.folder import finish, run_folder
 from ground.station import Asked, ask, run_of
@@ -111,6 +112,7 @@ async def run_live(
     *,
     plain: bool = False,
     desk: Desk | None = None,
+    books: Books | None = None,
     workload: bool = True,
 ) -> Asked:
     """Run a scenario live, in a folder of `run_folder`; it holds the link's log afterwards.
@@ -127,7 +129,8 @@ async def run_live(
     try:
         link_args = ["--ground", LOOPBACK, "--node", LOOPBACK]
         if scenario.link.frame_log:
-            link_args += ["--frames", str(folder / "frames.jsonl")]
+            log = folder if books is not None else folder / "frames.jsonl"  # a file an hour
+            link_args += ["--frames", str(log)]
         link = await _start("link", ["link_sim", str(as_run), *link_args], console, children)
         endpoints = await unless(stopped, _endpoints(link))
         if endpoints is None:
@@ -147,6 +150,7 @@ async def run_live(
             security=security,
             link_limit_s=None,
             desk=desk,
+            books=books,
             workload=workload,
         )
         return await _ask_while_alive(asking, console, [link, node])

@@ -333,15 +333,17 @@ def _timeline(run: Run) -> dict[str, Any]:
     last = scenario.plan().last_end_ns
     if last < FOREVER_NS:
         end_ns = max(end_ns, min(last, 2 * end_ns))
-    scale = (WIDTH - LEFT - RIGHT) / end_ns
+    first_ns = min((record.planned.intended_ns for record in run.records), default=0)
+    begin_ns = first_ns if first_ns > end_ns - first_ns else 0  # a day of a station that stands
+    scale = (WIDTH - LEFT - RIGHT) / max(end_ns - begin_ns, 1)
     bars: list[Bar] = []
 
     def add(y: float, spans: Sequence[tuple[int, int]], kind: str, height: float) -> None:
         for start, end in spans:
-            end = min(end, end_ns)
+            start, end = max(start, begin_ns), min(end, end_ns)
             if start < end:
                 title = f"{kind}: {start / NS_PER_S:.1f} to {end / NS_PER_S:.1f} s"
-                x = LEFT + start * scale
+                x = LEFT + (start - begin_ns) * scale
                 bars.append(Bar(x, y, max((end - start) * scale, 0.5), height, kind, title))
 
     for row, name in enumerate(("uplink", "downlink")):
@@ -354,7 +356,7 @@ def _timeline(run: Run) -> dict[str, Any]:
         start = record.planned.intended_ns
         good = record.outcome in (Outcome.ON_TIME, Outcome.PARTIAL)
         kind = "good" if good else "bad" if record.answered else "none"
-        x = LEFT + start * scale
+        x = LEFT + (start - begin_ns) * scale
         wide = max((_end_ns(record) - start) * scale, 1.5)
         title = f"#{record.planned.index} {record.outcome.value}"
         bars.append(Bar(x, 62 + lane * 5, wide, 4, kind, title))
@@ -362,7 +364,8 @@ def _timeline(run: Run) -> dict[str, Any]:
     return {
         "bars": bars,
         "ticks": [
-            Tick(LEFT + s * NS_PER_S * scale, _seconds(s)) for s in _linear_ticks(end_ns / NS_PER_S)
+            Tick(LEFT + s * NS_PER_S * scale, _seconds(s + begin_ns // NS_PER_S))
+            for s in _linear_ticks((end_ns - begin_ns) / NS_PER_S)
         ],
         "height": 62 + (deepest + 1) * 5 + 4,
         "kinds": [kind for kind in ("contact", *OUTAGES) if any(bar.kind == kind for bar in bars)],

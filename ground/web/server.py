@@ -100,6 +100,7 @@ class _Doors:
                 Route("/", self._dashboard),
                 Route("/api/status", self._status),
                 Route("/api/events", self._events),
+                Route("/api/history", self._history),
                 Route("/api/questions", self._answers, methods=["GET"]),
                 Route("/api/questions", self._ask, methods=["POST"]),
                 Route(one, self._found, methods=["GET"]),
@@ -119,10 +120,12 @@ class _Doors:
         return JSONResponse(self._desk.status())
 
     async def _answers(self, request: HttpRequest) -> Response:
-        count = request.query_params.get("count", "20")
-        if not count.isdecimal() or len(count) > 4:
-            raise BadInput("query", "count", "a number up to 9999", count[:20])
-        return JSONResponse(self._desk.answers(int(count)))
+        before = request.query_params.get("before")
+        return JSONResponse(self._desk.answers(_count(request), before))
+
+    async def _history(self, request: HttpRequest) -> Response:
+        query = request.query_params.get("query", "")
+        return JSONResponse(await self._desk.search(query, _count(request)))
 
     async def _ask(self, request: HttpRequest) -> Response:
         asked = request_of(await read_body(request), self._usual)
@@ -178,6 +181,13 @@ def _host_of(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def _count(request: HttpRequest) -> int:
+    count = request.query_params.get("count", "20")
+    if not count.isdecimal() or len(count) > 4:
+        raise BadInput("query", "count", "a number up to 9999", count[:20])
+    return int(count)
 
 
 def _after(request: HttpRequest) -> int | None:

@@ -24,8 +24,13 @@ def monotonic_ns() -> int:
 
 
 def unix_s() -> int:
-    """Seconds since 1970, for folder names."""
+    """Seconds since 1970, to date things."""
     return (time.time_ns() + _WRONG_BY_NS) // 1_000_000_000
+
+
+def utc(unix_s: float) -> str:
+    """A moment as ISO 8601 text, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(unix_s))
 
 
 def reading() -> Reading:

@@ -1,4 +1,4 @@
-"""`groundloop ask | status | answers | cancel`: talk to a standing station."""
+"""`groundloop ask | status | answers | history | cancel`: talk to a standing station."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 
+from roundtrip.contacts import FOREVER_NS
 from roundtrip.errors import BadInput, EnvironmentFault
 from roundtrip.say import say, say_json, say_part
-from roundtrip.words import duration, shown
+from roundtrip.units import ns_to_s
+from roundtrip.words import duration, long_duration, shown
 
 PORT = click.option(
     "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="The station's."
@@ -127,21 +130,36 @@ def status_command(as_json: bool, port: int) -> int:
     else:
         ways = [name for name, up in (("up", link["tx_up"]), ("down", link["rx_up"])) if up]
         say(f"link      {' and '.join(ways) or 'no carrier'}, {link['one_way_ms']:g} ms one way")
+    say(f"pass      {_next_pass(status['contacts'], status['clock_s'])}")
     if node is None:
         say("node      not heard yet")
     else:
         say(f"node      {shown(node['model'], 60)} {shown(node['quantization'], 20)}")
     say(f"open      {len(status['open'])}")
-    for one in status["open"]:
+    for place, one in enumerate(status["open"], 1):
         soon = _expected(one["expected_at_s"], status["clock_s"])
-        say(f"  {one['id']}  {one['stage']:18s} {soon:>14s}  {shown(one['text'], 60)}")
+        say(f"  {place:<3d} {one['id']}  {one['stage']:18s} {soon:>14s}  {shown(one['text'], 60)}")
     return 0
+
+
+def _next_pass(contacts: list[list[float]], now_s: float | None) -> str:
+    if now_s is None or not contacts:
+        return "none to come"
+    start_s, end_s = contacts[0]
+    if now_s < start_s:
+        return f"AOS in {_left(start_s - now_s)}"
+    return "no end" if end_s >= ns_to_s(FOREVER_NS) else f"LOS in {_left(end_s - now_s)}"
 
 
 def _expected(at_s: float | None, now_s: float | None) -> str:
     if at_s is None or now_s is None:
         return "no contact"
-    return f"in {duration(max(0.0, at_s - now_s) * 1000)}"
+    return f"in {_left(max(0.0, at_s - now_s))}"
+
+
+def _left(seconds: float) -> str:
+    ms = seconds * 1000
+    return duration(ms) if seconds < 120 else long_duration(round(ms))
 
 
 @click.command("answers")
@@ -150,7 +168,31 @@ def _expected(at_s: float | None, now_s: float | None) -> str:
 @PORT
 def answers_command(count: int, as_json: bool, port: int) -> int:
     """Show the latest outcomes of a standing station, the newest first."""
-    for one in _json(port, "GET", f"/api/questions?count={count}"):
+    _say_all(_json(port, "GET", f"/api/questions?count={count}"), as_json=as_json)
+    return 0
+
+
+@click.command("history")
+@click.argument("words", nargs=-1)
+@click.option("--count", type=click.IntRange(1, 9999), default=20, show_default=True)
+@JSON
+@PORT
+def history_command(words: tuple[str, ...], count: int, as_json: bool, port: int) -> int:
+    """Search the questions of all runs and their answers, the newest first.
+
+    Found are those with every one of WORDS, or longer words that begin so. Example: groundloop
+    history battery low
+    """
+    query = urlencode({"query": " ".join(words), "count": count})
+    found = _json(port, "GET", f"/api/history?{query}")
+    _say_all(found, as_json=as_json)
+    if not found and not as_json:
+        say("nothing found", err=True)
+    return 0 if found else 1
+
+
+def _say_all(outcomes: list[dict[str, Any]], *, as_json: bool) -> None:
+    for one in outcomes:
         if as_json:
             say_json(one)
             continue
@@ -158,7 +200,6 @@ def answers_command(count: int, as_json: bool, port: int) -> int:
         say(f"{one['id']}  {one['outcome']:8s} {loop:>10s}  {shown(one['text'], 60)}")
         said = one["answer"] if one["answer"] else one["reason"]
         say(f"  → {shown(said, 200)}")
-    return 0
 
 
 @click.command("cancel")

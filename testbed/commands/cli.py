@@ -50,6 +50,11 @@ COMMANDS = (
         "Run the ground station: ask the workload of SCENARIO and measure every loop.",
     ),
     Deferred(
+        "history",
+        "testbed.commands.asking:history_command",
+        "Search the questions of all runs and their answers, the newest first.",
+    ),
+    Deferred(
         "keys",
         "testbed.commands.keys:keys",
         "Make, show and rotate the keys that sign and encrypt what goes over the link.",

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from ground.books import Books
 from ground.desk import Desk
-from ground.results.folder import run_folder
+from ground.history import History
+from ground.results.folder import folder_name, run_folder
 from ground.station import Asked, ask
 from ground.web.asked import Usual
 from ground.web.server import Server
@@ -44,6 +46,13 @@ OUT = click.option(
     type=click.Path(path_type=Path),
     help="Folder of the ledger; a station that was stopped goes on.  [default: runs/station-…]",
 )
+RUN_PER = click.option(
+    "--run-per",
+    type=click.Choice(["hour", "day", "month", "all"]),
+    default="day",
+    show_default=True,
+    help="Results are a run each: a folder with its report, named by the date (UTC).",
+)
 WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's workload as well.")
 
 
@@ -53,6 +62,7 @@ WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's wor
 @click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @OUT
 @PORT
+@RUN_PER
 @WORKLOAD
 @PLAIN
 def up_command(
@@ -61,6 +71,7 @@ def up_command(
     seed: int | None,
     out: Path | None,
     port: int,
+    run_per: str,
     workload: bool,
     plain: bool,
 ) -> int:
@@ -68,22 +79,31 @@ def up_command(
 
     Then, in another terminal: groundloop ask "Status?"
     """
-    loaded = load_scenario(scenario)
+    loaded = _loaded(scenario, out)
     warn(loaded, str(scenario))
     name = loaded.node.model if model is None else model
     node = loaded.node.model_copy(update={"model": str(resolve(name).resolve())})
     accept_model(node)
     loaded = loaded.model_copy(update={"node": node})
     seed = loaded.seed if seed is None else seed
-    folder = _folder(out, loaded, seed)
+    folder = run_folder(_place(out, loaded), loaded, seed)
     console = Screen()
 
-    def start(stopped: asyncio.Event, desk: Desk) -> Awaitable[Asked]:
+    def start(stopped: asyncio.Event, desk: Desk, books: Books) -> Awaitable[Asked]:
         return run_live(
-            loaded, seed, folder, console, stopped, plain=plain, desk=desk, workload=workload
+            loaded,
+            seed,
+            folder,
+            console,
+            stopped,
+            plain=plain,
+            desk=desk,
+            books=books,
+            workload=workload,
         )
 
-    return _stand(loaded, seed, folder, port, console, start)
+    books = Books(folder, _history(out, folder), loaded, seed, run_per)
+    return _stand(loaded, seed, books, folder, port, console, start)
 
 
 @click.command("station")
@@ -93,6 +113,7 @@ def up_command(
 @click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @OUT
 @PORT
+@RUN_PER
 @WORKLOAD
 @click.option(
     "--wait",
@@ -111,6 +132,7 @@ def station_command(
     seed: int | None,
     out: Path | None,
     port: int,
+    run_per: str,
     workload: bool,
     link_limit_s: float,
     plain: bool,
@@ -120,14 +142,14 @@ def station_command(
 
     Example: groundloop station leo-pass --link tcp://127.0.0.1:5560
     """
-    loaded = load_scenario(scenario)
+    loaded = _loaded(scenario, out)
     warn(loaded, str(scenario))
     seed = loaded.seed if seed is None else seed
     security = security_of(Side.GROUND, plain=plain)
-    folder = _folder(out, loaded, seed)
+    folder = run_folder(_place(out, loaded), loaded, seed)
     console = Screen()
 
-    def start(stopped: asyncio.Event, desk: Desk) -> Awaitable[Asked]:
+    def start(stopped: asyncio.Event, desk: Desk, books: Books) -> Awaitable[Asked]:
         console.print(f"waiting for the link at {shown(endpoint)}")
         return ask(
             loaded,
@@ -141,33 +163,53 @@ def station_command(
             link_limit_s=link_limit_s or None,
             trusted_clock=not untrusted_clock,
             desk=desk,
+            books=books,
             workload=workload,
         )
 
-    return _stand(loaded, seed, folder, port, console, start)
+    books = Books(folder, _history(out, folder), loaded, seed, run_per)
+    return _stand(loaded, seed, books, folder, port, console, start)
 
 
-def _folder(out: Path | None, scenario: Scenario, seed: int) -> Path:
-    return run_folder(out or Path("runs") / f"station-{scenario.name}", scenario, seed)
+def _loaded(path: Path, out: Path | None) -> Scenario:
+    """The scenario of a station; a plan that starts "now" began when its ledger did."""
+    loaded = load_scenario(path)
+    as_run = _place(out, loaded) / "scenario.toml"
+    if loaded.orbit is None or not as_run.exists():
+        return loaded
+    begun = load_scenario(as_run).orbit
+    return loaded if begun is None else load_scenario(path, now=begun.start)
+
+
+def _place(out: Path | None, scenario: Scenario) -> Path:
+    return out or Path("runs") / f"station-{folder_name(scenario.name)}"
+
+
+def _history(out: Path | None, folder: Path) -> History:
+    """Of all stations that are in `runs/`; of one elsewhere its own."""
+    return History((folder.parent if out is None else folder) / "history.sqlite")
 
 
 def _stand(
     scenario: Scenario,
     seed: int,
+    books: Books,
     folder: Path,
     port: int,
     console: Screen,
-    start: Callable[[asyncio.Event, Desk], Awaitable[Asked]],
+    start: Callable[[asyncio.Event, Desk, Books], Awaitable[Asked]],
 ) -> int:
     """Serve until Ctrl-C; what is open then goes on with the next start."""
     usual = Usual(asking_of(scenario.workload, run_id=0, seed=seed), scenario.budget.budget())
 
     async def serve() -> int:
-        stopped, desk = asyncio.Event(), Desk(scenario.plan().both, scenario.budget.loop_s)
+        stopped = asyncio.Event()
+        desk = Desk(scenario.plan().both, scenario.budget.loop_s, books.history)
         async with Server(desk, usual, port) as server:
             console.print(f"station at http://127.0.0.1:{server.port}, ledger in {shown(folder)}")
             with stop_signals(stopped.set):
-                await start(stopped, desk)
+                await start(stopped, desk, books)
+        books.history.close()
         console.print("stopped; what is open goes on when the station is started again")
         return 0
 

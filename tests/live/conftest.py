@@ -113,11 +113,11 @@ def near(tmp_path: Path) -> Path:
 def port_of() -> Callable[..., str]:
     """The port of a station that was started, once its link is up."""
 
-    def find(program) -> str:
+    def find(program, until: str = "carrier up") -> str:
         program.wait_for("ledger in")
         found = re.search(r"http://127\.0\.0\.1:(\d+)", program.output())
         assert found is not None
-        program.wait_for("carrier up")
+        program.wait_for(until)
         return found[1]
 
     return find

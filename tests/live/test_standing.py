@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from roundtrip.scenario_file import load_scenario
 
 pytestmark = pytest.mark.live
 
@@ -43,14 +46,37 @@ def test_a_station_is_asked_and_goes_on_after_a_restart(start, near, port_of, tm
     twice = groundloop("up", str(near), "--port", "0", "--out", str(tmp_path / "run"))
     assert twice.returncode == 1
     assert "a run of another process" in twice.stderr
+    found = groundloop("history", "eps.vb", "--port", port)
+    assert frame.splitlines()[1] in found.stdout
+    assert groundloop("history", "nothing like it", "--port", port).returncode == 1
     program.process.send_signal(signal.SIGINT)
     assert program.wait() == 0, program.output()
+    (loops,) = (tmp_path / "run").glob("20??-??-??/loops.jsonl")
+    assert {json.loads(line)["split"] for line in loops.read_text().splitlines()} == {"frame_log"}
+    assert loops.with_name("report.html").exists()
     again = start(*words)
     port = port_of(again)
+    assert len(groundloop("answers", "--port", port, "--json").stdout.splitlines()) == 2
     asked = groundloop("ask", "Well?", "--port", port, "--background")
     assert asked.stdout.strip().endswith("000002"), "ids are not used twice"
     again.process.send_signal(signal.SIGINT)
     assert again.wait() == 0, again.output()
+
+
+def test_a_station_under_the_real_sky_goes_on_with_its_plan(start, port_of, tmp_path) -> None:
+    words = ("testbed", "up", "leo-now", "--port", "0", "--out", str(tmp_path / "run"))
+    starts = []
+    for question in ("Well?", "And now?"):
+        program = start(*words)
+        port = port_of(program, until=" carrier")
+        asked = groundloop("ask", question, "--port", port, "--background")
+        assert asked.returncode == 0, asked.stderr
+        assert re.search(r"pass      [AL]OS in \d", groundloop("status", "--port", port).stdout)
+        program.process.send_signal(signal.SIGINT)
+        assert program.wait() == 0, program.output()
+        starts.append(load_scenario(tmp_path / "run" / "scenario.toml").orbit.start)
+    assert starts[0] == starts[1]
+    assert "going on: 1 question open" in program.output()
 
 
 def test_without_a_station_it_says_how_to_start_one() -> None:

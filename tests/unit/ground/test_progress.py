@@ -78,7 +78,7 @@ def test_questions_and_answers_are_shown_literally(answered, terminal: bool) -> 
 
 def test_one_question_is_one_question(answered) -> None:
     shown, out = progress(terminal=False)
-    shown.resumed([answered(0)])
+    shown.resumed([answered(0)], 1)
     assert "1 of 1 question settled" in out.getvalue()
 
 
@@ -142,7 +142,7 @@ def planned(index: int, intended_s: float) -> Planned:
 
 def test_the_table_shows_what_waits_and_counts_what_has_ended(answered) -> None:
     shown, _ = progress(terminal=False, total=9)
-    shown.resumed([answered(7), answered(8, outcome=Outcome.LATE)])
+    shown.resumed([answered(7), answered(8, outcome=Outcome.LATE)], 0)
     shown.output(StageReached(planned(0, 1), Stage.DELIVERED, 2 * NS_PER_S))
     shown.output(BudgetMissed(planned(1, 2.5)))
     shown.output(StageReached(planned(2, 3), Stage.SUBMITTED, 3 * NS_PER_S))

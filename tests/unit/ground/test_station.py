@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from ground.desk import Desk
 from ground.progress import Progress
 from ground.station import Station
 from ground.store import GroundStore, StartedRun
 from roundtrip.anchor import Anchor, Reading
+from roundtrip.config import OrbitConfig
 from roundtrip.drive import clock
 from roundtrip.modem import Hello
 from roundtrip.scenario import Scenario
@@ -91,3 +93,22 @@ def test_a_clock_that_is_not_trusted_has_no_date(
         assert station._hello() == Hello(station._run_id, None, 0)
         assert said.getvalue() == note
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("since_s", "elapsed_ns"),
+    [(-1, None), (0, 0), (1_800, 1_800 * 10**9), (7_199, 7_199 * 10**9), (7_200, None)],
+)
+def test_a_station_that_stands_is_where_its_plan_is_by_the_clock(
+    station: Station, monkeypatch: pytest.MonkeyPatch, since_s: int, elapsed_ns: int | None
+) -> None:
+    start_s, monday = 1_780_272_000, "2026-06-01T00:00:00Z"
+    now_ms = (start_s + since_s - clock.DTN_EPOCH_UNIX_S) * 1000
+    monkeypatch.setattr(clock, "unix_s", lambda: start_s + since_s)
+    monkeypatch.setattr(clock, "reading", lambda: Reading("here", 5, now_ms))
+    orbit = OrbitConfig(start=monday, hours=2)
+    station._scenario = station._scenario.model_copy(update={"orbit": orbit})
+    assert station._hello().elapsed_ns is None, "one that ends begins its own time"
+    station._desk = Desk()
+    since_ms = 0 if elapsed_ns is None else since_s * 1000
+    assert station._hello() == Hello(station._run_id, elapsed_ns, now_ms - since_ms)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from roundtrip.drive import clock
 from roundtrip.errors import EXIT_BAD_INPUT, BadConfig
 from roundtrip.scenario_file import MAX_QUESTIONS_BYTES, PRESETS, load_scenario
 from roundtrip.units import NS_PER_S
@@ -214,6 +215,19 @@ def test_a_date_is_a_date(tmp_path: Path, start: str, first: str | None) -> None
     orbit = load_scenario(path).orbit
     assert orbit is not None
     assert orbit.model_dump(mode="json")["start"] == first
+
+
+def test_now_is_when_the_file_is_read_or_what_it_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "unix_s", lambda: 1_780_272_000)
+    path = _write(tmp_path, GOOD + ORBIT.format('"now"', 550))
+    of_now, dated = load_scenario(path), load_scenario(path, now="2026-06-01T06:00:00Z")
+    assert of_now.orbit.start.isoformat() == "2026-06-01T00:00:00+00:00"
+    assert dated.orbit.start.isoformat() == "2026-06-01T06:00:00+00:00"
+    assert of_now.contact[0].start_s != dated.contact[0].start_s, "the earth turns"
+    path = _write(tmp_path, GOOD + ORBIT.format("2026-06-02", 550))
+    assert load_scenario(path, now="2026-06-01").orbit.start.day == 2, "a date is a date"
 
 
 def test_no_inclination_is_sun_synchronous_high_up(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from bench import (
     other_server,
     policies,
     relay_speed,
+    standing,
     start_up,
     text_size,
     udp_link,
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "agreement": agreement.rows,
     "text": text_size.rows,
     "air": air.rows,
+    "standing": standing.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

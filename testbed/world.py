@@ -71,6 +71,8 @@ class World:
         trace: told of every output of every machine.
         plain: neither sign nor encrypt.
         dtn_epoch_ms: the date that the ground gives the run; 0: it does not know it.
+        watch: a ground that stands, without a workload: nothing is kept here, this is told of every
+            output of ground and node and of every frame's fate.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class World:
         *,
         plain: bool = False,
         dtn_epoch_ms: int = DTN_EPOCH_MS,
+        watch: Callable[[object], None] | None = None,
     ) -> None:
         self._scenario = scenario
+        self._watch = watch
         self._seed = seed
         self._clock = VirtualClock()
         self._ground_hands = _GroundHands(self)
@@ -96,7 +100,7 @@ class World:
         link = Link(scenario, seed, dtn_epoch_ms=dtn_epoch_ms)
         self.link = Actor(self._clock, "link", link, self._from_link, trace)
         planned = [replace(p, expected=None) for p in planned_questions(scenario.workload, seed)]
-        self._planned = planned
+        self._planned = planned if watch is None else []
         ground = self._ground_machine()
         self.ground = Actor(self._clock, "ground", ground, self._from_ground, trace)
         self._length_ns = scenario.budget.budget().expire_ns + planned[-1].intended_ns + 1
@@ -125,6 +129,7 @@ class World:
             budget=scenario.budget.budget(),
             plan=scenario.plan(),
             quickest=quickest(scenario),
+            standing=self._watch is not None,
             recovered=recovered,
         )
 
@@ -172,10 +177,24 @@ class World:
         health, speed = self.node_health(), self._profile.speed()
         self.node.call(self.node.machine.engine_up, health, sequences, speed)
 
-    def run(self) -> Run:
-        """Run until every question has its outcome."""
+    @property
+    def ends(self) -> bool:
+        """Whether the run ends by itself, and is kept for its results."""
+        return self._watch is None
+
+    def stand(self, until_ns: int) -> None:
+        """Go on until a moment; for a ground that stands."""
+        if not self._clock.events:
+            self._begin()
+        self._clock.run(lambda: False, limit_ns=until_ns)
+
+    def _begin(self) -> None:
         self.link.call(self.link.machine.start)
         self._engine_up()
+
+    def run(self) -> Run:
+        """Run until every question has its outcome."""
+        self._begin()
         if self._battery is not None:
             self._sample(self._battery)
         self._clock.run(lambda: self.ground.machine.finished, limit_ns=self._length_ns)
@@ -221,13 +240,19 @@ class World:
                 self.node.call(self.node.machine.carrier, carrier)
             case Cue(side=Side.GROUND, carrier=carrier):
                 self.ground.call(self.ground.machine.carrier, carrier)
+            case FrameFate() if self._watch is not None:
+                self._watch(output)
             case FrameFate():
                 self.out.fates.append(output)
 
     def _from_ground(self, output: GroundOutput) -> None:
+        if self._watch is not None:
+            self._watch(output)
         ground.carry_out(output, self.ground.machine, self._ground_hands)
 
     def _from_node(self, output: NodeOutput) -> None:
+        if self._watch is not None:
+            self._watch(output)
         node.carry_out(output, self.node.machine, self._node_hands)
 
     def _from_engine(self, event: JobEvent) -> None:
@@ -254,7 +279,8 @@ class _GroundHands:
             self._world.after_store(self._world.ground, command, *args)
 
     def settled(self, record: LoopRecord) -> None:
-        self._world.out.records.append(record)
+        if self._world.ends:
+            self._world.out.records.append(record)
 
     def health(self, health: Health) -> None:
         self._world.out.health = health

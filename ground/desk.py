@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from ground.history import History
+from ground.loop_times import LoopTimes
 from ground.machine import GroundMachine
 from ground.outputs import (
     BudgetMissed,
@@ -26,12 +27,14 @@ from ground.outputs import (
 )
 from ground.parts import Parts
 from ground.results.record import LoopRecord
+from ground.sky import Sky
+from roundtrip.budget import Outcome
 from roundtrip.contacts import Windows
 from roundtrip.drive.actor import Actor
 from roundtrip.errors import EnvironmentFault
-from roundtrip.message import Health, index_of
+from roundtrip.message import Health, Vitals, index_of
 from roundtrip.modem import Carrier
-from roundtrip.units import NS_PER_MS, ns_to_s
+from roundtrip.units import NS_PER_MS, ns_to_s, s_to_ns
 
 KEPT_EVENTS = 4096
 KEPT_RECORDS = 256
@@ -39,8 +42,20 @@ KEPT_RECORDS = 256
 MOST_WAITING = 1024
 """Events that one listener may be behind."""
 
+KEPT_CARRIERS = 256
+"""Changes of the carrier."""
 SHOWN_CONTACTS = 16
+PAST_S = 3_600.0
+"""How long a contact that is over is still shown."""
 NEVER = Windows(())
+LEVELS = {
+    Outcome.ON_TIME: "info",
+    Outcome.PARTIAL: "warning",
+    Outcome.LATE: "warning",
+    Outcome.REFUSED: "error",
+    Outcome.EXPIRED: "error",
+}
+"""How bad an event is."""
 
 Event = dict[str, Any]
 
@@ -52,6 +67,7 @@ class Desk:
         contacts: when question and answer can both pass, ns on the plan's clock.
         budget_s: of a loop.
         history: has the outcomes that are not at hand.
+        sky: the passes, where there is an orbit.
     """
 
     def __init__(
@@ -59,10 +75,14 @@ class Desk:
         contacts: Windows = NEVER,
         budget_s: float = 120.0,
         history: History | None = None,
+        sky: Sky | None = None,
     ) -> None:
         self._contacts = contacts
         self._budget_s = budget_s
         self._history = history
+        self._sky = sky
+        self._loops = LoopTimes()
+        self._carriers: deque[tuple[float, bool, bool]] = deque(maxlen=KEPT_CARRIERS)
         self._actor: Actor[GroundMachine] | None = None
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._number = 0
@@ -82,7 +102,10 @@ class Desk:
     def carrier(self, cue: Carrier) -> None:
         """The modem's cue."""
         self._cue = cue
-        self._tell("carrier", tx_up=cue.tx_up, rx_up=cue.rx_up, at_s=ns_to_s(cue.elapsed_ns))
+        at_s = ns_to_s(cue.elapsed_ns)
+        if not self._carriers or self._carriers[-1][1:] != (cue.tx_up, cue.rx_up):
+            self._carriers.append((at_s, cue.tx_up, cue.rx_up))
+        self._tell("carrier", tx_up=cue.tx_up, rx_up=cue.rx_up, at_s=at_s)
 
     def output(self, output: object) -> None:
         """One output of the machine."""
@@ -96,18 +119,20 @@ class Desk:
                 if new := parts.text[before:]:
                     self._tell("text", id=_key(part.question_id), text=new)
             case BudgetMissed(planned=planned):
-                self._tell("late", index=planned.index)
+                self._tell("late", "warning", index=planned.index)
             case Settled(record=record):
                 self._open.pop(record.question_id, None)
                 self._parts.pop(record.question_id, None)
                 told = shown_record(record)
                 self._settled.append(told)
-                self._tell("settled", **told)
+                self._loops.settled(record)
+                self._tell("settled", LEVELS[record.outcome], **told)
             case NodeHealth(health=health):
-                self.health = health
-                self._tell("health", model=health.model, restarts=health.engine_restarts)
+                last, self.health = self.health, health
+                died = last is not None and health.engine_restarts > last.engine_restarts
+                self._tell("health", "warning" if died else "info", **shown_health(health))
             case Rejected(reason=reason):
-                self._tell("rejected", reason=reason)
+                self._tell("rejected", "warning", reason=reason)
             case _:
                 pass
 
@@ -115,14 +140,15 @@ class Desk:
         for known in self._open.values():
             if known["index"] == reached.planned.index:
                 known["stage"] = reached.stage.value
+                at_s = ns_to_s(reached.at_ns)
+                known["stages_s"] = {**known["stages_s"], reached.stage.value: at_s}
                 if reached.expected_ns is not None:
                     known["expected_at_s"] = ns_to_s(reached.expected_ns)
-                at_s = ns_to_s(reached.at_ns)
                 self._tell("stage", **{**known, "at_s": at_s})
 
-    def _tell(self, kind: str, **fields: Any) -> None:
+    def _tell(self, kind: str, level: str = "info", **fields: Any) -> None:
         self._number += 1
-        event = {"event": kind, "number": self._number, **fields}
+        event = {"event": kind, "number": self._number, "level": level, **fields}
         self._events.append(event)
         for listener in self._listeners:
             if listener.full():
@@ -145,12 +171,13 @@ class Desk:
         """
         actor = self._machine
         question_id = actor.machine.next_id()
-        event = {
+        event: Event = {
             "id": _key(question_id),
             "index": index_of(question_id),
             "text": request.text,
             "priority": request.priority,
             "stage": "intended",
+            "stages_s": {"intended": ns_to_s(actor.clock.now_ns())},
             "expected_at_s": None,
         }
         self._open[question_id] = event
@@ -208,25 +235,20 @@ class Desk:
                 "rx_rate_bps": cue.rx_rate_bps,
                 "one_way_ms": cue.one_way_ns / NS_PER_MS,
             },
-            "node": None
-            if health is None
-            else {
-                "model": health.model,
-                "quantization": health.quantization,
-                "context": health.context,
-                "threads": health.threads,
-                "engine_restarts": health.engine_restarts,
-            },
+            "node": None if health is None else shown_health(health),
             "clock_s": None if now_ns is None else ns_to_s(now_ns),
             "contacts": self._next_contacts(now_ns or 0),
+            "carriers": list(self._carriers),
+            "pass": None if self._sky is None else self._sky.at(ns_to_s(now_ns or 0)),
             "budget_s": self._budget_s,
+            "loops": self._loops.shown(),
             "open": list(self._open.values()),
-            "settled": len(self._settled),
         }
 
     def _next_contacts(self, now_ns: int) -> list[tuple[float, float]]:
-        """This contact and the next ones, s."""
-        coming = (span for span in self._contacts.spans if span[1] > now_ns)
+        """The contacts of the last hour, this one and the next ones, s."""
+        since_ns = now_ns - s_to_ns(PAST_S)
+        coming = (span for span in self._contacts.spans if span[1] > since_ns)
         return [(ns_to_s(start), ns_to_s(end)) for start, end in islice(coming, SHOWN_CONTACTS)]
 
     async def events(
@@ -253,9 +275,30 @@ class Desk:
         return "groundloop" if self.health is None else self.health.model.replace(" ", "-")
 
 
+def shown_health(health: Health) -> Event:
+    """A node as people and programs see it."""
+    vitals = health.vitals or Vitals()
+    return {
+        "model": health.model,
+        "quantization": health.quantization,
+        "context": health.context,
+        "threads": health.threads if vitals.threads is None else vitals.threads,
+        "engine_restarts": health.engine_restarts,
+        "charge": _scaled(vitals.charge_permille, 1000),
+        "temperature_c": _scaled(vitals.temperature_mc, 1000),
+        "power_w": _scaled(vitals.power_mw, 1000),
+        "rss_bytes": vitals.rss_bytes,
+        "throttled_s": _scaled(vitals.throttled_ms, 1000),
+    }
+
+
+def _scaled(value: int | None, by: int) -> float | None:
+    return None if value is None else value / by
+
+
 def shown_record(record: LoopRecord) -> Event:
     """A loop as people and programs see it."""
-    loop_ns = record.loop_ns
+    loop_ns, expected_ns = record.loop_ns, record.expected_at_ns
     return {
         "id": _key(record.question_id),
         "index": record.planned.index,
@@ -263,7 +306,12 @@ def shown_record(record: LoopRecord) -> Event:
         "outcome": record.outcome.value,
         "reason": record.why,
         "answer": record.answer,
+        "priority": record.planned.priority,
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
+        "settled_s": ns_to_s(record.settled_ns),
+        "expected_at_s": None if expected_ns is None else ns_to_s(expected_ns),
+        "stages_s": {stage.value: ns_to_s(at_ns) for stage, at_ns in record.stamps.items()},
+        "split": record.split,
         "phases_s": {name: ns_to_s(spent_ns) for name, spent_ns in record.phases_ns.items()},
         "prompt_tokens": record.prompt_tokens,
         "output_tokens": record.output_tokens,

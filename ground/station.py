@@ -260,7 +260,8 @@ class Station:
             return Hello(self._run_id, self._resumed_ns + since_ns, self._begun.anchor.epoch_ms)
         if not self._trusted_clock:
             return Hello(self._run_id, None, 0)
-        under_way_ns = self._under_way_ns() if self._desk is not None else None
+        standing = self._desk is not None and not self._planned
+        under_way_ns = self._under_way_ns() if standing else None
         return Hello(self._run_id, under_way_ns, clock.reading().epoch_ms(under_way_ns or 0))
 
     def _under_way_ns(self) -> int | None:

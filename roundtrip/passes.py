@@ -171,17 +171,30 @@ def track_of(scenario: Scenario, one: Pass, source: str) -> list[tuple[float, fl
     Raises:
         BadConfig: as `all_passes`.
     """
+    found = seen_from(scenario, one.satellite, one.station, (one.aos_s, one.los_s), source)
+    return [point[:3] for point in found]
+
+
+def seen_from(
+    scenario: Scenario, satellite: str, station: str, span_s: tuple[float, float], source: str
+) -> list[tuple[float, float, float, float]]:
+    """A satellite over a while as a station sees it: seconds since the start, azimuth and elevation
+    in degrees, range in km, evenly.
+
+    Raises:
+        BadConfig: as `all_passes`.
+    """
     if scenario.orbit is None:
         raise BadConfig(source, "orbit", "[orbit], [[satellite]] and [[station]]", "none")
     start_jd = julian(scenario.orbit.start)
-    named = next(config for config in scenario.satellite if config.name == one.satellite)
-    place = next(config for config in scenario.station if config.name == one.station)
-    station = Station(**place.model_dump())
-    times_s = np.linspace(one.aos_s, one.los_s, TRACK_POINTS)
+    named = next(config for config in scenario.satellite if config.name == satellite)
+    place = next(config for config in scenario.station if config.name == station)
+    from_here = Station(**place.model_dump())
+    times_s = np.linspace(*span_s, TRACK_POINTS)
     positions = earth_fixed([satrec_of(named, start_jd, source)], start_jd, times_s)[0]
-    elevation, _ = look(positions, station)
-    around = azimuth(positions, station)
-    return list(zip(times_s.tolist(), around.tolist(), elevation.tolist(), strict=True))
+    elevation, range_km = look(positions, from_here)
+    columns = (times_s, azimuth(positions, from_here), elevation, range_km)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def rate_steps(one: Pass, direction: Direction) -> list[Step]:

@@ -19,7 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,10 +31,15 @@ from roundtrip.errors import BadInput, EnvironmentFault, GroundloopError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 STOP_LIMIT_S = 2
-DASHBOARD = Path(__file__).with_name("dashboard.html")
+PAGE = {
+    "/": ("dashboard.html", "text/html"),
+    "/dashboard.css": ("dashboard.css", "text/css"),
+    "/dashboard.js": ("dashboard.js", "text/javascript"),
+}
+"""Path to file and type."""
 PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; connect-src 'self'; style-src 'self'; "
+    "script-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
 }
@@ -97,7 +102,7 @@ class _Doors:
         one = "/api/questions/{key}"
         return Starlette(
             routes=[
-                Route("/", self._dashboard),
+                *(Route(path, self._page) for path in PAGE),
                 Route("/api/status", self._status),
                 Route("/api/events", self._events),
                 Route("/api/history", self._history),
@@ -113,8 +118,10 @@ class _Doors:
             exception_handlers={GroundloopError: _said},
         )
 
-    async def _dashboard(self, _: HttpRequest) -> Response:
-        return HTMLResponse(DASHBOARD.read_text(encoding="utf-8"), headers=PAGE_HEADERS)
+    async def _page(self, request: HttpRequest) -> Response:
+        name, kind = PAGE[request.url.path]
+        text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+        return Response(text, media_type=kind, headers=PAGE_HEADERS)
 
     async def _status(self, _: HttpRequest) -> Response:
         return JSONResponse(self._desk.status())

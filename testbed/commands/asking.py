@@ -143,9 +143,10 @@ def status_command(as_json: bool, port: int) -> int:
 
 
 def _next_pass(contacts: list[list[float]], now_s: float | None) -> str:
-    if now_s is None or not contacts:
+    coming = [span for span in contacts if now_s is not None and span[1] > now_s]
+    if now_s is None or not coming:
         return "none to come"
-    start_s, end_s = contacts[0]
+    start_s, end_s = coming[0]
     if now_s < start_s:
         return f"AOS in {_left(start_s - now_s)}"
     return "no end" if end_s >= ns_to_s(FOREVER_NS) else f"LOS in {_left(end_s - now_s)}"

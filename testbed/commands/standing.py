@@ -12,6 +12,7 @@ from ground.books import Books
 from ground.desk import Desk
 from ground.history import History
 from ground.results.folder import folder_name, run_folder
+from ground.sky import Sky
 from ground.station import Asked, ask
 from ground.web.asked import Usual
 from ground.web.server import Server
@@ -204,7 +205,8 @@ def _stand(
 
     async def serve() -> int:
         stopped = asyncio.Event()
-        desk = Desk(scenario.plan().both, scenario.budget.loop_s, books.history)
+        contacts, budget_s = scenario.plan().both, scenario.budget.loop_s
+        desk = Desk(contacts, budget_s, books.history, Sky(scenario))
         async with Server(desk, usual, port) as server:
             console.print(f"station at http://127.0.0.1:{server.port}, ledger in {shown(folder)}")
             with stop_signals(stopped.set):

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from roundtrip.command import SHIPPED
+from roundtrip.scenario_file import load_scenario
 
 pytestmark = pytest.mark.live
 
@@ -48,9 +53,9 @@ def test_the_dashboard_asks_and_survives_a_restart(
     page.wait_for_selector("#answers li")
     assert "What is EPS.VBAT?" in page.inner_text("#answers li")
     assert "on time" in page.inner_text("#answers li")
-    assert page.inner_text("#intime") == "1 of 1"
-    assert page.locator("#histogram rect").count() == 1
-    page.screenshot(path=tmp_path / "dashboard.png")
+    expect(page.locator("#intime")).to_have_text("1 of 1")
+    expect(page.locator("#histogram rect")).to_have_count(1)
+    kept(page, "dashboard", tmp_path)
     assert page.complaints == []
     program.process.send_signal(signal.SIGINT)
     assert program.wait() == 0, program.output()
@@ -63,6 +68,84 @@ def test_the_dashboard_asks_and_survives_a_restart(
     expect(page.locator("#answers")).to_contain_text("Still there?", timeout=30_000)
     again.process.send_signal(signal.SIGINT)
     assert again.wait() == 0, again.output()
+
+
+def kept(page, name: str, tmp_path: Path) -> None:
+    """A picture of the page, kept where GROUNDLOOP_SCREENSHOTS says."""
+    folder = Path(os.environ.get("GROUNDLOOP_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
+def in_a_pass(path: Path) -> Path:
+    """A scenario in whose orbit a pass is under way now."""
+    shipped = SHIPPED / "leo-now.toml"
+    text = shipped.read_text().replace("hours = 1440", "hours = 36")
+    text = text.replace('"triage.jsonl"', f'"{shipped.with_name("triage.jsonl")}"')
+    start = time.time() - 3 * 3600
+    for _ in range(8):
+        begun = datetime.fromtimestamp(int(start), UTC).isoformat()
+        path.write_text(text.replace('start = "now"', f"start = {begun}"))
+        since_s = time.time() - start
+        contacts = load_scenario(path).contact
+        mine = min(contacts, key=lambda one: abs(one.start_s + 20 - since_s))
+        if mine.start_s + 10 < since_s < mine.start_s + 60:
+            return path
+        start -= mine.start_s + 20 - since_s
+    raise AssertionError("no pass found")
+
+
+CONTRAST = """() => {
+  const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
+    return .2126 * r + .7152 * g + .0722 * b; };
+  const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c.slice(0, 3); } return [255, 255, 255]; };
+  const poor = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.getClientRects().length) continue;
+    const style = getComputedStyle(e), ink = rgb(e.namespaceURI.endsWith("svg") ? style.fill : style.color).slice(0, 3);
+    const [a, b] = [light(ink), light(behind(e))].sort((x, y) => y - x);
+    if ((a + .05) / (b + .05) < 4.5) poor.push(e.tagName + " " + e.className + " " + e.textContent.slice(0, 30));
+  }
+  return poor;
+}"""  # noqa: E501 - the formula of WCAG 2.1 as it is written
+
+
+def test_a_pass_is_watched_light_and_dark_by_keyboard_and_on_a_phone(
+    start, port_of, tmp_path: Path, page, expect
+) -> None:
+    scenario = in_a_pass(tmp_path / "pass.toml")
+    program = start("testbed", "up", str(scenario), "--out", str(tmp_path / "run"), "--port", "0")
+    port = port_of(program)
+    page.goto(f"http://127.0.0.1:{port}/")
+    expect(page.locator("#link")).to_contain_text("carrier up", timeout=30_000)
+    expect(page.locator("#satellite")).to_be_visible()
+    expect(page.locator("#nowline")).to_have_count(1)
+    expect(page.locator("#passname")).to_have_text("LOS in")
+    before = page.locator("#satellite").get_attribute("cx")
+    page.keyboard.press("/")
+    page.keyboard.type("Is EPS.VBAT low?")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#answers")).to_contain_text("Is EPS.VBAT low?", timeout=30_000)
+    expect(page.locator("#heard")).to_contain_text("answer: ")
+    expect(page.locator("#satellite")).not_to_have_attribute("cx", before)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(CONTRAST) == []
+        kept(page, f"dashboard-{scheme}", tmp_path)
+    page.fill("#query", "vbat")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_contain_text("Is EPS.VBAT low?")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    kept(page, "dashboard-phone", tmp_path)
+    page.select_option("#level", "error")
+    assert page.locator("#events li:visible").count() == 0
+    assert page.complaints == []
+    program.process.send_signal(signal.SIGINT)
+    assert program.wait() == 0, program.output()
 
 
 def test_a_page_of_another_origin_cannot_ask(

@@ -110,5 +110,7 @@ def test_a_station_that_stands_is_where_its_plan_is_by_the_clock(
     station._scenario = station._scenario.model_copy(update={"orbit": orbit})
     assert station._hello().elapsed_ns is None, "one that ends begins its own time"
     station._desk = Desk()
+    assert station._hello().elapsed_ns is None, "a workload is asked from its beginning"
+    station._planned = []
     since_ms = 0 if elapsed_ns is None else since_s * 1000
     assert station._hello() == Hello(station._run_id, elapsed_ns, now_ms - since_ms)

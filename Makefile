@@ -17,7 +17,7 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)-dev
 	$(BIN)/pytest -n auto --dist worksteal -m "not live and not chaos"
-	$(BIN)/pytest -m "live and not chaos"
+	$(BIN)/pytest -n 4 --dist worksteal -m "live and not chaos"  # they wait more than they work
 
 check: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .

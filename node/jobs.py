@@ -10,15 +10,9 @@ from __future__ import annotations
 from collections import deque
 
 from node.body.energy_book import EnergyBook
+from node.engine.events import InferenceResult
 from node.entry import Entry, State
-from node.outputs import (
-    CutInference,
-    InferenceResult,
-    NodeOutput,
-    Rejected,
-    StartInference,
-    StoreAnswer,
-)
+from node.outputs import CutInference, NodeOutput, Rejected, StartInference, StoreAnswer
 from node.quarantine import Quarantine
 from node.scheduler import Hopeless, Job, Order, Scheduler
 from node.speed import Speed

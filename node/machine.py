@@ -15,9 +15,10 @@ from node.beacon import Beacon
 from node.body.energy import Battery
 from node.body.energy_book import EnergyBook
 from node.downlink import Downlink
+from node.engine.events import InferenceResult
 from node.entry import Entry, State
 from node.jobs import Jobs
-from node.outputs import InferenceResult, NodeOutput, StoredQuestion, StoreQuestion
+from node.outputs import NodeOutput, StoredQuestion, StoreQuestion
 from node.radio import Radio
 from node.scheduler import Policy, Scheduler
 from node.speed import Speed

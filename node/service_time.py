@@ -23,9 +23,9 @@ from node.engine.events import (
     EngineFirstToken,
     EngineStarted,
     EngineWrote,
+    InferenceResult,
     JobEvent,
 )
-from node.outputs import InferenceResult
 from node.scheduler import Order
 from node.speed import Speed, best_width
 from roundtrip.config import HourMs

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from node.outputs import InferenceResult
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,23 @@ class EngineWrote:
 
     question_id: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceResult:
+    """What the engine made of a job."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    output_tokens: int
+    rss_peak_bytes: int
+    prefill_ns: float = 0.0
+    """What a token of a prompt takes now; 0: as before."""
+    step_ns: Mapping[int, float] = field(default_factory=dict)
+    """What a token of each of so many sequences takes now."""
+    sequences: int = 0
+    """Questions that the engine takes at once from now on; 0: as before."""
 
 
 @dataclass(frozen=True, slots=True)

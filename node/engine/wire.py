@@ -9,7 +9,7 @@ To the engine: `load`, then any number of `infer`, `cut` and `threads`. From the
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import cbor2
 
@@ -19,11 +19,13 @@ from node.engine.events import (
     EngineRefused,
     EngineStarted,
     EngineWrote,
+    InferenceResult,
     JobEvent,
 )
-from node.outputs import InferenceResult
-from node.scheduler import Order
 from roundtrip.message import Sampling
+
+if TYPE_CHECKING:
+    from node.scheduler import Order
 
 LENGTH_BYTES = 4
 MAX_BYTES = 1 << 24

@@ -31,6 +31,9 @@ from testbed.campaign.runs import (
 from testbed.campaign.sweep import points_of
 from testbed.effort import check_effort
 
+SCHEDULER_LIMIT_S = 10.0
+"""How long a scheduler may take to answer."""
+
 
 @click.command("campaign")
 @click.argument("scenario", type=SCENARIO)
@@ -162,7 +165,7 @@ def _workers(scheduler: str | None) -> Iterator[None]:
             "dask", "not installed", "pip install 'groundloop[cluster]'"
         ) from None
     try:
-        client = Client(scheduler, timeout="10s")
+        client = Client(scheduler, timeout=SCHEDULER_LIMIT_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise EnvironmentFault(
             f"scheduler {scheduler}", str(error) or type(error).__name__, "start it, or use -j"

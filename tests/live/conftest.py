@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CI_SCENARIO = ROOT / "tests" / "data" / "ci.toml"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as where it is installed
 
 
 class Program:

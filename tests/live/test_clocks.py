@@ -19,7 +19,7 @@ pytestmark = pytest.mark.live
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 YEAR_S = 365 * DAY_S
-COUNT = 24
+COUNT = 12
 SCENARIO = """
 [link.uplink]
 rate_bps = 1_000_000
@@ -29,9 +29,9 @@ rate_bps = 1_000_000
 one_way_delay_ms = 5
 [workload]
 questions = ["What is the battery voltage?"]
-count = 24
+count = 12
 rate_per_min = 3000
-max_tokens = 900
+max_tokens = 600
 temperature = 0
 [budget]
 loop_s = 90

@@ -63,8 +63,8 @@ def test_no_time(start, tmp_path) -> None:
 
 
 def test_no_contact_before_deadline(start, tmp_path) -> None:
-    gap = '[[outage]]\nkind = "planned"\ndirection = "downlink"\nstart_s = 0\nend_s = 8'
-    program = run(start, tmp_path, loop=4, node=gap)
+    gap = '[[outage]]\nkind = "planned"\ndirection = "downlink"\nstart_s = 0\nend_s = 4'
+    program = run(start, tmp_path, loop=2, node=gap)
     assert reasons(program, tmp_path) == ["no_contact_before_deadline"]
 
 

@@ -24,12 +24,18 @@ questions = ["Go on."]
 temperature = 0
 count = {count}
 rate_per_min = 60
-max_tokens = 3500
+max_tokens = {tokens}
 [node]
 model = "tiny"
 threads = 1
 context = 4096
 """
+
+
+def written(path: Path, count: int, tokens: int = 300, more: str = "") -> Path:
+    """A scenario of long answers: 300 tokens take some tenths of a second."""
+    path.write_text(LONG.format(count=count, tokens=tokens) + more)
+    return path
 
 
 def lines_of(path: Path) -> list[dict]:
@@ -61,8 +67,7 @@ def test_a_run_answers_everything_and_leaves_a_whole_folder(start, ci_scenario, 
 
 
 def test_killing_the_engine_in_mid_answer_still_ends_in_an_answer(start, tmp_path) -> None:
-    scenario, out = tmp_path / "long.toml", tmp_path / "run"
-    scenario.write_text(LONG.format(count=2))
+    scenario, out = written(tmp_path / "long.toml", 2, 2000), tmp_path / "run"
     program = start("testbed", "run", str(scenario), "--out", str(out))
     engine = program.member("node.engine.child")
     program.wait_for("carrier up")
@@ -77,8 +82,8 @@ def test_an_answer_that_the_link_cuts_off_is_there_as_far_as_it_came(start, tmp_
     outage = '[[outage]]\nstart_s = 0.3\nend_s = 60\nkind = "silent"\n'
     limits = "[budget]\nloop_s = 4\nexpire_s = 6\n"
     for name, cut in (("whole", ""), ("cut", outage + limits)):
-        scenario, out = tmp_path / f"{name}.toml", tmp_path / name
-        scenario.write_text(LONG.format(count=1) + "part_s = 0.1\nspeculate = false\n" + cut)
+        out, parts = tmp_path / name, "part_s = 0.1\nspeculate = false\n"
+        scenario = written(tmp_path / f"{name}.toml", 1, 2000, parts + cut)
         program = start("testbed", "run", str(scenario), "--out", str(out))
         program.wait()
     whole, part = (lines_of(tmp_path / name / "loops.jsonl")[0] for name in ("whole", "cut"))
@@ -88,8 +93,7 @@ def test_an_answer_that_the_link_cuts_off_is_there_as_far_as_it_came(start, tmp_
 
 
 def test_ctrl_c_stops_all_processes_and_writes_what_was_measured(start, tmp_path) -> None:
-    scenario, out = tmp_path / "long.toml", tmp_path / "run"
-    scenario.write_text(LONG.format(count=100))
+    scenario, out = written(tmp_path / "long.toml", 100), tmp_path / "run"
     program = start("testbed", "run", str(scenario), "--out", str(out))
     program.wait_for("#0 ")
     family = program.family()
@@ -106,8 +110,7 @@ def test_ctrl_c_stops_all_processes_and_writes_what_was_measured(start, tmp_path
 
 
 def test_a_killed_command_leaves_no_process_behind(start, tmp_path) -> None:
-    scenario = tmp_path / "long.toml"
-    scenario.write_text(LONG.format(count=100))
+    scenario = written(tmp_path / "long.toml", 100)
     program = start("testbed", "run", str(scenario), "--out", str(tmp_path / "run"))
     program.wait_for("carrier up")
     family = program.family()
@@ -116,8 +119,7 @@ def test_a_killed_command_leaves_no_process_behind(start, tmp_path) -> None:
 
 
 def test_a_link_that_dies_ends_the_run_with_what_was_measured(start, tmp_path) -> None:
-    scenario, out = tmp_path / "long.toml", tmp_path / "run"
-    scenario.write_text(LONG.format(count=100))
+    scenario, out = written(tmp_path / "long.toml", 100), tmp_path / "run"
     program = start("testbed", "run", str(scenario), "--out", str(out))
     program.wait_for("#0 ")
     program.member("link_sim").kill()
@@ -160,7 +162,7 @@ def test_the_roles_find_each_other_as_separate_commands(start, ci_scenario, tmp_
 def test_what_others_wrote_is_shown_and_not_obeyed(start, tmp_path) -> None:
     text = r"[/var/log/x] [red]a \u001b[2J\u202e"
     scenario, out = tmp_path / "odd.toml", tmp_path / "[bold]run"
-    scenario.write_text(LONG.format(count=1).replace("Go on.", text).replace("3500", "20"))
+    scenario.write_text(LONG.format(count=1, tokens=20).replace("Go on.", text))
     program = start("testbed", "run", str(scenario), "--out", str(out))
     assert program.wait() == 0, program.output()
     shown = program.output()

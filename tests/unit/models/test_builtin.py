@@ -21,7 +21,7 @@ from roundtrip.message import GREEDY
 
 BUILTIN = Path(__file__).parents[3] / "models" / "builtin"
 RECORD = json.loads((BUILTIN / "record.json").read_text())
-GRADED = 240
+GRADED = 120
 
 
 @pytest.fixture(scope="module")

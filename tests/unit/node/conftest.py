@@ -10,8 +10,9 @@ import pytest
 
 from dtn.agent import BundleAgent, BundleReceived, Transmit
 from node.beacon import Beacon
+from node.engine.events import InferenceResult
 from node.machine import NodeMachine
-from node.outputs import InferenceResult, StoredQuestion
+from node.outputs import StoredQuestion
 from node.speed import Speed
 from roundtrip.codec import decode, encode
 from roundtrip.contacts import ContactPlan

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from node.outputs import InferenceResult, StartInference
+from node.engine.events import InferenceResult
+from node.outputs import StartInference
 from node.speed import Speed
 from roundtrip.codec import decode
 from roundtrip.message import Health

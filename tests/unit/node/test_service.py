@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from node.body.thermal import Level
-from node.engine.events import EngineDone, EngineStarted
+from node.engine.events import EngineDone, EngineStarted, InferenceResult
 from node.engine.supervisor import EngineDown, EngineUp
-from node.outputs import InferenceResult
 from node.service import NodeRunConfig, NodeService
 from node.speed import Speed
 from node.store import NodeStore

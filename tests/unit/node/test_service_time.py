@@ -135,7 +135,7 @@ def test_figures_may_depend_on_a_size() -> None:
 def test_answer_lengths_have_the_profiles_mean(ask) -> None:
     profile = PROFILE.model_copy(update={"answer_tokens_mean": 5.0})
     engine = VirtualEngine(profile, random.Random(1))
-    for number in range(4000):
+    for number in range(1000):
         engine.infer(order(ask(number)), now_ns=0)
     lengths = [one.result.output_tokens for one in run_out(engine) if isinstance(one, EngineDone)]
     assert max(lengths) == 16

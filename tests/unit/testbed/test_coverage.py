@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from roundtrip.errors import BadConfig
-from roundtrip.orbit import Station, passes
+from roundtrip.orbit import Pass, Station, passes
 from testbed.commands.coverage import coverage_command
 from testbed.coverage import Constellation, coverage
 
@@ -27,13 +28,16 @@ def found(satellites, stations, hours: float = 12.0):
     )  # fmt: skip
 
 
+@functools.cache
+def passes_of(satellite, station: Station) -> list[Pass]:
+    return passes(satellite, "", station, START_JD, 26 * 3600.0)
+
+
 def by_hand(satellites, stations, station: Station, at_s: float) -> float:
     """The earliest answer to a question, from the passes."""
     answers: list[float] = []
     for satellite in satellites:
-        spans = {
-            place.name: passes(satellite, "", place, START_JD, 26 * 3600.0) for place in stations
-        }
+        spans = {place.name: passes_of(satellite, place) for place in stations}
         up = next((max(p.aos_s, at_s) for p in spans[station.name] if p.los_s > at_s), None)
         if up is None:
             continue

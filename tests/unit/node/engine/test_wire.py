@@ -12,10 +12,10 @@ from node.engine.events import (
     EngineRefused,
     EngineStarted,
     EngineWrote,
+    InferenceResult,
     JobEvent,
 )
 from node.engine.wire import Load, infer, job_event, load, pack, read, sampling_of, unpack
-from node.outputs import InferenceResult
 from node.scheduler import Job, Order
 from roundtrip.message import Question, Sampling
 

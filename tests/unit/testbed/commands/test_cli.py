@@ -94,6 +94,18 @@ def test_a_virtual_run_imports_no_process_and_no_model(tmp_path: Path) -> None:
     assert ended >= OF_THE_END
 
 
+def test_the_engines_process_imports_no_transport_and_no_scenario() -> None:
+    """It is started anew after every death of the engine."""
+    code = (
+        "import sys, node.engine.child as _; print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "psutil" in done.stdout.split()
+    assert not {"pydantic", "cryptography", "zmq", "dtn"} & set(done.stdout.split())
+
+
 def test_a_command_that_is_not_there_is_a_usage_error() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "testbed", "orbit"], cwd=ROOT, capture_output=True, text=True

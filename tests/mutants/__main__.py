@@ -220,18 +220,26 @@ def survives(mutant: Mutant, copy: Path) -> bool:
     changed = mutate_code(source, OPERATORS[mutant.operator](), mutant.occurrence)
     if changed is None:
         raise RuntimeError(f"no such mutant: {mutant}")
-    path.write_text(changed, encoding="utf-8")
+    _write(path, changed)
     try:
         return all(_passes(tests, copy) for tests in tests_for(mutant.file))
     finally:
-        path.write_text(source, encoding="utf-8")
+        _write(path, source)
+
+
+def _write(path: Path, source: str) -> None:
+    """Change a module, and forget how it was compiled: a file of the same second and size is not
+    compiled anew."""
+    path.write_text(source, encoding="utf-8")
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+        compiled.unlink()
 
 
 def _passes(tests: list[str], copy: Path) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     is_live = tests[0].startswith("tests/live")
     command += ["-m", "not chaos" if is_live else "not live and not chaos", "-k", TOO_LONG, *tests]
-    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": ""}
     try:
         done = subprocess.run(
             command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_S, check=False

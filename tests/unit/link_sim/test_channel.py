@@ -60,6 +60,18 @@ def test_a_second_frame_waits_for_the_transmitter() -> None:
     assert (fate.tx_start_ns, fate.tx_end_ns) == (ms_to_ns(100), ms_to_ns(150))
 
 
+def test_a_place_in_the_queue_is_free_when_its_frame_has_left() -> None:
+    link = channel(queue_bytes=250)
+    sizes = (100, 150, 1)
+    assert [link.send(b"x" * size, now_ns=SECOND).fate for size in sizes] == [
+        Fate.DELIVERED, Fate.DELIVERED, Fate.QUEUE_FULL,
+    ]  # fmt: skip
+    left_ns = SECOND + ms_to_ns(100)
+    assert link.send(b"x", now_ns=left_ns - 1).fate is Fate.QUEUE_FULL
+    assert link.send(b"x" * 101, now_ns=left_ns).fate is Fate.QUEUE_FULL
+    assert link.send(b"x" * 100, now_ns=left_ns).fate is Fate.DELIVERED
+
+
 def test_the_queue_drops_from_its_tail_and_drains() -> None:
     link = channel(queue_bytes=250)
     fates = [link.send(b"x" * 100, now_ns=0).fate for _ in range(4)]

@@ -142,3 +142,18 @@ def test_no_part_goes_while_the_link_is_closed(make_bench, ask) -> None:
     bench.now_ns = 2 * 10**9
     bench.call(bench.node.wrote, 1, "The battery")
     assert messages(bench, Part) == []
+
+
+def test_no_part_goes_before_a_whole_answer_that_waits(make_bench, ask) -> None:
+    bench = make_bench(slots=2)
+    bench.up()
+    for number in (1, 2):
+        bench.ask(ask(number))
+        bench.call(bench.node.question_stored, number)
+    bench.accept_answers = False
+    bench.finish(1, "Yes.")
+    bench.call(bench.node.answer_stored, 1)
+    bench.call(bench.node.wrote, 2, "The battery")
+    assert messages(bench, Part) == []
+    (answer,) = messages(bench, Answer)
+    assert answer.question_id == 1

@@ -15,6 +15,7 @@ from node.service_time import (
     EngineWrote,
     Profile,
     VirtualEngine,
+    _quantile,
     at_size,
     load_profile,
 )
@@ -218,3 +219,16 @@ def test_a_bad_profile_is_refused(tmp_path: Path, text: str, match: str) -> None
 def test_an_unknown_profile_names_the_known_ones() -> None:
     with pytest.raises(BadConfig, match="builtin"):
         load_profile("none")
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        ((7,), 0.0, 7), ((7,), 0.99, 7), ((2, 4), 0.0, 2), ((2, 4), 0.5, 3), ((2, 4), 1.0, 4),
+        ((2, 4, 10), 0.25, 3), ((2, 4, 10), 0.5, 4), ((2, 4, 10), 0.75, 7), ((2, 4, 10), 1.0, 10),
+    ],
+)  # fmt: skip
+def test_quantiles_are_joined_by_straight_lines(
+    values: tuple[int, ...], share: float, expected: float
+) -> None:
+    assert _quantile(values, share) == pytest.approx(expected)

@@ -91,6 +91,50 @@ def test_no_column_takes_a_letter_o_or_a_strange_space(number: int, column: int)
             from_tle(changed(number, column, new), "it")
 
 
+@pytest.mark.parametrize(
+    ("number", "column", "last", "beyond"),
+    [
+        (1, 21, "367.00000000", "367.00000001"),
+        (1, 21, "001.00000000", "000.99999999"),
+        (2, 9, "180.0000", "180.0001"),
+        (2, 9, "000.0000", " -0.0001"),
+        (2, 18, "360.0000", "360.0001"),
+        (2, 18, "000.0000", " -0.0001"),
+        (2, 35, "360.0000", "360.0001"),
+        (2, 35, "000.0000", " -0.0001"),
+        (2, 44, "360.0000", "360.0001"),
+        (2, 44, "000.0000", " -0.0001"),
+        (2, 53, "16.00000000", "20.00000001"),
+        (2, 53, "00.00100000", "00.00099999"),
+    ],
+)
+def test_a_field_goes_up_to_its_bounds(number: int, column: int, last: str, beyond: str) -> None:
+    """But the mean motion's highest, which is below the ground."""
+    from_tle(changed(number, column, last), "x")
+    with pytest.raises(BadConfig, match=f"line {number}, columns {column} to .* of .* to "):
+        from_tle(changed(number, column, beyond), "x")
+
+
+def test_the_fastest_mean_motion_is_a_number_and_no_orbit() -> None:
+    with pytest.raises(BadConfig, match="an orbit that SGP4 knows"):
+        from_tle(changed(2, 53, "20.00000000"), "x")
+
+
+@pytest.mark.parametrize(
+    ("number", "first", "end"),
+    [
+        (1, 3, 7), (1, 10, 17), (1, 19, 20), (1, 21, 32), (1, 34, 43), (1, 45, 52), (1, 54, 61),
+        (1, 65, 68), (2, 3, 7), (2, 9, 16), (2, 18, 25), (2, 27, 33), (2, 35, 42), (2, 44, 51),
+        (2, 53, 63), (2, 64, 68),
+    ],
+)  # fmt: skip
+def test_a_field_begins_and_ends_where_the_format_says(number: int, first: int, end: int) -> None:
+    """Columns as in Kelso's table, those of the separators and single characters tried above."""
+    for column in (first, end):
+        with pytest.raises(BadConfig, match=f"line {number}, columns {first} to {end}: "):
+            from_tle(changed(number, column, "&"), "x")
+
+
 def test_two_lines_are_of_one_satellite() -> None:
     with pytest.raises(BadConfig, match=r"same catalogue number.*found 25544 and 54380"):
         from_tle([ISS[0], LOW[1]], "x")

@@ -77,6 +77,15 @@ def test_no_name_breaks_the_log(answered, tmp_path) -> None:
     reader.close()
 
 
+def test_a_histogram_holds_a_day_and_a_microsecond_to_three_digits(answered) -> None:
+    day_ns = 24 * 3600 * 10**9
+    read = HdrHistogram.decode(new_histogram().encode())
+    assert (read.lowest_trackable_value, read.highest_trackable_value) == (1000, day_ns)
+    assert read.significant_figures == 3
+    table = histograms([answered(1, scale=10**7)], BUDGET)
+    assert table["loop"].get_max_value() == table["loop"].get_highest_equivalent_value(day_ns)
+
+
 def test_the_percentile_text_ends_at_the_maximum_in_ms() -> None:
     histogram = new_histogram()
     for value_ms in range(1, 1001):

@@ -37,6 +37,21 @@ def test_mounts_are_found_with_their_roots_and_blanks() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("26 21 0:28 / /cg rw - cgroup2 cgroup2 rw", True),
+        ("26 21 0:28 / /cg - cgroup2 x y", True),
+        ("26 21 0:28 / - cgroup2 cgroup2 rw", False),
+        ("26 21 0:28 / /cg rw - cgroup2 cgroup2", False),
+        ("26 21 0:28 / /cg rw cgroup2 cgroup2 rw", False),
+    ],
+)
+def test_a_line_of_mounts_has_five_fields_and_three_more(line: str, found: bool) -> None:
+    """What stands between is optional (proc_pid_mountinfo(5))."""
+    assert parse_mounts(line) == ({"": Mount("/", Path("/cg"))} if found else {})
+
+
 def test_groups_are_found_by_controller() -> None:
     text = "4:cpu,cpuacct:/a:b\n3:memory:/docker/1\n0::/user.slice\n"
     assert parse_groups(text) == {

@@ -160,6 +160,19 @@ def test_another_number_at_once_is_tried_now_and_then() -> None:
     assert seen.count(4) > 0.9 * len(seen)
 
 
+def test_each_number_is_tried_in_turn_for_a_few_answers() -> None:
+    width = Width(Costs(AMD), 8, fixed=False)
+    seen = [width.now]
+    for _ in range(10 * Width.PROBE_EVERY):
+        width.answered()
+        seen.append(width.now)
+    turns = [seen[at : at + Width.PROBE_EVERY] for at in range(0, len(seen), Width.PROBE_EVERY)]
+    assert set(turns[0]) == {4}
+    for number, turn in enumerate(turns[1:9], 1):
+        assert turn == [number] * Width.PROBE_FOR + [4] * (Width.PROBE_EVERY - Width.PROBE_FOR)
+    assert turns[9][0] == 1, "from the beginning"
+
+
 def test_the_number_follows_what_is_measured() -> None:
     costs = Costs(AMD)
     width = Width(costs, 8, fixed=False)

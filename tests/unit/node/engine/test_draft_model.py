@@ -9,7 +9,7 @@ import pytest
 
 from models.resolve import resolve
 from node.engine.batching import Batcher, answer_all
-from node.engine.draft_model import MAX_TOKENS, DraftModel, same_vocabulary
+from node.engine.draft_model import MAX_TOKENS, PROBE_EVERY, DraftModel, same_vocabulary
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from node.engine.requests import Done, Request
@@ -95,6 +95,59 @@ def test_a_draft_is_as_long_as_it_pays(small) -> None:
     model._right = 0.9
     assert len(model.draft(0, tokens, 2, 1, DURATIONS)) == 2
     assert model.draft(0, list(range(300, 300 + 512)), 8, 1, DURATIONS) == []
+
+
+def test_what_a_step_takes_is_measured_from_the_second_token_on(small) -> None:
+    for sequence in range(SETTINGS.sequences):
+        small.forget(sequence)
+    model = DraftModel(small, ticking(10**9))
+    tokens = list(range(300, 310))
+    assert len(model.draft(0, tokens, 15, 1, DURATIONS)) == 2, "not known yet: tried with two"
+    assert model.draft(0, tokens, 15, 1, DURATIONS) == [], "a second a step"
+    quick = DraftModel(small, ticking(0))
+    quick.draft(0, tokens, 1, 1, DURATIONS)
+    assert quick._step_ns is None, "one token tells nothing"
+    for _ in range(2):
+        quick.draft(0, tokens, 15, 1, DURATIONS)
+    assert quick._step_ns == 0
+
+
+def test_one_slow_step_among_many_counts_little() -> None:
+    model = DraftModel(None, ticking())  # type: ignore[arg-type]
+    model._measured(1000.0)
+    model._measured(10**9)
+    assert model._step_ns == pytest.approx(1300), "a tenth of three times more"
+    model._measured(300.0)
+    assert model._step_ns == pytest.approx(1200)
+
+
+def test_how_often_it_is_right_is_followed_fast_at_first_and_slowly_later() -> None:
+    model = DraftModel(None, ticking())  # type: ignore[arg-type]
+    model.checked(4, 2)
+    assert model._right == pytest.approx(_mean(0.7, [1, 1, 0]))
+    for _ in range(200):
+        model.checked(1, 1)
+    high = model._right
+    assert high > 0.99
+    model.checked(4, 0)
+    assert model._right == pytest.approx(high * 0.95), "one in twenty"
+    model.checked(3, 3)
+    model.checked(0, 0)
+    assert model._right == pytest.approx(1 - (1 - high * 0.95) * 0.95**3), "three, and no fourth"
+
+
+def _mean(right: float, seen: list[int]) -> float:
+    """Of what was supposed and what was seen; the first weighs a half, the next a third ..."""
+    for count, one in enumerate(seen, 2):
+        right += (one - right) / count
+    return right
+
+
+def test_where_it_does_not_pay_one_in_many_chances_is_taken(small) -> None:
+    model = model_of(small, costs_ns=1e9)
+    tokens = list(range(300, 310))
+    sizes = [len(model.draft(0, tokens, 8, 1, DURATIONS)) for _ in range(3 * PROBE_EVERY)]
+    assert (sum(sizes), max(sizes)) == (3, 1)
 
 
 def test_its_cache_follows_what_was_said(small) -> None:

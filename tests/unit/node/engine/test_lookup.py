@@ -126,3 +126,16 @@ def test_earlier_answers_are_forgotten_all_at_once_when_they_are_too_many(
     drafts.said({}, [21, 22, 23, 24], [25])
     assert drafts.draft({}, [21, 22, 23, 24], 5, 1)[0] == [25]
     assert drafts.draft({}, [1, 2, 3, 4], 5, 1)[0] == [], "six were"
+
+
+def test_how_often_a_guess_is_right_is_followed_fast_at_first_and_slowly_later() -> None:
+    drafts = Drafts(Costs({1: 1000.0}))
+    supposed = drafts._right[7]
+    drafts.checked([7, 7, 3], 1)
+    assert drafts._right[7] == pytest.approx(((supposed + 1) / 2 * 2 + 0) / 3)
+    assert drafts._right[3] == Drafts(Costs({1: 1000.0}))._right[3], "nothing was tried of it"
+    for _ in range(200):
+        drafts.checked([7], 1)
+    high = drafts._right[7]
+    drafts.checked([7], 0)
+    assert drafts._right[7] == pytest.approx(high * 0.95), "one in twenty"

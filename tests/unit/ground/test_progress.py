@@ -20,6 +20,7 @@ from roundtrip.scenario_file import check_scenario
 from roundtrip.screen import Screen
 from roundtrip.stages import Stage
 from roundtrip.units import NS_PER_MS, NS_PER_S
+from tests.golden import assert_as_kept
 
 SCENARIO = check_scenario(
     {
@@ -153,6 +154,17 @@ def test_the_table_shows_what_waits_and_counts_what_has_ended(answered) -> None:
     assert first.split() == ["0", "0?", "delivered", "99.0", "s", "21.0", "s"]
     assert second.split() == ["1", "1?", "budget", "missed", "97.5", "s", "22.5", "s"]
     assert foot == "3 of 9 settled: 2 on_time, 1 late"
+
+
+def test_the_table_is_drawn_as_it_was(answered) -> None:
+    shown, _ = progress(terminal=False, total=1200)
+    shown.carrier(cue(True, False, 1))
+    shown.output(StageReached(planned(0, 0.25), Stage.DOWNLINK_STARTED, 0))
+    shown.output(BudgetMissed(planned(12, -20)))
+    long = replace(planned(1100, 88), text="What is the state of the battery? " * 4)
+    shown.output(StageReached(long, Stage.UPLINK_STARTED, 0))
+    shown.output(Settled(answered(2)))
+    assert_as_kept("progress.txt", "\n".join(drawn(shown, 101.25)))
 
 
 def test_the_table_has_a_limited_number_of_rows() -> None:

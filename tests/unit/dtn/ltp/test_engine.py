@@ -59,6 +59,15 @@ def test_a_block_leaves_in_segments_with_one_checkpoint_at_the_end() -> None:
     assert sender.next_segment(now_ns=0) is None
 
 
+def test_a_block_without_a_priority_has_that_of_zero() -> None:
+    sender = engine()
+    first = sender.submit(block_of(10), now_ns=0)
+    second = sender.submit(block_of(10), priority=0, now_ns=0)
+    third = sender.submit(block_of(10), now_ns=0)
+    order = [found[1] for _ in range(3) if (found := sender.next_segment(now_ns=0)) is not None]
+    assert order == [first, second, third]
+
+
 @pytest.mark.parametrize("size_bytes", [1, 96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 500])
 def test_no_segment_exceeds_the_mtu(size_bytes: int) -> None:
     sender = engine()

@@ -55,7 +55,7 @@ def test_within_the_margin_it_never_goes_back_and_forth(temperatures_c: list[flo
     for temperature_c in temperatures_c:
         if policy.update(temperature_c):
             (before, at_c), now = changes[-1], policy.level
-            assert abs(temperature_c - at_c) >= CONFIG.margin_c or before is Level.FULL
+            assert now > before or at_c - temperature_c >= CONFIG.margin_c
             assert (now > before) == (temperature_c > at_c)
             changes.append((now, temperature_c))
         expected = (

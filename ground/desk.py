@@ -8,7 +8,7 @@ the numbers that it did. All calls come from the station's event loop.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
 from typing import Any
@@ -26,13 +26,14 @@ from ground.outputs import (
     StorePart,
 )
 from ground.parts import Parts
-from ground.results.record import LoopRecord
+from ground.results.record import LoopRecord, Planned
 from ground.sky import Sky
 from roundtrip.budget import Outcome
-from roundtrip.contacts import Windows
+from roundtrip.contacts import FOREVER_NS, Windows
 from roundtrip.drive.actor import Actor
+from roundtrip.drive.clock import utc
 from roundtrip.errors import EnvironmentFault
-from roundtrip.message import Health, Vitals, index_of
+from roundtrip.message import INDEX_BITS, Health, Vitals, index_of
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS, ns_to_s, s_to_ns
 
@@ -44,6 +45,8 @@ MOST_WAITING = 1024
 
 KEPT_CARRIERS = 256
 """Changes of the carrier."""
+MAX_OPEN = 2048
+"""Questions without an outcome."""
 SHOWN_CONTACTS = 16
 PAST_S = 3_600.0
 """How long a contact that is over is still shown."""
@@ -84,20 +87,23 @@ class Desk:
         self._loops = LoopTimes()
         self._carriers: deque[tuple[float, bool, bool]] = deque(maxlen=KEPT_CARRIERS)
         self._actor: Actor[GroundMachine] | None = None
+        self._zero_unix_s = 0.0
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._number = 0
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._open: dict[int, Event] = {}
         self._parts: dict[int, Parts] = {}
+        self._texts: OrderedDict[str, list[str]] = OrderedDict()
         self._settled: deque[Event] = deque(maxlen=KEPT_RECORDS)
         self._cue: Carrier | None = None
         self.health: Health | None = None
 
     # -- what the station tells --------------------------------------------------------------------
 
-    def stands(self, actor: Actor[GroundMachine]) -> None:
-        """The station has its machine."""
+    def stands(self, actor: Actor[GroundMachine], zero_unix_s: float = 0.0) -> None:
+        """The station has its machine; the plan's zero was then, 0 where nobody knows."""
         self._actor = actor
+        self._zero_unix_s = zero_unix_s
 
     def carrier(self, cue: Carrier) -> None:
         """The modem's cue."""
@@ -117,7 +123,7 @@ class Desk:
                 before = len(parts.text)
                 parts.add(part)
                 if new := parts.text[before:]:
-                    self._tell("text", id=_key(part.question_id), text=new)
+                    self._came(_key(part.question_id), new)
             case BudgetMissed(planned=planned):
                 self._tell("late", "warning", index=planned.index)
             case Settled(record=record):
@@ -125,6 +131,7 @@ class Desk:
                 self._parts.pop(record.question_id, None)
                 told = shown_record(record)
                 self._settled.append(told)
+                self._rest(told)
                 self._loops.settled(record)
                 self._tell("settled", LEVELS[record.outcome], **told)
             case NodeHealth(health=health):
@@ -136,15 +143,32 @@ class Desk:
             case _:
                 pass
 
+    def _came(self, key: str, text: str) -> None:
+        """More of an answer is here."""
+        self._texts.setdefault(key, []).append(text)
+        while len(self._texts) > KEPT_RECORDS + len(self._open):
+            self._texts.popitem(last=False)
+        self._tell("text", id=key, text=text)
+
+    def _rest(self, told: Event) -> None:
+        """The whole answer is here."""
+        answer, there = told["answer"] or "", "".join(self._texts.get(told["id"], ()))
+        if answer.startswith(there) and len(answer) > len(there):
+            self._texts.setdefault(told["id"], []).append(answer[len(there) :])
+
     def _reached(self, reached: StageReached) -> None:
-        for known in self._open.values():
-            if known["index"] == reached.planned.index:
-                known["stage"] = reached.stage.value
-                at_s = ns_to_s(reached.at_ns)
-                known["stages_s"] = {**known["stages_s"], reached.stage.value: at_s}
-                if reached.expected_ns is not None:
-                    known["expected_at_s"] = ns_to_s(reached.expected_ns)
-                self._tell("stage", **{**known, "at_s": at_s})
+        planned = reached.planned
+        question_id = self._machine.machine.next_id() >> INDEX_BITS << INDEX_BITS | planned.index
+        known = self._open.get(question_id)
+        if known is None:  # of the workload, or from before a restart
+            known = self._open[question_id] = _opened(question_id, planned)
+            self._tell("asked", **known)
+        at_s = ns_to_s(reached.at_ns)
+        known["stage"] = reached.stage.value
+        known["stages_s"] = {**known["stages_s"], reached.stage.value: at_s}
+        if reached.expected_ns is not None:
+            known["expected_at_s"] = ns_to_s(reached.expected_ns)
+        self._tell("stage", **{**known, "at_s": at_s})
 
     def _tell(self, kind: str, level: str = "info", **fields: Any) -> None:
         self._number += 1
@@ -170,16 +194,14 @@ class Desk:
             EnvironmentFault: there was no link yet, or the run has no room for more questions.
         """
         actor = self._machine
+        if len(self._open) >= MAX_OPEN:
+            remedy = "wait until some have their outcome"
+            raise EnvironmentFault("ask", f"{MAX_OPEN} questions are open", remedy)
         question_id = actor.machine.next_id()
-        event: Event = {
-            "id": _key(question_id),
-            "index": index_of(question_id),
-            "text": request.text,
-            "priority": request.priority,
-            "stage": "intended",
-            "stages_s": {"intended": ns_to_s(actor.clock.now_ns())},
-            "expected_at_s": None,
-        }
+        planned = Planned(
+            index_of(question_id), actor.clock.now_ns(), request.text, None, request.priority
+        )
+        event = _opened(question_id, planned)
         self._open[question_id] = event
         self._tell("asked", **event)
         actor.call(actor.machine.ask, request)
@@ -204,6 +226,30 @@ class Desk:
         if known is None and self._history is not None:
             return self._history.one(key)
         return known
+
+    def texts(self, key: str) -> list[str]:
+        """An answer's text as it came, piece by piece."""
+        return list(self._texts.get(key, ()))
+
+    def dated(self, at_s: float | None) -> str | None:
+        """A moment of the plan's clock as ISO 8601; None where the plan has no date."""
+        if at_s is None or not self._zero_unix_s:
+            return None
+        return utc(self._zero_unix_s + at_s)
+
+    def contact_at(self, at_s: float | None) -> Event | None:
+        """The contact at a moment of the plan's clock; its end is None where it has none."""
+        window = None if at_s is None else self._contacts.at(s_to_ns(at_s))
+        if window is None:
+            return None
+        start_s, end_s = ns_to_s(window[0]), ns_to_s(window[1])
+        end = None if window[1] >= FOREVER_NS else end_s
+        return {
+            "start_s": start_s,
+            "end_s": end,
+            "start": self.dated(start_s),
+            "end": self.dated(end),
+        }
 
     def answers(self, count: int, before: str | None = None) -> list[Event]:
         """The latest outcomes, the newest first; those before a question's, where one is given."""
@@ -236,6 +282,7 @@ class Desk:
                 "one_way_ms": cue.one_way_ns / NS_PER_MS,
             },
             "node": None if health is None else shown_health(health),
+            "number": self._number,
             "clock_s": None if now_ns is None else ns_to_s(now_ns),
             "contacts": self._next_contacts(now_ns or 0),
             "carriers": list(self._carriers),
@@ -256,6 +303,8 @@ class Desk:
     ) -> AsyncIterator[Event]:
         """The events from now on, or those kept after a number first."""
         listener: asyncio.Queue[Event] = asyncio.Queue(MOST_WAITING)
+        if after is not None and after > self._number:  # of another life of the station
+            after = 0
         kept = [] if after is None else [e for e in self._events if e["number"] > after]
         self._listeners.add(listener)
         try:
@@ -273,6 +322,19 @@ class Desk:
     def model(self) -> str:
         """What the node runs, as far as it has said."""
         return "groundloop" if self.health is None else self.health.model.replace(" ", "-")
+
+
+def _opened(question_id: int, planned: Planned) -> Event:
+    """A question that is asked now."""
+    return {
+        "id": _key(question_id),
+        "index": planned.index,
+        "text": planned.text,
+        "priority": planned.priority,
+        "stage": "intended",
+        "stages_s": {"intended": ns_to_s(planned.intended_ns)},
+        "expected_at_s": None,
+    }
 
 
 def shown_health(health: Health) -> Event:

@@ -19,7 +19,7 @@ from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
 from ground.books import Books, Seen
 from ground.consequences import Command, carry_out
-from ground.desk import Desk
+from ground.desk import MAX_OPEN, Desk
 from ground.machine import GroundMachine
 from ground.outputs import (
     GroundOutput,
@@ -301,7 +301,7 @@ class Station:
         settings = agent_config(
             Side.GROUND,
             cue,
-            max_bundles=workload.max_outstanding,
+            max_bundles=max(workload.max_outstanding, 0 if self._desk is None else MAX_OPEN),
             shared_clock=not self._by_udp,
         )
         machine = GroundMachine(
@@ -320,7 +320,8 @@ class Station:
         )
         actor = Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
         if self._desk is not None:
-            self._desk.stands(actor)
+            zero_s = cue.dtn_epoch_ms / 1000 + clock.DTN_EPOCH_UNIX_S if cue.dtn_epoch_ms else 0.0
+            self._desk.stands(actor, zero_s)
         return actor
 
     def _perform(self, output: GroundOutput) -> None:

@@ -5,18 +5,24 @@ The node takes a system prompt and one text. Earlier turns of a conversation go 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from starlette.requests import Request as HttpRequest
 
 from ground.desk import Desk, Event
 from ground.outputs import Request
 from roundtrip.errors import BadInput
 
+KEEP_ALIVE_S = 10.0
 KEPT_BODIES = 1024
 """Requests by which a client's own retry is recognised."""
+REMEMBERED_S = 86_400.0
 ANSWERED = ("on_time", "late", "partial")
 
 
@@ -49,34 +55,86 @@ def prompt_of(turns: Sequence[Turn]) -> tuple[str | None, str]:
     return "\n\n".join(system) if system else None, text
 
 
+@dataclass(slots=True)
+class _Known:
+    """A request that asked a question."""
+
+    key: str
+    at_s: float
+    waiting: int = 0
+    """Connections that wait for its answer."""
+    delivered: bool = False
+
+
 class Asked:
-    """Questions by the body of the request that asked them, so that a client that tries again while
-    its request is under way does not ask twice."""
+    """Questions by the request that asked them, so that a client that tries again does not ask
+    twice.
 
-    def __init__(self, desk: Desk) -> None:
+    A request is another try where the client says so, where it has the `Idempotency-Key` of an
+    earlier one, or where the same body came before and whoever sent it has gone without an answer.
+
+    Args:
+        desk: asks.
+        now_s: a clock, s.
+    """
+
+    def __init__(self, desk: Desk, now_s: Callable[[], float]) -> None:
         self._desk = desk
-        self._keys: OrderedDict[bytes, str] = OrderedDict()
+        self._now_s = now_s
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
-    def ask(self, request: Request, body: bytes, *, again: bool) -> str:
-        """Ask, or find the question that the same body asked before.
+    def ask(self, request: Request, body: bytes, *, again: bool = False, name: str = "") -> str:
+        """Ask, or find the question that was asked before; its id.
 
         Args:
             request: what is asked.
             body: as it came.
             again: the client says that it tries again.
+            name: the client's own for this request; empty for none.
         """
-        digest = hashlib.sha256(body).digest()
-        if again and (known := self._keys.get(digest)) and self._desk.found(known) is not None:
-            return known
-        key = self._keys[digest] = self._desk.ask(request)
-        if len(self._keys) > KEPT_BODIES:
-            self._keys.popitem(last=False)
+        digest = hashlib.sha256(name.encode() + b"\0" + body).digest()
+        known = self._known.get(digest)
+        if known is not None and self._same(known, again or bool(name)):
+            return known.key
+        key = self._desk.ask(request)
+        self._known[digest] = _Known(key, self._now_s())
+        self._known.move_to_end(digest)
+        if len(self._known) > KEPT_BODIES:
+            self._known.popitem(last=False)
         return key
+
+    def _same(self, known: _Known, told: bool) -> bool:
+        if self._now_s() - known.at_s > REMEMBERED_S or self._desk.found(known.key) is None:
+            return False
+        return told or (not known.waiting and not known.delivered)
+
+    @contextmanager
+    def waiting(self, key: str) -> Iterator[Callable[[], None]]:
+        """While a client waits for an answer; what it is given is called when the client has it."""
+        mine = next((one for one in reversed(self._known.values()) if one.key == key), None)
+        if mine is None:
+            yield lambda: None
+            return
+
+        def delivered() -> None:
+            mine.delivered = True
+
+        mine.waiting += 1
+        try:
+            yield delivered
+        finally:
+            mine.waiting -= 1
 
 
 async def told(desk: Desk, key: str) -> AsyncIterator[str | Event]:
     """An answer's text as it comes, and its outcome at the end."""
     printed = ""
+    known = desk.found(key)
+    if known is not None and "outcome" in known:
+        if known["answer"]:
+            yield known["answer"]
+        yield known
+        return
     async for event in desk.events(0, lambda event: event.get("id") == key):
         if event["event"] == "text":
             printed += event["text"]
@@ -89,17 +147,82 @@ async def told(desk: Desk, key: str) -> AsyncIterator[str | Event]:
             return
 
 
+def tries(http: HttpRequest) -> dict[str, Any]:
+    """What a request says of being another try."""
+    retried = http.headers.get("x-stainless-retry-count", "0") not in ("", "0")
+    return {"again": retried, "name": http.headers.get("idempotency-key", "")[:200]}
+
+
+async def outcome(http: HttpRequest, desk: Desk, asked: Asked, key: str) -> Event | None:
+    """A question's outcome, when it has it; None where the client has gone first."""
+    with asked.waiting(key) as delivered:
+        gone = asyncio.ensure_future(_gone(http))
+        ended = asyncio.ensure_future(_last(told(desk, key)))
+        try:
+            await asyncio.wait([gone, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                return None
+            delivered()
+            return ended.result()
+        finally:
+            gone.cancel()
+            ended.cancel()
+
+
+async def _gone(http: HttpRequest) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _last(pieces: AsyncIterator[str | Event]) -> Event:
+    event: Event = {}
+    async for piece in pieces:
+        if isinstance(piece, dict):
+            event = piece
+    return event
+
+
+async def kept_alive(source: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """What comes, and None now and then while nothing does."""
+    pending: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(anext(source))
+            done, _ = await asyncio.wait([pending], timeout=KEEP_ALIVE_S)
+            if not done:
+                yield None
+                continue
+            try:
+                piece = pending.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                pending = None
+            yield piece
+    finally:
+        if pending is not None:
+            pending.cancel()
+
+
 def until(stops: Sequence[str], text: str) -> tuple[str, bool]:
     """A text up to the first of some words, and whether one was there."""
     found = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
     return (text[: min(found)], True) if found else (text, False)
 
 
-def times_of(event: Event) -> dict[str, Any]:
-    """What the link took of a loop, s."""
-    phases = event["phases_s"]
+def times_of(desk: Desk, event: Event) -> dict[str, Any]:
+    """What the link took of a loop, s; of one that is open, when its answer is expected."""
+    phases = event.get("phases_s")
+    expected_s = event.get("expected_at_s")
+    expected_at = desk.dated(expected_s)
+    if phases is None:
+        contact = desk.contact_at(expected_s)
+        return {"contact": contact, "expected_at_s": expected_s, "expected_answer_at": expected_at}
     waits = ("ground_queue", "uplink_wait", "downlink_wait")
     return {
+        "contact": desk.contact_at(event["settled_s"]),
+        "expected_at_s": expected_s,
+        "expected_answer_at": expected_at,
         "waited_s": sum(phases.get(name, 0.0) for name in waits),
         "uplink_s": phases.get("uplink"),
         "downlink_s": phases.get("downlink"),

@@ -5,7 +5,7 @@ const LEVELS = ["info", "warning", "error"];
 const KINDS = ["asked", "stage", "text", "settled", "carrier", "health", "late", "rejected"];
 const FOREVER_S = 3e8, PAST_S = 600, SHOWN_ANSWERS = 20, SHOWN_OPEN = 50, KEPT_EVENTS = 200;
 const $ = (id) => document.getElementById(id);
-const state = { open: new Map(), answers: [], clock: null, at: 0, contacts: [], carriers: [], budget: 120, pass: null, loops: null, link: null, node: null, older: true, nodes: new Map() };
+const state = { open: new Map(), answers: [], clock: null, at: 0, contacts: [], carriers: [], budget: 120, pass: null, loops: null, link: null, node: null, older: true, number: 0, nodes: new Map() };
 
 // -- words -----------------------------------------------------------------------------------------
 
@@ -275,6 +275,7 @@ function log(event) {
   while (list.children.length > KEPT_EVENTS) list.lastChild.remove();
 }
 function take(event) {
+  if (event.number <= state.number) return;  // it is in what was loaded
   const known = state.open.get(event.id);
   if (event.event === "text") {
     if (!known) return;
@@ -308,6 +309,7 @@ async function refresh() {
 }
 async function begin() {
   const found = await refresh();
+  state.number = found.number;
   state.open = new Map(found.open.map((one) => [one.id, one]));
   state.answers = await (await fetch("/api/questions?count=" + SHOWN_ANSWERS)).json();
   state.older = state.answers.length === SHOWN_ANSWERS;

@@ -16,8 +16,8 @@ from starlette.routing import Route
 from ground.desk import Desk, Event
 from ground.outputs import Request
 from ground.web.asked import Usual, checked_schema, parsed, read_body
-from ground.web.chats import ANSWERED, Turn, prompt_of, told
-from roundtrip.drive.clock import unix_s
+from ground.web.chats import ANSWERED, Asked, Turn, outcome, prompt_of, told, tries
+from roundtrip.drive.clock import monotonic_s, unix_s
 from roundtrip.errors import BadInput, GroundloopError
 
 VERSION = "0.6.0"
@@ -64,6 +64,7 @@ class Ollama:
     def __init__(self, desk: Desk, usual: Usual) -> None:
         self._desk = desk
         self._usual = usual
+        self._tried = Asked(desk, monotonic_s)
 
     def routes(self) -> list[Route]:
         """Of the application."""
@@ -101,10 +102,11 @@ class Ollama:
 
     async def _answer(self, http: HttpRequest, *, chat: bool) -> Response:
         try:
-            asked = parsed(_Asked, await read_body(http))
+            body = await read_body(http)
+            asked = parsed(_Asked, body)
             if asked.model.removesuffix(":latest") not in ("", "groundloop", self._desk.model):
                 return JSONResponse({"error": f"model '{asked.model[:80]}' not found"}, 404)
-            key = self._desk.ask(self._request(asked, chat=chat))
+            key = self._tried.ask(self._request(asked, chat=chat), body, **tries(http))
         except BadInput as error:
             return JSONResponse({"error": str(error)}, 400)
         except GroundloopError as error:
@@ -112,10 +114,9 @@ class Ollama:
         if asked.stream:
             lines = self._lines(key, chat=chat)
             return StreamingResponse(lines, media_type="application/x-ndjson")
-        event: Event = {}
-        async for piece in told(self._desk, key):
-            if isinstance(piece, dict):
-                event = piece
+        event = await outcome(http, self._desk, self._tried, key)
+        if event is None:
+            return Response(status_code=499)
         if event["outcome"] not in ANSWERED:
             return JSONResponse({"error": _why(event)}, 503)
         return JSONResponse({**self._said(event["answer"] or "", chat=chat), **_end(event)})
@@ -147,13 +148,15 @@ class Ollama:
         return Request(text, asking)
 
     async def _lines(self, key: str, *, chat: bool) -> AsyncIterator[str]:
-        async for piece in told(self._desk, key):
-            if isinstance(piece, str):
-                yield _line({**self._said(piece, chat=chat), "done": False})
-            elif piece["outcome"] not in ANSWERED:
-                yield _line({"error": _why(piece)})
-            else:
-                yield _line({**self._said("", chat=chat), **_end(piece)})
+        with self._tried.waiting(key) as delivered:
+            async for piece in told(self._desk, key):
+                if isinstance(piece, str):
+                    yield _line({**self._said(piece, chat=chat), "done": False})
+                elif piece["outcome"] not in ANSWERED:
+                    yield _line({"error": _why(piece)})
+                else:
+                    yield _line({**self._said("", chat=chat), **_end(piece)})
+            delivered()
 
     def _said(self, text: str, *, chat: bool) -> dict[str, Any]:
         said = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,25 +15,36 @@ from starlette.routing import Route
 from ground.desk import Desk, Event
 from ground.outputs import Request
 from ground.web.asked import Usual, checked_schema, parsed, read_body
-from ground.web.chats import ANSWERED, Asked, Turn, prompt_of, times_of, timings_of, told, until
-from roundtrip.drive.clock import unix_s
+from ground.web.chats import (
+    ANSWERED,
+    Asked,
+    Turn,
+    kept_alive,
+    outcome,
+    prompt_of,
+    times_of,
+    timings_of,
+    told,
+    tries,
+    until,
+)
+from roundtrip.drive.clock import monotonic_s, unix_s
 from roundtrip.errors import BadInput, GroundloopError
 
-KEEP_ALIVE_S = 10.0
 FINISH = {"stop": "stop", "length": "length", "deadline": "length", "": "stop"}
 CLIENTS_FAULT = ("bad_schema", "too_long")
 """Reasons of refusals."""
 EFFORTS = {"none": "off", "minimal": "off", "low": "auto", "medium": "on", "high": "on"}
 
 
-class _Part(BaseModel):
+class TextPart(BaseModel):
     type: Literal["text", "input_text"]
     text: str
 
 
-class _Message(BaseModel):
+class Message(BaseModel):
     role: str
-    content: str | list[_Part] | None = None
+    content: str | list[TextPart] | None = None
 
     @property
     def text(self) -> str:
@@ -47,13 +57,13 @@ class _StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class _Named(BaseModel):
+class Named(BaseModel):
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
 
 
-class _Format(BaseModel):
+class Format(BaseModel):
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: _Named | None = None
+    json_schema: Named | None = None
 
 
 class _Chat(BaseModel):
@@ -62,7 +72,7 @@ class _Chat(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     model: str = ""
-    messages: Annotated[list[_Message], Field(min_length=1, max_length=1000)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=1000)]
     stream: bool = False
     stream_options: _StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
@@ -72,7 +82,7 @@ class _Chat(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
     stop: str | list[str] | None = None
     n: Annotated[int, Field(ge=1, le=1)] = 1
-    response_format: _Format | None = None
+    response_format: Format | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
 
     @property
@@ -92,7 +102,7 @@ class OpenAi:
     def __init__(self, desk: Desk, usual: Usual) -> None:
         self._desk = desk
         self._usual = usual
-        self._asked = Asked(desk)
+        self.asked = Asked(desk, monotonic_s)
 
     def routes(self) -> list[Route]:
         """Of the application."""
@@ -119,16 +129,15 @@ class OpenAi:
             chat = parsed(_Chat, body)
             if chat.model not in ("", "groundloop", self._desk.model):
                 return error_of(BadInput("model", "", self._desk.model, chat.model[:80]), 404)
-            retried = http.headers.get("x-stainless-retry-count", "0") not in ("", "0")
-            key = self._asked.ask(self._request(chat), body, again=retried)
+            key = self.asked.ask(self._request(chat), body, **tries(http))
         except BadInput as error:
             return error_of(error, 400)
         except GroundloopError as error:
             return error_of(error, 503)
         if chat.stream:
-            chunks = self._chunks(key, chat)
-            return StreamingResponse(chunks, media_type="text/event-stream")
-        return await self._whole(key, chat)
+            return StreamingResponse(self._chunks(key, chat), media_type="text/event-stream")
+        event = await outcome(http, self._desk, self.asked, key)
+        return Response(status_code=499) if event is None else self._whole(key, chat, event)
 
     def _request(self, chat: _Chat) -> Request:
         system, text = prompt_of([Turn(one.role, one.text) for one in chat.messages])
@@ -146,15 +155,11 @@ class OpenAi:
             sampling=sampling,
             seed=usual.seed if chat.seed is None else chat.seed,
             thinking=usual.thinking if effort is None else EFFORTS[effort],
-            schema=_schema_of(chat.response_format) or usual.schema,
+            schema=schema_of(chat.response_format) or usual.schema,
         )
         return Request(text, asking)
 
-    async def _whole(self, key: str, chat: _Chat) -> Response:
-        event: Event = {}
-        async for piece in told(self._desk, key):
-            if isinstance(piece, dict):
-                event = piece
+    def _whole(self, key: str, chat: _Chat, event: Event) -> Response:
         if event["outcome"] not in ANSWERED:
             return failure_of(event)
         text, stopped = until(chat.stops, event["answer"] or "")
@@ -165,13 +170,20 @@ class OpenAi:
             "finish_reason": finish,
         }
         return JSONResponse(
-            {**self._head(key, "chat.completion"), "choices": [choice], **_end(event)}
+            {**self._head(key, "chat.completion"), "choices": [choice], **self._end(event)}
         )
 
     async def _chunks(self, key: str, chat: _Chat) -> AsyncIterator[str]:
         """The answer as it comes; a comment now and then while nothing does."""
+        with self.asked.waiting(key) as delivered:
+            async for chunk in self._pieces(key, chat):
+                yield chunk
+            delivered()
+
+    async def _pieces(self, key: str, chat: _Chat) -> AsyncIterator[str]:
         head = self._head(key, "chat.completion.chunk")
-        yield _chunk(head, {"role": "assistant", "content": ""})
+        link = times_of(self._desk, self._desk.found(key) or {})
+        yield _chunk(head, {"role": "assistant", "content": ""}, link=link)
         held, ended = "", False
         async for piece in kept_alive(told(self._desk, key)):
             if piece is None:
@@ -183,43 +195,31 @@ class OpenAi:
                 if ready:
                     yield _chunk(head, {"content": ready})
             elif piece["outcome"] not in ANSWERED:
-                yield f"data: {json.dumps(_failure(piece))}\n\n"
+                yield f"data: {json.dumps(failure(piece))}\n\n"
             else:
                 if held and not ended:
                     yield _chunk(head, {"content": held})
                 finish = "stop" if ended else FINISH[piece["finish_reason"]]
-                end = _end(piece)
+                end = self._end(piece)
                 usage = end.pop("usage")
                 yield _chunk(head, {}, finish, **end)
                 if chat.stream_options is not None and chat.stream_options.include_usage:
                     yield f"data: {json.dumps({**head, 'choices': [], 'usage': usage})}\n\n"
         yield "data: [DONE]\n\n"
 
+    def _end(self, event: Event) -> dict[str, Any]:
+        prompt, output = event["prompt_tokens"], event["output_tokens"]
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": output,
+            "total_tokens": prompt + output,
+        }
+        link = times_of(self._desk, event)
+        return {"usage": usage, "timings": timings_of(event), "link": link}
+
     def _head(self, key: str, kind: str) -> dict[str, Any]:
         model = self._desk.model
         return {"id": f"chatcmpl-{key}", "object": kind, "created": unix_s(), "model": model}
-
-
-async def kept_alive(source: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """What comes, and None now and then while nothing does."""
-    pending: asyncio.Future[Any] | None = None
-    try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(source))
-            done, _ = await asyncio.wait([pending], timeout=KEEP_ALIVE_S)
-            if not done:
-                yield None
-                continue
-            try:
-                piece = pending.result()
-            except StopAsyncIteration:
-                return
-            finally:
-                pending = None
-            yield piece
-    finally:
-        if pending is not None:
-            pending.cancel()
 
 
 def error_of(error: GroundloopError, status: int) -> Response:
@@ -234,18 +234,18 @@ def error_of(error: GroundloopError, status: int) -> Response:
 def failure_of(event: Event) -> Response:
     """A question without an answer: the client's fault, the link's, or the node's."""
     if event["reason"].partition(":")[0] in CLIENTS_FAULT:
-        return JSONResponse(_failure(event), 400)
-    return JSONResponse(_failure(event), 504 if event["outcome"] == "expired" else 503)
+        return JSONResponse(failure(event), 400)
+    return JSONResponse(failure(event), 504 if event["outcome"] == "expired" else 503)
 
 
-def _failure(event: Event) -> dict[str, Any]:
+def failure(event: Event) -> dict[str, Any]:
     code = event["reason"].partition(":")[0]
     kind = "invalid_request_error" if code in CLIENTS_FAULT else "server_error"
     message = f"the question was {event['outcome']}: {event['reason']}"
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def _schema_of(wanted: _Format | None) -> str:
+def schema_of(wanted: Format | None) -> str:
     if wanted is None or wanted.type == "text":
         return ""
     if wanted.json_schema is None:
@@ -271,9 +271,3 @@ def _chunk(
 ) -> str:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return f"data: {json.dumps({**head, 'choices': [choice], **rest}, ensure_ascii=False)}\n\n"
-
-
-def _end(event: Event) -> dict[str, Any]:
-    prompt, output = event["prompt_tokens"], event["output_tokens"]
-    usage = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
-    return {"usage": usage, "timings": timings_of(event), "link": times_of(event)}

@@ -1,7 +1,6 @@
-"""The station's HTTP server: on loopback, in the station's own event loop.
+"""The station's HTTP server, in the station's own event loop; `access.py` says who comes in.
 
-A browser page of another origin cannot ask: `Host` and `Origin` are checked, and no answer carries
-CORS headers. Bodies are bounded. No part of a request becomes a path.
+Bodies are bounded. No part of a request becomes a path.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,16 +20,21 @@ from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ground.desk import Desk, Event
+from ground.web.access import Access, Gate, refusal
 from ground.web.asked import Usual, read_body, request_of
+from ground.web.chats import kept_alive
 from ground.web.ollama import Ollama
-from ground.web.openai import OpenAi, kept_alive
+from ground.web.openai import OpenAi
+from ground.web.responses import Responses
+from roundtrip.drive.clock import monotonic_s
 from roundtrip.errors import BadInput, EnvironmentFault, GroundloopError
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
 STOP_LIMIT_S = 2
+BACKLOG = 512
+KEPT_CODED = 256
+"""Events."""
 PAGE = {
     "/": ("dashboard.html", "text/html"),
     "/dashboard.css": ("dashboard.css", "text/css"),
@@ -51,24 +55,35 @@ class Server:
     Args:
         desk: asks, and tells.
         usual: what questions have unless they say otherwise.
-        port: 0 for any.
+        access: where, and for whom; port 0 for any.
 
     Raises:
-        EnvironmentFault: the port is taken.
+        BadInput: others could come in without a token.
+        EnvironmentFault: the port is taken, or certificate or key are none.
     """
 
-    def __init__(self, desk: Desk, usual: Usual, port: int) -> None:
-        self._socket = _bound(port)
+    def __init__(self, desk: Desk, usual: Usual, access: Access) -> None:
+        access.check()
+        self._socket = _bound(access)
         self.port: int = self._socket.getsockname()[1]
-        self._server = _Quiet(
-            uvicorn.Config(
-                _Doors(desk, usual).app(),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=STOP_LIMIT_S,
-            )
+        self.url = replace(access, port=self.port).url
+        config = uvicorn.Config(
+            _Doors(desk, usual, access).app(),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=STOP_LIMIT_S,
+            ssl_certfile=access.certificate,
+            ssl_keyfile=access.key,
         )
+        try:
+            config.load()
+        except OSError as error:  # of TLS too
+            self._socket.close()
+            why = error.strerror or str(error)
+            remedy = "give a certificate and its key in PEM"
+            raise EnvironmentFault(f"use {access.certificate}", why, remedy) from None
+        self._server = _Quiet(config)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Server:
@@ -93,13 +108,16 @@ class _Quiet(uvicorn.Server):
 class _Doors:
     """What each path does."""
 
-    def __init__(self, desk: Desk, usual: Usual) -> None:
+    def __init__(self, desk: Desk, usual: Usual, access: Access) -> None:
         self._desk = desk
         self._usual = usual
+        self._access = access
+        self._coded: dict[int, str] = {}
+        """The latest events as they are sent, for all who listen."""
 
     def app(self) -> Starlette:
         """The routes, behind the checks."""
-        one = "/api/questions/{key}"
+        one, openai = "/api/questions/{key}", OpenAi(self._desk, self._usual)
         return Starlette(
             routes=[
                 *(Route(path, self._page) for path in PAGE),
@@ -111,11 +129,12 @@ class _Doors:
                 Route(one, self._found, methods=["GET"]),
                 Route(one, self._cancel, methods=["DELETE"]),
                 Route(f"{one}/events", self._follow),
-                *OpenAi(self._desk, self._usual).routes(),
+                *openai.routes(),
+                *Responses(self._desk, self._usual, openai.asked).routes(),
                 *Ollama(self._desk, self._usual).routes(),
             ],
-            middleware=[Middleware(_Local)],
-            exception_handlers={GroundloopError: _said},
+            middleware=[Middleware(Gate, self._access, refusal, monotonic_s)],
+            exception_handlers={GroundloopError: _said, 404: _no_such, 405: _no_such},
         )
 
     async def _page(self, request: HttpRequest) -> Response:
@@ -148,14 +167,14 @@ class _Doors:
         return Response(status_code=204) if cancelled else _unknown()
 
     async def _events(self, request: HttpRequest) -> Response:
-        return _stream(self._desk.events(_after(request)))
+        return _stream(self._desk.events(_after(request)), self._coded)
 
     async def _follow(self, request: HttpRequest) -> Response:
         """One question's events, until it has its outcome."""
         key = request.path_params["key"]
         if self._desk.found(key) is None:
             return _unknown()
-        return _stream(self._until_settled(key, _after(request)))
+        return _stream(self._until_settled(key, _after(request)), self._coded)
 
     async def _until_settled(self, key: str, after: int | None) -> AsyncIterator[Event]:
         events = self._desk.events(after or 0, lambda event: event.get("id") == key)
@@ -163,31 +182,6 @@ class _Doors:
             yield event
             if event["event"] == "settled":
                 return
-
-
-class _Local:
-    """Lets in only what was meant for this host, and no page of another."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-            host, origin = headers.get(b"host", ""), headers.get(b"origin")
-            foreign = origin is not None and urlsplit(origin).netloc != host
-            if _host_of(host) not in LOCAL or foreign:
-                refused = JSONResponse(_error("this station is for this machine"), 403)
-                await refused(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-def _host_of(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 def _count(request: HttpRequest) -> int:
@@ -202,26 +196,36 @@ def _after(request: HttpRequest) -> int | None:
     return int(number) if number.isdecimal() and len(number) < 16 else None
 
 
-def _stream(events: AsyncIterator[Event]) -> Response:
+def _stream(events: AsyncIterator[Event], coded: dict[int, str]) -> Response:
     return StreamingResponse(
-        _lines(events), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        _lines(events, coded), media_type="text/event-stream", headers={"cache-control": "no-store"}
     )
 
 
-async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[str]:
+async def _lines(events: AsyncIterator[Event], coded: dict[int, str]) -> AsyncIterator[str]:
     """Server-sent events, with a comment now and then while nothing happens."""
     yield ": here\n\n"
     async for event in kept_alive(events):
         if event is None:
             yield ": still here\n\n"
             continue
-        data = json.dumps(event, ensure_ascii=False)
-        yield f"id: {event['number']}\nevent: {event['event']}\ndata: {data}\n\n"
+        number = event["number"]
+        line = coded.get(number)
+        if line is None:
+            data = json.dumps(event, ensure_ascii=False)
+            line = coded[number] = f"id: {number}\nevent: {event['event']}\ndata: {data}\n\n"
+            coded.pop(number - KEPT_CODED, None)
+        yield line
 
 
-async def _said(_: HttpRequest, error: Exception) -> Response:
-    status = 400 if isinstance(error, BadInput) else 503
-    return JSONResponse(_error(str(error)), status_code=status)
+async def _said(request: HttpRequest, error: Exception) -> Response:
+    return refusal(request, 400 if isinstance(error, BadInput) else 503, str(error))
+
+
+async def _no_such(request: HttpRequest, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    what = "path" if status == 404 else f"method {request.method} here"
+    return refusal(request, status, f"no such {what}")
 
 
 def _unknown() -> Response:
@@ -232,15 +236,26 @@ def _error(what: str) -> dict[str, Any]:
     return {"error": what}
 
 
-def _bound(port: int) -> socket.socket:
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _bound(access: Access) -> socket.socket:
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(
+            access.host, access.port, type=socket.SOCK_STREAM
+        )[0]
+        found = socket.socket(kind, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _not_listening(access, error) from None
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind(("127.0.0.1", port))
-        found.listen(128)
+        found.bind(address)
+        found.listen(BACKLOG)
     except OSError as error:
         found.close()
-        why = error.strerror or "failed"
-        remedy = "give another port with --port, or stop what has it"
-        raise EnvironmentFault(f"listen on 127.0.0.1:{port}", why, remedy) from None
+        raise _not_listening(access, error) from None
     return found
+
+
+def _not_listening(access: Access, error: OSError) -> EnvironmentFault:
+    remedy = "give another port with --port, or stop what has it"
+    return EnvironmentFault(
+        f"listen on {access.host}:{access.port}", error.strerror or "failed", remedy
+    )

@@ -23,6 +23,11 @@ def monotonic_ns() -> int:
     return time.monotonic_ns()
 
 
+def monotonic_s() -> float:
+    """The same in s."""
+    return time.monotonic_ns() / 1_000_000_000
+
+
 def unix_s() -> int:
     """Seconds since 1970, to date things."""
     return (time.time_ns() + _WRONG_BY_NS) // 1_000_000_000

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +16,7 @@ from ground.history import History
 from ground.results.folder import folder_name, run_folder
 from ground.sky import Sky
 from ground.station import Asked, ask
+from ground.web.access import Access, read_token
 from ground.web.asked import Usual
 from ground.web.server import Server
 from ground.workload import asking_of
@@ -42,6 +45,24 @@ from testbed.live import run_live
 PORT = click.option(
     "--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0: any free."
 )
+HOST = click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; one that others reach needs --token-file.",
+)
+TOKEN = click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="File with the token that programs give as bearer and people as password.",
+)
+CERTIFICATE = click.option(
+    "--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM), for HTTPS."
+)
+KEY = click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM).")
+NAME = click.option(
+    "--name", "names", multiple=True, help="Host name by which the station is called besides."
+)
 OUT = click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -54,6 +75,31 @@ RUN_PER = click.option(
     show_default=True,
     help="Results are a run each: a folder with its report, named by the date (UTC).",
 )
+
+
+def access_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Options that say where the station listens, and for whom; the command gets an `Access`."""
+
+    @wraps(command)
+    def with_access(
+        host: str,
+        port: int,
+        token_file: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        names: tuple[str, ...],
+        **others: Any,
+    ) -> int:
+        token = None if token_file is None else read_token(token_file)
+        access = Access(host, port, token, names, tls_cert, tls_key)
+        access.check()
+        return command(access=access, **others)
+
+    for option in (NAME, KEY, CERTIFICATE, TOKEN, PORT, HOST):
+        with_access = option(with_access)
+    return with_access
+
+
 WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's workload as well.")
 
 
@@ -62,7 +108,7 @@ WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's wor
 @click.option("--model", help="GGUF file or model name; overrides the scenario's.")
 @click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @OUT
-@PORT
+@access_options
 @RUN_PER
 @WORKLOAD
 @PLAIN
@@ -71,7 +117,7 @@ def up_command(
     model: str | None,
     seed: int | None,
     out: Path | None,
-    port: int,
+    access: Access,
     run_per: str,
     workload: bool,
     plain: bool,
@@ -104,7 +150,7 @@ def up_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, port, console, start)
+    return _stand(loaded, seed, books, folder, access, console, start)
 
 
 @click.command("station")
@@ -113,7 +159,7 @@ def up_command(
 @LISTEN
 @click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @OUT
-@PORT
+@access_options
 @RUN_PER
 @WORKLOAD
 @click.option(
@@ -132,7 +178,7 @@ def station_command(
     listen: str,
     seed: int | None,
     out: Path | None,
-    port: int,
+    access: Access,
     run_per: str,
     workload: bool,
     link_limit_s: float,
@@ -169,7 +215,7 @@ def station_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, port, console, start)
+    return _stand(loaded, seed, books, folder, access, console, start)
 
 
 def _loaded(path: Path, out: Path | None) -> Scenario:
@@ -196,7 +242,7 @@ def _stand(
     seed: int,
     books: Books,
     folder: Path,
-    port: int,
+    access: Access,
     console: Screen,
     start: Callable[[asyncio.Event, Desk, Books], Awaitable[Asked]],
 ) -> int:
@@ -207,8 +253,8 @@ def _stand(
         stopped = asyncio.Event()
         contacts, budget_s = scenario.plan().both, scenario.budget.loop_s
         desk = Desk(contacts, budget_s, books.history, Sky(scenario))
-        async with Server(desk, usual, port) as server:
-            console.print(f"station at http://127.0.0.1:{server.port}, ledger in {shown(folder)}")
+        async with Server(desk, usual, access) as server:
+            console.print(f"station at {server.url}, ledger in {shown(folder)}")
             with stop_signals(stopped.set):
                 await start(stopped, desk, books)
         books.history.close()

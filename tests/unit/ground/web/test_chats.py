@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ground.desk import Desk
 from ground.web.chats import Turn, prompt_of, times_of, timings_of, until
 from ground.web.openai import _ready
+from roundtrip.contacts import Windows
 from roundtrip.errors import BadInput
 
 USER, ASSISTANT = (lambda text: Turn("user", text)), (lambda text: Turn("assistant", text))
@@ -81,9 +83,26 @@ def test_what_may_be_the_beginning_of_a_stop_waits(
 def test_what_the_link_and_the_engine_took() -> None:
     phases = {"ground_queue": 0.1, "uplink_wait": 2, "uplink": 0.5, "downlink_wait": 1, "decode": 3}
     event = {"phases_s": phases, "loop_s": 7.0, "prompt_tokens": 5, "output_tokens": 6}
-    assert times_of(event) == {
+    event |= {"settled_s": 8.0, "expected_at_s": 6.5}
+    second = 1_000_000_000
+    desk = Desk(Windows([(5 * second, 9 * second)]))
+    desk.stands(None, 1_780_272_000)
+    contact = {
+        "start_s": 5.0,
+        "end_s": 9.0,
+        "start": "2026-06-01T00:00:05Z",
+        "end": "2026-06-01T00:00:09Z",
+    }
+    when = {
+        "contact": contact,
+        "expected_at_s": 6.5,
+        "expected_answer_at": "2026-06-01T00:00:06Z",
+    }
+    assert times_of(desk, event) == when | {
         "waited_s": pytest.approx(3.1), "uplink_s": 0.5, "downlink_s": None, "loop_s": 7.0,
     }  # fmt: skip
+    assert times_of(desk, {"expected_at_s": 6.5}) == when, "of one that is open"
+    assert times_of(Desk(), {"expected_at_s": None})["contact"] is None
     assert timings_of(event) == {
         "prompt_n": 5, "prompt_ms": 0.0, "predicted_n": 6, "predicted_ms": 3000.0,
     }  # fmt: skip

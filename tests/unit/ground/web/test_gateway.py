@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_a_chat_is_a_question(answering) -> None:
             }
         ]
         assert found["usage"]["total_tokens"] == 16
-        assert set(found["link"]) == {"waited_s", "uplink_s", "downlink_s", "loop_s"}
+        assert {"waited_s", "contact", "expected_answer_at"} < set(found["link"])
 
     (asked,) = answering(check).machine.asked
     assert (asked.text, asked.asking.max_tokens, asked.asking.seed) == ("Well?", 9, 4)
@@ -92,6 +93,51 @@ def test_a_retry_of_a_request_under_way_is_not_sent_up_twice(answering) -> None:
             assert request(port, "POST", CHAT, ASKED, **headers)[0] == 200
 
     assert len(answering(check).machine.asked) == 2
+
+
+def test_a_name_of_the_clients_own_tells_its_tries(answering) -> None:
+    def check(port: int) -> None:
+        for name in ("a", "a", "b"):
+            headers = {"Idempotency-Key": name}
+            assert request(port, "POST", CHAT, ASKED, **headers)[0] == 200
+
+    assert len(answering(check).machine.asked) == 2
+
+
+@pytest.mark.parametrize("path", [CHAT, "/api/chat", "/v1/responses"])
+@pytest.mark.parametrize("streams", [True, False])
+def test_who_went_without_an_answer_and_asks_the_same_finds_it(
+    answered, path: str, streams: bool
+) -> None:
+    """A client that timed out and says nothing of having tried before."""
+    body = {**ASKED, "input": "Well?", "model": "", "stream": streams}
+    allowed: list[bool] = []
+    left, noticed = threading.Event(), threading.Event()
+    turns: list[int] = []
+
+    def also(desk: Desk, actor: Actor) -> None:
+        if left.is_set():
+            turns.append(0)
+            if len(turns) > 10:
+                noticed.set()
+        if allowed and actor.machine.asked and desk.found(f"{5:014x}").get("outcome") is None:
+            desk.output(Settled(answered(question_id=5)))
+
+    def check(port: int) -> None:
+        gone = http.client.HTTPConnection("127.0.0.1", port, timeout=0.3)
+        gone.request("POST", path, json.dumps(body))
+        with pytest.raises(TimeoutError):
+            gone.getresponse().read()
+        gone.close()
+        left.set()
+        assert noticed.wait(10)
+        allowed.append(True)
+        again = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        again.request("POST", path, json.dumps(body))
+        assert b"Yes." in again.getresponse().read()
+        again.close()
+
+    assert len(served(check, also=also).machine.asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from ground.desk import Desk
 from ground.outputs import Asking, Rejected, Request, Settled, StageReached, StorePart
+from ground.web.access import Access
 from ground.web.asked import Usual
 from ground.web.server import Server
 from roundtrip.budget import Budget, Outcome
@@ -82,7 +83,7 @@ def served(
         desk = Desk()
         if standing:
             desk.stands(actor)
-        async with Server(desk, USUAL, 0) as server:
+        async with Server(desk, USUAL, Access(port=0)) as server:
             checking = asyncio.create_task(asyncio.to_thread(check, server.port))
             while not checking.done():
                 if also is not None:
@@ -207,13 +208,14 @@ def test_a_question_is_followed_until_its_outcome(answered) -> None:
 def test_a_taken_port_is_one_line() -> None:
     def check(port: int) -> None:
         with pytest.raises(EnvironmentFault, match=f"listen on 127.0.0.1:{port}.*another port"):
-            Server(Desk(), USUAL, port)
+            Server(Desk(), USUAL, Access(port=port))
 
     served(check)
 
 
 @pytest.mark.parametrize(
-    ("last", "first"), [("2", 3), ("0", 1), ("x", None), ("9" * 16, None), ("", None)]
+    ("last", "first"),
+    [("2", 3), ("0", 1), ("99", 1), ("x", None), ("9" * 16, None), ("", None)],
 )
 def test_who_was_cut_off_goes_on_where_it_was(last: str, first: int | None) -> None:
     numbers: list[int] = []

@@ -22,6 +22,7 @@ from bench import (
     air,
     at_scale,
     busy_engine,
+    dashboard,
     dtn_speed,
     engine_speed,
     loop_overhead,
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "text": text_size.rows,
     "air": air.rows,
     "standing": standing.rows,
+    "dashboard": dashboard.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

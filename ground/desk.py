@@ -87,7 +87,7 @@ class Desk:
         self._loops = LoopTimes()
         self._carriers: deque[tuple[float, bool, bool]] = deque(maxlen=KEPT_CARRIERS)
         self._actor: Actor[GroundMachine] | None = None
-        self._zero_unix_s = 0.0
+        self.zero_unix_s = 0.0
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._number = 0
         self._listeners: set[asyncio.Queue[Event]] = set()
@@ -97,13 +97,15 @@ class Desk:
         self._settled: deque[Event] = deque(maxlen=KEPT_RECORDS)
         self._cue: Carrier | None = None
         self.health: Health | None = None
+        self.watchers: list[Callable[[LoopRecord], None]] = []
+        """Called with each record."""
 
     # -- what the station tells --------------------------------------------------------------------
 
     def stands(self, actor: Actor[GroundMachine], zero_unix_s: float = 0.0) -> None:
         """The station has its machine; the plan's zero was then, 0 where nobody knows."""
         self._actor = actor
-        self._zero_unix_s = zero_unix_s
+        self.zero_unix_s = zero_unix_s
 
     def carrier(self, cue: Carrier) -> None:
         """The modem's cue."""
@@ -133,6 +135,8 @@ class Desk:
                 self._settled.append(told)
                 self._rest(told)
                 self._loops.settled(record)
+                for watcher in self.watchers:
+                    watcher(record)
                 self._tell("settled", LEVELS[record.outcome], **told)
             case NodeHealth(health=health):
                 last, self.health = self.health, health
@@ -233,9 +237,9 @@ class Desk:
 
     def dated(self, at_s: float | None) -> str | None:
         """A moment of the plan's clock as ISO 8601; None where the plan has no date."""
-        if at_s is None or not self._zero_unix_s:
+        if at_s is None or not self.zero_unix_s:
             return None
-        return utc(self._zero_unix_s + at_s)
+        return utc(self.zero_unix_s + at_s)
 
     def contact_at(self, at_s: float | None) -> Event | None:
         """The contact at a moment of the plan's clock; its end is None where it has none."""

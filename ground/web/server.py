@@ -25,6 +25,7 @@ from ground.desk import Desk, Event
 from ground.web.access import Access, Gate, refusal
 from ground.web.asked import Usual, read_body, request_of
 from ground.web.chats import kept_alive
+from ground.web.metrics import Metrics
 from ground.web.ollama import Ollama
 from ground.web.openai import OpenAi
 from ground.web.responses import Responses
@@ -132,6 +133,7 @@ class _Doors:
                 *openai.routes(),
                 *Responses(self._desk, self._usual, openai.asked).routes(),
                 *Ollama(self._desk, self._usual).routes(),
+                *Metrics(self._desk).routes(),
             ],
             middleware=[Middleware(Gate, self._access, refusal, monotonic_s)],
             exception_handlers={GroundloopError: _said, 404: _no_such, 405: _no_such},

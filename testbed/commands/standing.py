@@ -15,6 +15,7 @@ from ground.desk import Desk
 from ground.history import History
 from ground.results.folder import folder_name, run_folder
 from ground.sky import Sky
+from ground.spans import spans_to
 from ground.station import Asked, ask
 from ground.web.access import Access, read_token
 from ground.web.asked import Usual
@@ -100,6 +101,11 @@ def access_options(command: Callable[..., int]) -> Callable[..., int]:
     return with_access
 
 
+OTEL = click.option(
+    "--otel",
+    envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
+    help="Send a span for each question to this collector (OTLP over HTTP; extra `otel`).",
+)
 WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's workload as well.")
 
 
@@ -110,6 +116,7 @@ WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's wor
 @OUT
 @access_options
 @RUN_PER
+@OTEL
 @WORKLOAD
 @PLAIN
 def up_command(
@@ -119,6 +126,7 @@ def up_command(
     out: Path | None,
     access: Access,
     run_per: str,
+    otel: str | None,
     workload: bool,
     plain: bool,
 ) -> int:
@@ -150,7 +158,7 @@ def up_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, access, console, start)
+    return _stand(loaded, seed, books, folder, access, console, start, otel)
 
 
 @click.command("station")
@@ -161,6 +169,7 @@ def up_command(
 @OUT
 @access_options
 @RUN_PER
+@OTEL
 @WORKLOAD
 @click.option(
     "--wait",
@@ -180,6 +189,7 @@ def station_command(
     out: Path | None,
     access: Access,
     run_per: str,
+    otel: str | None,
     workload: bool,
     link_limit_s: float,
     plain: bool,
@@ -215,7 +225,7 @@ def station_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, access, console, start)
+    return _stand(loaded, seed, books, folder, access, console, start, otel)
 
 
 def _loaded(path: Path, out: Path | None) -> Scenario:
@@ -245,6 +255,7 @@ def _stand(
     access: Access,
     console: Screen,
     start: Callable[[asyncio.Event, Desk, Books], Awaitable[Asked]],
+    otel: str | None,
 ) -> int:
     """Serve until Ctrl-C; what is open then goes on with the next start."""
     usual = Usual(asking_of(scenario.workload, run_id=0, seed=seed), scenario.budget.budget())
@@ -253,10 +264,15 @@ def _stand(
         stopped = asyncio.Event()
         contacts, budget_s = scenario.plan().both, scenario.budget.loop_s
         desk = Desk(contacts, budget_s, books.history, Sky(scenario))
+        spans = spans_to(otel) if otel else None
+        if spans is not None:
+            desk.watchers.append(lambda record: spans.settled(record, desk.model, desk.zero_unix_s))
         async with Server(desk, usual, access) as server:
             console.print(f"station at {server.url}, ledger in {shown(folder)}")
             with stop_signals(stopped.set):
                 await start(stopped, desk, books)
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
         books.history.close()
         console.print("stopped; what is open goes on when the station is started again")
         return 0

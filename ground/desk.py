@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -23,12 +23,14 @@ from ground.outputs import (
     Request,
     Settled,
     StageReached,
+    StoredQuestion,
     StorePart,
 )
 from ground.parts import Parts
 from ground.results.record import LoopRecord, Planned
 from ground.sky import Sky
 from roundtrip.budget import Outcome
+from roundtrip.codec import question_in
 from roundtrip.contacts import FOREVER_NS, Windows
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.clock import utc
@@ -99,6 +101,8 @@ class Desk:
         self.health: Health | None = None
         self.watchers: list[Callable[[LoopRecord], None]] = []
         """Called with each record."""
+        self.on_stand: Callable[[], None] | None = None
+        """Called when there is a machine to ask."""
 
     # -- what the station tells --------------------------------------------------------------------
 
@@ -106,6 +110,18 @@ class Desk:
         """The station has its machine; the plan's zero was then, 0 where nobody knows."""
         self._actor = actor
         self.zero_unix_s = zero_unix_s
+        if self.on_stand is not None:
+            self.on_stand()
+
+    def recovered(self, stored: Iterable[StoredQuestion]) -> None:
+        """What the ledger holds, before the machine stands."""
+        for one in stored:
+            if not one.settled:
+                question = question_in(one.payload)
+                planned = Planned(
+                    index_of(one.question_id), one.asked_ns, question.text, None, question.priority
+                )
+                self._open[one.question_id] = _opened(one.question_id, planned)
 
     def carrier(self, cue: Carrier) -> None:
         """The modem's cue."""

@@ -321,6 +321,7 @@ class Station:
         actor = Actor(RealtimeClock(origin_ns), "ground", machine, self._perform)
         if self._desk is not None:
             zero_s = cue.dtn_epoch_ms / 1000 + clock.DTN_EPOCH_UNIX_S if cue.dtn_epoch_ms else 0.0
+            self._desk.recovered(self._recovered)
             self._desk.stands(actor, zero_s)
         return actor
 

@@ -127,9 +127,10 @@ class OpenAi:
         try:
             body = await read_body(http)
             chat = parsed(_Chat, body)
-            if chat.model not in ("", "groundloop", self._desk.model):
-                return error_of(BadInput("model", "", self._desk.model, chat.model[:80]), 404)
+            check_model(chat.model, self._desk)
             key = self.asked.ask(self._request(chat), body, **tries(http))
+        except UnknownModel as error:
+            return error_of(error, 404)
         except BadInput as error:
             return error_of(error, 400)
         except GroundloopError as error:
@@ -137,7 +138,25 @@ class OpenAi:
         if chat.stream:
             return StreamingResponse(self._chunks(key, chat), media_type="text/event-stream")
         event = await outcome(http, self._desk, self.asked, key)
-        return Response(status_code=499) if event is None else self._whole(key, chat, event)
+        if event is None:
+            return Response(status_code=499)
+        if event["outcome"] not in ANSWERED:
+            return failure_of(event)
+        return JSONResponse(self._whole(key, chat, event))
+
+    def question(self, body: bytes) -> Request:
+        """What a body asks.
+
+        Raises:
+            BadInput: it asks nothing.
+        """
+        chat = parsed(_Chat, body)
+        check_model(chat.model, self._desk)
+        return self._request(chat)
+
+    def answer(self, body: bytes, key: str, event: Event) -> dict[str, Any]:
+        """What a body's question is answered."""
+        return self._whole(key, parsed(_Chat, body), event)
 
     def _request(self, chat: _Chat) -> Request:
         system, text = prompt_of([Turn(one.role, one.text) for one in chat.messages])
@@ -159,9 +178,7 @@ class OpenAi:
         )
         return Request(text, asking)
 
-    def _whole(self, key: str, chat: _Chat, event: Event) -> Response:
-        if event["outcome"] not in ANSWERED:
-            return failure_of(event)
+    def _whole(self, key: str, chat: _Chat, event: Event) -> dict[str, Any]:
         text, stopped = until(chat.stops, event["answer"] or "")
         finish = "stop" if stopped else FINISH[event["finish_reason"]]
         choice = {
@@ -169,9 +186,7 @@ class OpenAi:
             "message": {"role": "assistant", "content": text},
             "finish_reason": finish,
         }
-        return JSONResponse(
-            {**self._head(key, "chat.completion"), "choices": [choice], **self._end(event)}
-        )
+        return {**self._head(key, "chat.completion"), "choices": [choice], **self._end(event)}
 
     async def _chunks(self, key: str, chat: _Chat) -> AsyncIterator[str]:
         """The answer as it comes; a comment now and then while nothing does."""
@@ -220,6 +235,19 @@ class OpenAi:
     def _head(self, key: str, kind: str) -> dict[str, Any]:
         model = self._desk.model
         return {"id": f"chatcmpl-{key}", "object": kind, "created": unix_s(), "model": model}
+
+
+class UnknownModel(BadInput):
+    """A model that the node does not run."""
+
+
+def check_model(name: str, desk: Desk) -> None:
+    """
+    Raises:
+        UnknownModel: it is another than the node's.
+    """
+    if name not in ("", "groundloop", desk.model):
+        raise UnknownModel("model", "", desk.model, name[:80])
 
 
 def error_of(error: GroundloopError, status: int) -> Response:

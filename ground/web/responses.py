@@ -33,7 +33,7 @@ from ground.web.chats import (
     told,
     tries,
 )
-from ground.web.openai import EFFORTS, Message, error_of, failure
+from ground.web.openai import EFFORTS, Message, UnknownModel, check_model, error_of, failure
 from roundtrip.drive.clock import unix_s
 from roundtrip.errors import BadInput, GroundloopError
 
@@ -103,9 +103,10 @@ class Responses:
         try:
             body = await read_body(http)
             wanted = parsed(_Wanted, body)
-            if wanted.model not in ("", "groundloop", self._desk.model):
-                return error_of(BadInput("model", "", self._desk.model, wanted.model[:80]), 404)
+            check_model(wanted.model, self._desk)
             key = self._asked.ask(self._request(wanted), body, **tries(http))
+        except UnknownModel as error:
+            return error_of(error, 404)
         except BadInput as error:
             return error_of(error, 400)
         except GroundloopError as error:
@@ -119,6 +120,20 @@ class Responses:
         if waits and await outcome(http, self._desk, self._asked, key) is None:
             return Response(status_code=499)
         return JSONResponse(self._shown(key, self._desk.found(key) or {}))
+
+    def question(self, body: bytes) -> Request:
+        """What a body asks.
+
+        Raises:
+            BadInput: it asks nothing.
+        """
+        wanted = parsed(_Wanted, body)
+        check_model(wanted.model, self._desk)
+        return self._request(wanted)
+
+    def answer(self, body: bytes, key: str, event: Event) -> dict[str, Any]:
+        """What a body's question is answered."""
+        return self._shown(key, event)
 
     async def _retrieve(self, http: HttpRequest) -> Response:
         key = http.path_params["response"].removeprefix(PREFIX)

@@ -24,11 +24,13 @@ from starlette.routing import Route
 from ground.desk import Desk, Event
 from ground.web.access import Access, Gate, refusal
 from ground.web.asked import Usual, read_body, request_of
+from ground.web.batches import LAYOUT, Batches, Endpoint
 from ground.web.chats import kept_alive
 from ground.web.metrics import Metrics
 from ground.web.ollama import Ollama
 from ground.web.openai import OpenAi
 from ground.web.responses import Responses
+from roundtrip.database import open_database
 from roundtrip.drive.clock import monotonic_s
 from roundtrip.errors import BadInput, EnvironmentFault, GroundloopError
 
@@ -57,19 +59,23 @@ class Server:
         desk: asks, and tells.
         usual: what questions have unless they say otherwise.
         access: where, and for whom; port 0 for any.
+        folder: of the station, for batches; None for none.
 
     Raises:
         BadInput: others could come in without a token.
         EnvironmentFault: the port is taken, or certificate or key are none.
     """
 
-    def __init__(self, desk: Desk, usual: Usual, access: Access) -> None:
+    def __init__(
+        self, desk: Desk, usual: Usual, access: Access, folder: Path | None = None
+    ) -> None:
         access.check()
         self._socket = _bound(access)
         self.port: int = self._socket.getsockname()[1]
         self.url = replace(access, port=self.port).url
+        self._doors = _Doors(desk, usual, access, folder)
         config = uvicorn.Config(
-            _Doors(desk, usual, access).app(),
+            self._doors.app(),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -91,7 +97,14 @@ class Server:
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         return self
 
+    def resume(self) -> None:
+        """The station stands: go on with the batches that were open."""
+        if self._doors.batches is not None:
+            self._doors.batches.resume()
+
     async def __aexit__(self, *_: object) -> None:
+        if self._doors.batches is not None:
+            await self._doors.batches.close()
         self._server.should_exit = True
         if self._task is not None:
             await self._task
@@ -109,16 +122,20 @@ class _Quiet(uvicorn.Server):
 class _Doors:
     """What each path does."""
 
-    def __init__(self, desk: Desk, usual: Usual, access: Access) -> None:
+    def __init__(self, desk: Desk, usual: Usual, access: Access, folder: Path | None) -> None:
         self._desk = desk
         self._usual = usual
         self._access = access
+        self._folder = folder
+        self.batches: Batches | None = None
         self._coded: dict[int, str] = {}
         """The latest events as they are sent, for all who listen."""
 
     def app(self) -> Starlette:
         """The routes, behind the checks."""
         one, openai = "/api/questions/{key}", OpenAi(self._desk, self._usual)
+        responses = Responses(self._desk, self._usual, openai.asked)
+        self.batches = self._batches(openai, responses)
         return Starlette(
             routes=[
                 *(Route(path, self._page) for path in PAGE),
@@ -131,13 +148,24 @@ class _Doors:
                 Route(one, self._cancel, methods=["DELETE"]),
                 Route(f"{one}/events", self._follow),
                 *openai.routes(),
-                *Responses(self._desk, self._usual, openai.asked).routes(),
+                *responses.routes(),
+                *([] if self.batches is None else self.batches.routes()),
                 *Ollama(self._desk, self._usual).routes(),
                 *Metrics(self._desk).routes(),
             ],
             middleware=[Middleware(Gate, self._access, refusal, monotonic_s)],
             exception_handlers={GroundloopError: _said, 404: _no_such, 405: _no_such},
         )
+
+    def _batches(self, openai: OpenAi, responses: Responses) -> Batches | None:
+        if self._folder is None:
+            return None
+        endpoints = {
+            "/v1/chat/completions": Endpoint(openai.question, openai.answer),
+            "/v1/responses": Endpoint(responses.question, responses.answer),
+        }
+        db = open_database(self._folder / "batches.sqlite", LAYOUT)
+        return Batches(self._desk, db, endpoints, self._usual.budget)
 
     async def _page(self, request: HttpRequest) -> Response:
         name, kind = PAGE[request.url.path]

@@ -267,7 +267,8 @@ def _stand(
         spans = spans_to(otel) if otel else None
         if spans is not None:
             desk.watchers.append(lambda record: spans.settled(record, desk.model, desk.zero_unix_s))
-        async with Server(desk, usual, access) as server:
+        async with Server(desk, usual, access, folder) as server:
+            desk.on_stand = server.resume
             console.print(f"station at {server.url}, ledger in {shown(folder)}")
             with stop_signals(stopped.set):
                 await start(stopped, desk, books)

@@ -1,0 +1,55 @@
+"""What the desk knows of questions that nobody asked there: the workload's, and a ledger's."""
+
+from __future__ import annotations
+
+from ground.desk import Desk
+from ground.outputs import NodeHealth, Settled, StageReached, StoredQuestion
+from ground.results.record import Planned
+from roundtrip.codec import encode
+from roundtrip.message import GREEDY, Health, Question, Vitals
+from roundtrip.stages import Stage
+from roundtrip.units import NS_PER_S
+from tests.unit.ground.web.test_server import Actor
+
+
+def stored(number: int, text: str, *, settled: bool = False) -> StoredQuestion:
+    payload = encode(Question(number, text, "", 8, GREEDY, "off", 1000, priority=2), texts=())
+    return StoredQuestion(number, payload, 7 * NS_PER_S, settled)
+
+
+def test_what_a_ledger_holds_open_is_open_before_the_link_is_up() -> None:
+    desk = Desk()
+    desk.recovered([stored(3, "Still?"), stored(4, "Over?", settled=True)])
+    (one,) = desk.status()["open"]
+    assert (one["id"], one["text"], one["priority"]) == (f"{3:014x}", "Still?", 2)
+    assert one["stages_s"] == {"intended": 7.0}
+    assert desk.found(f"{3:014x}")["stage"] == "intended"
+    assert desk.found(f"{4:014x}") is None
+
+
+def test_a_question_of_the_workload_is_shown_with_its_stages(answered) -> None:
+    desk = Desk()
+    desk.stands(Actor())
+    planned = Planned(2, NS_PER_S, "Well?", None, 0)
+    desk.output(StageReached(planned, Stage.SUBMITTED, 2 * NS_PER_S, 9 * NS_PER_S))
+    desk.output(StageReached(planned, Stage.DELIVERED, 3 * NS_PER_S))
+    (one,) = desk.status()["open"]
+    assert (one["id"], one["stage"], one["expected_at_s"]) == (f"{2:014x}", "delivered", 9.0)
+    assert one["stages_s"] == {"intended": 1.0, "submitted": 2.0, "delivered": 3.0}
+    desk.output(Settled(answered(2)))
+    assert desk.status()["open"] == []
+    assert set(desk.answers(1)[0]["stages_s"]) == {stage.value for stage in Stage}
+
+
+def test_a_node_is_shown_in_units_of_people() -> None:
+    desk = Desk()
+    vitals = Vitals(1_000, 2, 2_500, -1_500, 0, 3_200, 870, 2)
+    desk.output(NodeHealth(Health("tiny", "Q8_0", 512, 4, 0)))
+    assert desk.status()["node"]["threads"] == 4
+    assert desk.status()["node"]["charge"] is None
+    desk.output(NodeHealth(Health("tiny", "Q8_0", 512, 4, 1, vitals)))
+    node = desk.status()["node"]
+    assert (node["charge"], node["temperature_c"], node["power_w"]) == (0.87, -1.5, 3.2)
+    assert (node["throttled_s"], node["rss_bytes"], node["threads"]) == (2.5, 1_000, 2)
+    levels = [event["level"] for event in desk._events]
+    assert levels == ["info", "warning"], "the engine died"

@@ -56,7 +56,9 @@ OPERATORS = {
         "NumberReplacer",
     )
 } | {"DropStatement": DropStatement}  # fmt: skip
-SIMULATIONS = ("tests/sim/test_stamps.py", "tests/sim/test_runs.py", "tests/sim/test_parts.py")
+SIMULATIONS = tuple(
+    f"tests/sim/test_{name}.py" for name in ("standing", "clocks", "air", "stamps", "runs", "parts")
+)
 PURE = ["tests/property", *SIMULATIONS]
 """What judges every file, after its unit tests."""
 RUN = "test_run.py::test_a_run_answers_everything_and_leaves_a_whole_folder"
@@ -120,6 +122,12 @@ LIVE = {
 }
 """Files that run in processes of their own, and which of `tests/live` judge them last; a minute
 for each at most."""
+FURTHER = {
+    "dtn/ltp/": ("tests/sim/test_late_frames.py", "tests/sim/test_hostile_links.py"),
+    "node/body/energy": ("tests/sim/test_energy.py",),
+    "testbed/campaign/": ("tests/sim/test_campaign.py",),
+}
+"""Where a file or folder has simulations of its own, which judge it after all others."""
 TOO_LONG = "not storm and not thousand"
 """Simulations that are left out: they take minutes."""
 DROPS_SHARE = 0.4
@@ -201,7 +209,8 @@ def tests_for(file: str) -> list[list[str]]:
     if wider != stages[-1]:
         stages.append(wider)
     live = [f"tests/live/{name}" for name in LIVE.get(file, ())]
-    return [stage for stage in (*stages, PURE, live) if stage]
+    further = [test for start, tests in FURTHER.items() if file.startswith(start) for test in tests]
+    return [stage for stage in (*stages, PURE, further, live) if stage]
 
 
 def _tests_in(folder: Path) -> list[str]:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from node.engine.events import InferenceResult
-from node.outputs import StartInference
+from node.outputs import CutInference, StartInference, StoreAnswer
 from node.speed import Speed
-from roundtrip.codec import decode
-from roundtrip.message import Health
+from roundtrip.codec import decode, encode
+from roundtrip.message import Cancel, Health, Refusal
 
 
 @pytest.fixture
@@ -110,3 +110,36 @@ def test_times_of_a_job_are_in_order_whatever_the_engine_says(bench, ask, known)
     (stored, *_) = bench.call(bench.node.inference_done, 1, result, 0)
     answer = decode(stored.payload)
     assert answer.started_us == answer.first_token_us == answer.finished_us > 0
+
+
+def given_up(bench: Any, number: int) -> list[Any]:
+    """Have the ground give a question up; what the node puts out."""
+    return bench.send(encode(Cancel(number)))
+
+
+def refused(outputs: list[Any]) -> list[tuple[int, str]]:
+    replies = [decode(output.payload) for output in outputs if isinstance(output, StoreAnswer)]
+    return [(one.question_id, one.reason) for one in replies if isinstance(one, Refusal)]
+
+
+def test_a_question_that_is_given_up_while_it_waits_is_refused(bench, ask, known) -> None:
+    put_in(bench, ask, 1)
+    assert refused(given_up(bench, 1)) == [(1, "cancelled")], "before the engine is up"
+    up(bench, known)
+    assert started(put_in(bench, ask, 2, 3, 4)) == [2]
+    assert refused(given_up(bench, 4)) == [(4, "cancelled")], "behind another"
+    assert given_up(bench, 4) == []
+    assert given_up(bench, 9) == [], "not known"
+    assert bench.ground.queued_bundles == 0, "each word is acknowledged"
+    assert started(bench.finish(2)) == [3]
+    assert started(bench.finish(3)) == []
+
+
+def test_a_question_that_is_given_up_while_it_is_answered_is_cut_once(bench, ask, known) -> None:
+    up(bench, known)
+    put_in(bench, ask, 1)
+    assert given_up(bench, 1) == [CutInference(1)]
+    assert given_up(bench, 1) == []
+    bench.finish(1, reason="deadline")
+    bench.call(bench.node.answer_stored, 1)
+    assert given_up(bench, 1) == [], "it has its reply"

@@ -9,7 +9,7 @@ import pytest
 
 from roundtrip.errors import BadMessage
 from roundtrip.message import Sampling, Settings
-from roundtrip.settings import decode_settings, encode_settings, shown, whole
+from roundtrip.settings import decode_settings, encode_settings, ids, shown, whole
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,12 @@ def test_what_is_left_out_is_as_usual_and_all_may_reach_its_bounds(
 def test_none_may_pass_them(change: dict[int, Any]) -> None:
     with pytest.raises(BadMessage):
         decode_settings(cbor2.dumps(MOST | change))
+
+
+def test_ways_to_unpack_are_sixteen_numbers_of_a_byte_at_most() -> None:
+    assert ids("x", []) == ()
+    assert ids("x", [0, 255]) == (0, 255)
+    assert len(ids("x", [1] * 16)) == 16
+    for value in ([256], [-1], [1] * 17, (1,), "1", None):
+        with pytest.raises(BadMessage, match="texts"):
+            ids("x", value)

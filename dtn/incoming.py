@@ -165,7 +165,7 @@ class Incoming:
         self._gates.wait(bundle_id, notice.session)
         return [
             *outputs,
-            BundleReceived(kept, notice.session, now_ns, max(0, age_ms), len(notice.block)),
+            BundleReceived(kept, notice.session, now_ns, age_ms, len(notice.block)),
         ]
 
     def _compare_clocks(self, bundle: Bundle, now_ns: int) -> list[AgentOutput]:
@@ -194,7 +194,7 @@ class Incoming:
         if bundle is None:
             return []
         self._seen.add(whole, expires_ns=expires_ns)
-        return [BundleReceived(bundle, notice.session, now_ns, max(0, age_ms), len(notice.block))]
+        return [BundleReceived(bundle, notice.session, now_ns, age_ms, len(notice.block))]
 
     def _refusal(self, bundle: Bundle, left_ms: int | None) -> str | None:
         """Why a well-formed bundle is not for the application."""

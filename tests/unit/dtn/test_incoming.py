@@ -24,6 +24,7 @@ from dtn.bpv7.blocks import (
 )
 from dtn.bpv7.bundle import Bundle, encode, make_bundle
 from dtn.bpv7.crc import CRC_16, CRC_NONE
+from dtn.bpv7.fragments import fragment
 from dtn.incoming import Incoming, Settled, Taken
 from dtn.lifetime import DtnClock
 from dtn.ltp.notices import BlockReceived, LtpConfig, Rejected
@@ -243,3 +244,29 @@ def test_ciphertext_without_keys() -> None:
     secured = security(US).protect(bundle())
     assert secured.block(BCB) is not None
     assert reasons(incoming().take(block(encode(secured)))) == ["security"]
+
+
+# Ages
+
+
+def by_one_clock() -> Incoming:
+    """With a clock that the peer has too, and dates that nobody can change."""
+    config = AgentConfig(US, PEER, LtpConfig(2, 1), EPOCH_MS)
+    return Incoming(config, DtnClock(EPOCH_MS, True, True), None)
+
+
+@pytest.mark.parametrize(("ahead_ms", "age_ms"), [(5_000, 0), (1, 0), (0, 0), (-1, 1), (-70, 70)])
+def test_nothing_is_younger_than_new_whole_or_in_fragments(ahead_ms: int, age_ms: int) -> None:
+    sent = bundle(creation_ms=EPOCH_MS + ahead_ms)
+    (whole,) = by_one_clock().take(block(encode(sent))).outputs
+    assert isinstance(whole, BundleReceived)
+    assert whole.age_ms == age_ms
+    opening = by_one_clock()
+    outputs = [
+        output
+        for number, piece in enumerate(fragment(sent, payload_bytes=3), 1)
+        for output in opening.take(block(encode(piece), number)).outputs
+    ]
+    (joined,) = outputs
+    assert isinstance(joined, BundleReceived)
+    assert (joined.age_ms, joined.bundle.payload) == (age_ms, sent.payload)

@@ -12,6 +12,7 @@ from dtn.bpsec.block import (
     decode_security,
     encode_security,
     header,
+    is_scope,
 )
 from dtn.bpv7.blocks import CanonicalBlock
 from dtn.errors import BundleError
@@ -98,3 +99,9 @@ def test_scope_counts_only_assigned_flags() -> None:
     assert covered(0xFFFF, b"primary", block, block) == covered(COVER_ALL, b"primary", block, block)
     assert covered(0, b"primary", block, block) == b"\x00"
     assert covered(COVER_ALL, b"primary", None, block) == b"\x07\x0b\x03\x00"
+
+
+def test_scope_flags_are_sixteen_bits() -> None:
+    assert [is_scope(value) for value in (0, 0xFFFF, 0x10000, b"", b"\0")] == [
+        True, True, False, False, False,
+    ]  # fmt: skip

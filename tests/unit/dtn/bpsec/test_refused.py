@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from dtn.bpsec import check
 from dtn.bpsec.bcb_aes import encrypt
 from dtn.bpsec.block import BCB, decode_security
 from dtn.bpsec.keys import AesKey, AesVariant, HmacKey, KeyRing, ShaVariant, WrappingKey
@@ -21,7 +22,7 @@ from dtn.bpv7.blocks import (
     encode_primary,
     previous_node_block,
 )
-from dtn.bpv7.bundle import encode
+from dtn.bpv7.bundle import decode, encode
 from dtn.errors import SecurityReason
 from tests.unit.dtn.bpsec.bundles import (
     GROUND,
@@ -44,6 +45,20 @@ def test_what_is_missing() -> None:
     assert reason(only_encrypted) is SecurityReason.MISSING
     loose = Rule(GROUND, ring(), sign=(PAYLOAD,), signature_scope=0, encryption_scope=0)
     assert reason(security(loose).protect(plain())) is SecurityReason.MISSING
+
+
+def test_a_bundle_may_be_as_large_as_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = secured()
+    operations = 2  # of the payload and its signature, both encrypted; they are counted apart
+    for name, most in (
+        ("MAX_PRIMARY_BYTES", len(encode_primary(bundle.primary))),
+        ("MAX_OPERATIONS", operations),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(check, name, most)
+            assert security().open(decode(encode(bundle))).payload == TEXT
+            patch.setattr(check, name, most - 1)
+            assert reason(bundle) is SecurityReason.CONFLICTING
 
 
 def test_a_stripped_signature_is_missed() -> None:

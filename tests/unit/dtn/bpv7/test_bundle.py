@@ -115,6 +115,12 @@ def test_fragment_fields() -> None:
 
 
 def test_our_bundles_carry_a_crc_on_every_block() -> None:
+    for limit in (1, 255):
+        sent = make_bundle(PRIMARY, b"hello", hop_limit=limit)
+        assert decode(encode(sent)).hops == (limit, 0)
+    for limit in (0, 256):
+        with pytest.raises(ValueError, match=r"not in 1\.\.255"):
+            hop_count_block(limit, 0, 2)
     bundle = make_bundle(PRIMARY, b"hello", hop_limit=4)
     data = encode(bundle)
     assert data[0] == 0x9F

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.resolve import resolve
 from node.engine.batching import Batcher, answer_all
-from node.engine.grammar import MAX_WIDTH, grammar_of
+from node.engine.grammar import MAX_SIZE, MAX_WIDTH, grammar_of
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from node.engine.requests import Done, Refused, Request
@@ -167,6 +167,32 @@ def test_a_grammar_is_bounded_in_size_and_in_ways_to_go_on() -> None:
         doubling = {"anyOf": [one, one]}
     assert "ways to go on" in bad(doubling)
     assert grammar_of(read_schema(json.dumps({"enum": [f"{n:03}" for n in range(900)]})))
+
+
+def test_a_grammar_may_have_as_many_characters_as_it_says() -> None:
+    """Those of the text, its two quotes, and nothing else."""
+    for length in (MAX_SIZE - 2, MAX_SIZE - 1):
+        text = json.dumps({"const": "x" * length})
+        if length == MAX_SIZE - 2:
+            assert grammar_of(read_schema(text))
+        else:
+            with pytest.raises(BadSchema, match="larger than 50000 characters"):
+                grammar_of(read_schema(text))
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_numbers_that_begin_alike_are_ways_at_the_same_place(sign: str) -> None:
+    digits = {"enum": [json.loads(f"{sign}{digit}") for digit in range(1, 10)]}
+
+    def within(*further: object) -> str:
+        return grammar_of(read_schema(json.dumps({"anyOf": [digits] * 9 + [*further]})))
+
+    count = MAX_WIDTH - 9 * 9 - 4
+    more = [{"enum": list(range(100, 100 + 10 * ways, 10))} for ways in (9, count - 9 + 1)]
+    fitting = [more[0], {"enum": list(range(200, 200 + 10 * (count - 9), 10))}]
+    assert within({"type": "integer"}, *fitting)
+    with pytest.raises(BadSchema, match="ways to go on"):
+        within({"type": "integer"}, *more)
 
 
 def first_letters(count: int) -> object:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtn import compressed
 from dtn.agent import (
     AgentConfig,
     AgentOutput,
@@ -134,6 +135,26 @@ def test_without_security_a_checksum_over_all_is_kept() -> None:
 )
 def test_what_does_not_fit_goes_as_it_is(data: bytes) -> None:
     assert CONTEXT.compress(data, now_ms=NOW_MS) is None
+
+
+@pytest.mark.parametrize("field", ["sequence", "lifetime_ms", "age_ms"])
+def test_numbers_have_48_bits_at_both_ends(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    last, beyond = (
+        encode(bundle(**{"lifetime_ms": (1 << 48) - 1} | {field: number}))
+        for number in ((1 << 48) - 1, 1 << 48)
+    )
+    short = CONTEXT.compress(last, now_ms=NOW_MS)
+    assert short is not None
+    assert CONTEXT.expand(short, now_ms=NOW_MS) == last
+    assert CONTEXT.compress(beyond, now_ms=NOW_MS) is None
+    if field == "sequence":
+        return  # its bytes are counted
+    with monkeypatch.context() as patch:
+        patch.setattr(compressed, "_MOST", 1 << 60)
+        forged = CONTEXT.compress(beyond, now_ms=NOW_MS)
+    assert forged is not None
+    with pytest.raises(BundleError, match="48 bits"):
+        CONTEXT.expand(forged, now_ms=NOW_MS)
 
 
 def test_an_old_bundle_has_its_date_in_full() -> None:

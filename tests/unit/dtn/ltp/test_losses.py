@@ -6,16 +6,17 @@ import random
 
 import pytest
 
+from dtn.ltp import losses
 from dtn.ltp.losses import LEAST, SUPPOSED, Losses
 
 MS = 1_000_000
 
 
 def after(told: list[tuple[int, int, bool]]) -> Losses:
-    losses = Losses()
+    found = Losses()
     for frames, lost, twice in told:
-        losses.told(frames, lost, twice=twice)
-    return losses
+        found.told(frames, lost, twice=twice)
+    return found
 
 
 def test_to_begin_with_some_are_supposed_to_be_lost() -> None:
@@ -26,6 +27,12 @@ def test_a_link_that_loses_nothing_is_soon_believed() -> None:
     assert after([(1, 0, False)] * 40).share > LEAST
     assert after([(1, 0, False)] * 60).share < LEAST
     assert not after([(1, 0, False)] * 60).worth_twice(1, 10**12, None), "however cheap"
+
+
+def test_at_the_least_share_frames_are_still_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = after([(1, 1, False), (9, 0, False)])
+    monkeypatch.setattr(losses, "LEAST", seen.share)
+    assert seen.worth_twice(1, 10**12, None)
 
 
 def test_that_one_of_two_arrived_says_little() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
 from ground.outputs import Asking
-from ground.web.asked import Usual, request_of
+from ground.web.asked import Usual, read_body, request_of
 from roundtrip.budget import Budget
 from roundtrip.errors import BadInput
 from roundtrip.message import GREEDY
@@ -80,3 +83,32 @@ def test_each_wrong_field_is_named(body: bytes, key: str) -> None:
     with pytest.raises(BadInput) as caught:
         request_of(body, USUAL)
     assert not key or caught.value.key == key
+
+
+def test_texts_may_have_64_kib_of_utf_8() -> None:
+    longest = "ü" * 32_768
+    assert of(text=longest, system=longest).text == longest
+    for name in ("text", "system"):
+        with pytest.raises(BadInput, match=f"{name}: expected at most 65536 bytes, found 65537"):
+            of(**{"text": "?"} | {name: longest + "x"})
+    schema = {"const": "x" * (65_536 - len('{"const":""}'))}
+    assert len(of(text="?", json_schema=schema).asking.schema) == 65_536
+    with pytest.raises(BadInput, match="json_schema: expected at most 65536 bytes"):
+        of(text="?", json_schema={"const": schema["const"] + "x"})
+
+
+def body_of(*chunks: bytes) -> bytes:
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    return asyncio.run(read_body(SimpleNamespace(stream=stream)))  # type: ignore[arg-type]
+
+
+def test_a_body_may_have_a_mebibyte_in_whatever_pieces() -> None:
+    assert body_of() == b""
+    assert body_of(b"ab", b"", b"c") == b"abc"
+    whole = bytes(1 << 20)
+    assert body_of(whole[:7], whole[7:]) == whole
+    with pytest.raises(BadInput, match="at most 1048576 bytes"):
+        body_of(whole, b"x")

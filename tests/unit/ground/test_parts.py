@@ -51,3 +51,11 @@ def test_a_node_cannot_fill_the_memory_with_parts() -> None:
     for start in range(1, 100):
         parts.add(Part(1, start, "b" * (MAX_TEXT_BYTES - 1)))
     assert len(parts.text.encode()) == MAX_TEXT_BYTES
+
+
+def test_parts_may_be_together_as_long_as_a_text() -> None:
+    held = Parts([Part(1, 0, "ü" * 20_000)])
+    held.add(Part(1, 40_000, "x" * 25_537))
+    assert len(held.text) == 20_000, "one byte too many"
+    held.add(Part(1, 40_000, "x" * 25_536))
+    assert len(held.text.encode()) == 65_536

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ground.desk import Desk
-from ground.web.chats import Turn, prompt_of, times_of, timings_of, until
+from ground.outputs import Request
+from ground.web import chats
+from ground.web.chats import REMEMBERED_S, Asked, Turn, prompt_of, times_of, timings_of, until
 from ground.web.openai import _ready
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadInput
@@ -106,3 +108,38 @@ def test_what_the_link_and_the_engine_took() -> None:
     assert timings_of(event) == {
         "prompt_n": 5, "prompt_ms": 0.0, "predicted_n": 6, "predicted_ms": 3000.0,
     }  # fmt: skip
+
+
+class Keys:
+    """Gives out keys, and knows those that are not forgotten."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.forgotten: set[str] = set()
+
+    def ask(self, request: Request) -> str:
+        self.asked += 1
+        return f"k{self.asked}"
+
+    def found(self, key: str) -> object | None:
+        return None if key in self.forgotten else key
+
+
+def test_other_tries_are_known_as_long_as_they_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chats, "KEPT_BODIES", 2)
+    desk, now_s = Keys(), [0.0]
+    asked = Asked(desk, lambda: now_s[0])  # type: ignore[arg-type]
+
+    def ask(body: bytes) -> str:
+        return asked.ask(Request("?"), body, again=True)
+
+    assert [ask(b"a"), ask(b"a"), ask(b"b"), ask(b"a")] == ["k1", "k1", "k2", "k1"]
+    desk.forgotten.add("k2")
+    assert ask(b"b") == "k3", "the station knows it no longer"
+    assert [ask(b"c"), ask(b"b"), ask(b"a")] == ["k4", "k3", "k5"], "two are remembered"
+    now_s[0] = REMEMBERED_S
+    assert ask(b"a") == "k5"
+    now_s[0] = REMEMBERED_S + 1e-3
+    assert ask(b"a") == "k6"

@@ -35,7 +35,7 @@ from roundtrip.contacts import FOREVER_NS, Windows
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.clock import utc
 from roundtrip.errors import EnvironmentFault
-from roundtrip.message import INDEX_BITS, Health, Vitals, index_of
+from roundtrip.message import INDEX_BITS, Health, Part, Vitals, index_of
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS, ns_to_s, s_to_ns
 
@@ -92,7 +92,8 @@ class Desk:
         self.zero_unix_s = 0.0
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._number = 0
-        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._listeners: set[asyncio.Queue[Event | None]] = set()
+        """None: there will be no more."""
         self._open: dict[int, Event] = {}
         self._parts: dict[int, Parts] = {}
         self._texts: OrderedDict[str, list[str]] = OrderedDict()
@@ -137,11 +138,7 @@ class Desk:
             case StageReached():
                 self._reached(output)
             case StorePart(part=part):
-                parts = self._parts.setdefault(part.question_id, Parts())
-                before = len(parts.text)
-                parts.add(part)
-                if new := parts.text[before:]:
-                    self._came(_key(part.question_id), new)
+                self._part(part)
             case BudgetMissed(planned=planned):
                 self._tell("late", "warning", index=planned.index)
             case Settled(record=record):
@@ -162,6 +159,25 @@ class Desk:
                 self._tell("rejected", "warning", reason=reason)
             case _:
                 pass
+
+    def note(self, text: str) -> None:
+        """Something that the operator should know."""
+        self._tell("note", text=text)
+
+    def ends(self) -> None:
+        """The station ends: who listens is told no more."""
+        for listener in self._listeners:
+            _put(listener, None)
+
+    def _part(self, part: Part) -> None:
+        """A part after a gap is told as it is; what closes a gap is told as text, with that."""
+        parts = self._parts.setdefault(part.question_id, Parts())
+        before = len(parts.text)
+        parts.add(part)
+        if new := parts.text[before:]:
+            self._came(_key(part.question_id), new)
+        elif part.start > len(parts.text.encode()):
+            self._tell("part", id=_key(part.question_id), start=part.start, text=part.text)
 
     def _came(self, key: str, text: str) -> None:
         """More of an answer is here."""
@@ -192,12 +208,12 @@ class Desk:
 
     def _tell(self, kind: str, level: str = "info", **fields: Any) -> None:
         self._number += 1
-        event = {"event": kind, "number": self._number, "level": level, **fields}
+        now_ns = None if self._actor is None else self._actor.clock.now_ns()
+        at_s = None if now_ns is None else ns_to_s(now_ns)
+        event = {"event": kind, "number": self._number, "level": level, "at_s": at_s, **fields}
         self._events.append(event)
         for listener in self._listeners:
-            if listener.full():
-                listener.get_nowait()
-            listener.put_nowait(event)
+            _put(listener, event)
 
     # -- what people and programs do ---------------------------------------------------------------
 
@@ -322,7 +338,7 @@ class Desk:
         self, after: int | None, wanted: Callable[[Event], bool] = lambda event: True
     ) -> AsyncIterator[Event]:
         """The events from now on, or those kept after a number first."""
-        listener: asyncio.Queue[Event] = asyncio.Queue(MOST_WAITING)
+        listener: asyncio.Queue[Event | None] = asyncio.Queue(MOST_WAITING)
         if after is not None and after > self._number:  # of another life of the station
             after = 0
         kept = [] if after is None else [e for e in self._events if e["number"] > after]
@@ -331,10 +347,9 @@ class Desk:
             for event in kept:
                 if wanted(event):
                     yield event
-            while True:
-                event = await listener.get()
-                if wanted(event):
-                    yield event
+            while (told := await listener.get()) is not None:
+                if wanted(told):
+                    yield told
         finally:
             self._listeners.discard(listener)
 
@@ -399,6 +414,12 @@ def shown_record(record: LoopRecord) -> Event:
         "output_tokens": record.output_tokens,
         "finish_reason": record.finish_reason,
     }
+
+
+def _put(listener: asyncio.Queue[Event | None], event: Event | None) -> None:
+    if listener.full():
+        listener.get_nowait()
+    listener.put_nowait(event)
 
 
 def _key(question_id: int) -> str:

@@ -167,6 +167,16 @@ class Progress:
         return "" if window[1] >= FOREVER_NS else f"LOS in {_clock(window[1] - now_ns)}"
 
 
+class NotesOnly(Progress):
+    """Of a station whose events are shown otherwise: prints what is not among them."""
+
+    def carrier(self, cue: Carrier) -> None:
+        """The desk tells it."""
+
+    def output(self, output: Any) -> None:
+        """The desk tells it."""
+
+
 def _carrier_text(cue: Carrier) -> Text:
     match cue.tx_up, cue.rx_up:
         case True, True:

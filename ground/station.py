@@ -21,6 +21,7 @@ from ground.books import Books, Seen
 from ground.consequences import Command, carry_out
 from ground.desk import MAX_OPEN, Desk
 from ground.machine import GroundMachine
+from ground.notes import Notes
 from ground.outputs import (
     GroundOutput,
     NodeHealth,
@@ -29,7 +30,7 @@ from ground.outputs import (
     StorePart,
     StoreQuestion,
 )
-from ground.progress import Progress
+from ground.progress import NotesOnly, Progress
 from ground.results.record import LoopRecord
 from ground.results.split import split_by_log
 from ground.results.summary import Run
@@ -412,7 +413,8 @@ async def ask(
     `on_ready` is given the station's `fail`, for whoever watches over the other processes.
     """
     total = scenario.workload.count if workload else 0
-    progress = Progress(console, scenario.plan(), scenario.budget.loop_s, total)
+    shown_by = NotesOnly if isinstance(console, Notes) else Progress
+    progress = shown_by(console, scenario.plan(), scenario.budget.loop_s, total)
     ledger = folder / "ledger.sqlite"
     station = Station(
         scenario,

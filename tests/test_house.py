@@ -34,9 +34,11 @@ MAY_TOUCH = {
     "ground/__main__.py": {"asyncio"},
     "ground/desk.py": {"asyncio"},
     "ground/web/": {"asyncio"},
+    "ground/terminal/full.py": {"asyncio"},
     "ground/web/server.py": {"socket"},
     "ground/web/ollama.py": {"datetime"},
     "testbed/commands/standing.py": {"asyncio"},
+    "testbed/commands/showing.py": {"asyncio"},
     "testbed/commands/node_bench.py": {"asyncio"},
     "testbed/live.py": {"asyncio"},
     # Dates of orbits: given in files and options, never read from the clock.

@@ -13,6 +13,7 @@ import click
 from ground.books import Books
 from ground.desk import Desk
 from ground.history import History
+from ground.notes import Notes
 from ground.results.folder import folder_name, run_folder
 from ground.sky import Sky
 from ground.spans import spans_to
@@ -41,6 +42,7 @@ from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
 from roundtrip.words import shown
+from testbed.commands.showing import UI, events_shown
 from testbed.live import run_live
 
 PORT = click.option(
@@ -118,6 +120,7 @@ WORKLOAD = click.option("--workload", is_flag=True, help="Ask the scenario's wor
 @RUN_PER
 @OTEL
 @WORKLOAD
+@UI
 @PLAIN
 def up_command(
     scenario: Path,
@@ -128,6 +131,7 @@ def up_command(
     run_per: str,
     otel: str | None,
     workload: bool,
+    ui: str,
     plain: bool,
 ) -> int:
     """Start link, node and a standing station on this machine, until Ctrl-C.
@@ -142,9 +146,10 @@ def up_command(
     loaded = loaded.model_copy(update={"node": node})
     seed = loaded.seed if seed is None else seed
     folder = run_folder(_place(out, loaded), loaded, seed)
-    console = Screen()
 
-    def start(stopped: asyncio.Event, desk: Desk, books: Books) -> Awaitable[Asked]:
+    def start(
+        console: Screen, stopped: asyncio.Event, desk: Desk, books: Books
+    ) -> Awaitable[Asked]:
         return run_live(
             loaded,
             seed,
@@ -158,7 +163,7 @@ def up_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, access, console, start, otel)
+    return _stand(loaded, seed, books, folder, access, ui, start, otel)
 
 
 @click.command("station")
@@ -179,6 +184,7 @@ def up_command(
     show_default=True,
     help="Seconds to wait for the link; 0: for ever.",
 )
+@UI
 @PLAIN
 @UNTRUSTED_CLOCK
 def station_command(
@@ -192,6 +198,7 @@ def station_command(
     otel: str | None,
     workload: bool,
     link_limit_s: float,
+    ui: str,
     plain: bool,
     untrusted_clock: bool,
 ) -> int:
@@ -204,9 +211,10 @@ def station_command(
     seed = loaded.seed if seed is None else seed
     security = security_of(Side.GROUND, plain=plain)
     folder = run_folder(_place(out, loaded), loaded, seed)
-    console = Screen()
 
-    def start(stopped: asyncio.Event, desk: Desk, books: Books) -> Awaitable[Asked]:
+    def start(
+        console: Screen, stopped: asyncio.Event, desk: Desk, books: Books
+    ) -> Awaitable[Asked]:
         console.print(f"waiting for the link at {shown(endpoint)}")
         return ask(
             loaded,
@@ -225,7 +233,7 @@ def station_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, access, console, start, otel)
+    return _stand(loaded, seed, books, folder, access, ui, start, otel)
 
 
 def _loaded(path: Path, out: Path | None) -> Scenario:
@@ -253,8 +261,8 @@ def _stand(
     books: Books,
     folder: Path,
     access: Access,
-    console: Screen,
-    start: Callable[[asyncio.Event, Desk, Books], Awaitable[Asked]],
+    ui: str,
+    start: Callable[[Screen, asyncio.Event, Desk, Books], Awaitable[Asked]],
     otel: str | None,
 ) -> int:
     """Serve until Ctrl-C; what is open then goes on with the next start."""
@@ -267,15 +275,19 @@ def _stand(
         spans = spans_to(otel) if otel else None
         if spans is not None:
             desk.watchers.append(lambda record: spans.settled(record, desk.model, desk.zero_unix_s))
+        console = Screen(force_terminal=False) if ui == "plain" else Notes(desk.note)
         async with Server(desk, usual, access, folder) as server:
             desk.on_stand = server.resume
             console.print(f"station at {server.url}, ledger in {shown(folder)}")
             with stop_signals(stopped.set):
-                await start(stopped, desk, books)
+                name = f"{scenario.name} · {server.url.partition('//')[2]}"
+                async with events_shown(ui, desk, name, stopped.set):
+                    await start(console, stopped, desk, books)
         if spans is not None:
             await asyncio.to_thread(spans.close)
         books.history.close()
-        console.print("stopped; what is open goes on when the station is started again")
+        if ui != "none":
+            Screen().print("stopped; what is open goes on when the station is started again")
         return 0
 
     return run_async(serve())

@@ -1,0 +1,1 @@
+"""A station that stands, on a whole terminal: what is shown, how it is drawn, and the keys."""

@@ -39,6 +39,7 @@ MAY_TOUCH = {
     "ground/web/ollama.py": {"datetime"},
     "testbed/commands/standing.py": {"asyncio"},
     "testbed/commands/showing.py": {"asyncio"},
+    "testbed/commands/watching.py": {"asyncio", "socket"},
     "testbed/commands/node_bench.py": {"asyncio"},
     "testbed/live.py": {"asyncio"},
     # Dates of orbits: given in files and options, never read from the clock.

@@ -120,7 +120,7 @@ def _joined(parts: Sequence[Text | str], width: int, gap: str = "   ") -> Text:
 
 
 def _head(view: View, now_s: float | None, width: int) -> Text:
-    left = Text(" groundloop ", "bold reverse").append(f" {shown(view.name, 30)}", "not reverse")
+    left = Text(" groundloop ", "bold reverse").append(f" {shown(view.name, 40)}", "not reverse")
     middle, style = countdown(view, now_s)
     right = "" if now_s is None else f"t {clock(now_s)}"
     line = left.append(" " * max(2, (width - len(middle)) // 2 - left.cell_len), "not reverse")
@@ -132,7 +132,7 @@ def _head(view: View, now_s: float | None, width: int) -> Text:
 def countdown(view: View, now_s: float | None) -> tuple[str, str]:
     """To the next AOS or LOS, and its style."""
     if now_s is None:
-        return "waiting for the link", "yellow"
+        return "waiting for the link" if view.status else "no station", "yellow"
     up, change_s = view.contact(now_s)
     if change_s is None:
         return ("in contact, no LOS", "green") if up else ("no contact to come", "red")

@@ -134,9 +134,11 @@ class FullScreen:
 
     async def _ask_status(self) -> None:
         while True:
-            with contextlib.suppress(GroundloopError):
+            try:
                 self._view.status = await self._source.status()
                 self._told_s = self._loop.time()
+            except GroundloopError:
+                self._view.status = {}
             await asyncio.sleep(STATUS_S)
 
     @property

@@ -95,15 +95,11 @@ def _scale(columns: Columns, budget_s: float) -> Text:
     _put(cells, taken, start, label)
     power = columns.first // columns.per_decade
     while (place := columns.of(10.0**power)) < len(columns.counts):
-        _put(cells, taken, place * CELLS, _power(power))
+        _put(cells, taken, place * CELLS, f"{10.0**power:g}")
         power += 1
     line = Text("".join(cells), "dim")
     line.stylize("not dim red", start, start + len(label))
     return line
-
-
-def _power(power: int) -> str:
-    return f"{10 ** (power + 3)} ms" if power < 0 else f"{10**power} s"
 
 
 def _put(cells: list[str], taken: list[bool], start: int, label: str) -> None:

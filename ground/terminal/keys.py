@@ -112,10 +112,11 @@ class Keys:
 
     def _paste(self, keys: list[str]) -> int:
         end = self._held.find(PASTE_END)
-        whole = self._held if end < 0 else self._held[:end]
-        if end < 0:  # the end's own beginning may be at the end of this
-            whole = whole[: max(whole.rfind(ESCAPE), 0) if ESCAPE in whole[-6:] else len(whole)]
-        for character in whole.replace("\r\n", "\n").replace("\r", "\n"):
+        text = self._held if end < 0 else self._held[:end]
+        if end < 0:  # what may go on with the next bytes waits for them
+            text = text[: text.rindex(ESCAPE)] if ESCAPE in text[-len(PASTE_END) :] else text
+            text = text.removesuffix("\r")
+        for character in text.replace("\r\n", "\n").replace("\r", "\n"):
             if character == "\n":
                 keys.append("new line")
             elif character.isprintable():
@@ -123,6 +124,6 @@ class Keys:
             elif character == "\t":
                 keys.append(" ")
         if end < 0:
-            return len(whole)
+            return len(text)
         self._pasting = False
         return end + len(PASTE_END)

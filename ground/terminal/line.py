@@ -72,15 +72,16 @@ class Line:
 
     def shown(self, width: int) -> tuple[str, int]:
         """The part around the cursor that so many cells have room for, and the cursor's cell."""
-        cells = [NEW_LINE if c == "\n" else c for c in self._text]
-        start = self._at
+        start = end = self._at
         room = width - 1
-        while start > 0 and cell_len("".join(cells[start - 1 : self._at])) <= room:
+        while start > 0 and (room := room - cell_len(_seen(self._text[start - 1]))) >= 0:
             start -= 1
-        end = self._at
-        while end < len(cells) and cell_len("".join(cells[start : end + 1])) <= room:
+        left = "".join(map(_seen, self._text[start : self._at]))
+        cursor = cell_len(left)
+        room = width - 1 - cursor
+        while end < len(self._text) and (room := room - cell_len(_seen(self._text[end]))) >= 0:
             end += 1
-        return "".join(cells[start:end]), cell_len("".join(cells[start : self._at]))
+        return left + "".join(map(_seen, self._text[self._at : end])), cursor
 
     # -- edits -------------------------------------------------------------------------------------
 
@@ -125,3 +126,7 @@ class Line:
             self._new = self.text
         self._place = place
         self._set(self._new if place == 0 else self._before[-place])
+
+
+def _seen(character: str) -> str:
+    return NEW_LINE if character == "\n" else character

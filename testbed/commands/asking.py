@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,10 +15,8 @@ from roundtrip.errors import BadInput, EnvironmentFault
 from roundtrip.say import say, say_json, say_part
 from roundtrip.units import ns_to_s
 from roundtrip.words import duration, long_duration, shown
+from testbed.commands.station_client import PORT, answer_of, events_of
 
-PORT = click.option(
-    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="The station's."
-)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print what the station says as JSON.")
 ANSWERED = ("on_time", "late", "partial")
 
@@ -72,7 +67,7 @@ def ask_command(
         body["max_tokens"] = max_tokens
     if think:
         body["think"] = "on"
-    key = _json(port, "POST", "/api/questions", body)["id"]
+    key = answer_of(port, "POST", "/api/questions", body)["id"]
     if background:
         if as_json:
             say_json({"id": key})
@@ -85,7 +80,7 @@ def ask_command(
 def _follow(port: int, key: str, *, as_json: bool) -> int:
     """Print a question's answer as it comes."""
     printed = ""
-    for event in _events(port, f"/api/questions/{key}/events"):
+    for event in events_of(port, f"/api/questions/{key}/events"):
         if as_json:
             say_json(event)
         elif event["event"] == "text":
@@ -120,7 +115,7 @@ def _say_outcome(event: dict[str, Any], printed: str) -> None:
 @PORT
 def status_command(as_json: bool, port: int) -> int:
     """Show how a standing station does: link, node, and what is open."""
-    status = _json(port, "GET", "/api/status")
+    status = answer_of(port, "GET", "/api/status")
     if as_json:
         say_json(status)
         return 0
@@ -169,7 +164,7 @@ def _left(seconds: float) -> str:
 @PORT
 def answers_command(count: int, as_json: bool, port: int) -> int:
     """Show the latest outcomes of a standing station, the newest first."""
-    _say_all(_json(port, "GET", f"/api/questions?count={count}"), as_json=as_json)
+    _say_all(answer_of(port, "GET", f"/api/questions?count={count}"), as_json=as_json)
     return 0
 
 
@@ -185,7 +180,7 @@ def history_command(words: tuple[str, ...], count: int, as_json: bool, port: int
     history battery low
     """
     query = urlencode({"query": " ".join(words), "count": count})
-    found = _json(port, "GET", f"/api/history?{query}")
+    found = answer_of(port, "GET", f"/api/history?{query}")
     _say_all(found, as_json=as_json)
     if not found and not as_json:
         say("nothing found", err=True)
@@ -210,7 +205,7 @@ def cancel_command(question: str, port: int) -> int:
     """Give up a question of a standing station; the node is told."""
     if not question.isalnum():
         raise BadInput("cancel", "QUESTION", "an id as `groundloop status` shows it", question)
-    _json(port, "DELETE", f"/api/questions/{question}")
+    answer_of(port, "DELETE", f"/api/questions/{question}")
     return 0
 
 
@@ -228,49 +223,3 @@ def _schema(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(str(path), "", "a JSON Schema", str(error)[:120]) from None
-
-
-def _opened(
-    port: int, method: str, path: str, body: object = None
-) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=None)
-    data = None if body is None else json.dumps(body).encode()
-    try:
-        connection.request(method, path, data, {"content-type": "application/json"})
-        return connection, connection.getresponse()
-    except (OSError, http.client.HTTPException):
-        raise EnvironmentFault(
-            f"ask the station at 127.0.0.1:{port}",
-            "nobody answers there",
-            "start one with `groundloop up`",
-        ) from None
-
-
-def _json(port: int, method: str, path: str, body: object = None) -> Any:
-    connection, response = _opened(port, method, path, body)
-    with closing(connection):
-        data = response.read()
-    return _checked(response.status, data)
-
-
-def _checked(status: int, data: bytes) -> Any:
-    try:
-        found = json.loads(data) if data else None
-    except ValueError:
-        found = None
-    if status >= 400:
-        what = found["error"] if isinstance(found, dict) and "error" in found else f"HTTP {status}"
-        if status == 400:
-            raise BadInput("station", "question", "one that it takes", what)
-        raise EnvironmentFault("ask the station", what, "see `groundloop status`")
-    return found
-
-
-def _events(port: int, path: str) -> Iterator[dict[str, Any]]:
-    connection, response = _opened(port, "GET", path)
-    with closing(connection):
-        if response.status != 200:
-            _checked(response.status, response.read())
-        for line in response:
-            if line.startswith(b"data: "):
-                yield json.loads(line[6:])

@@ -102,6 +102,11 @@ COMMANDS = (
         "testbed.commands.standing:up_command",
         "Start link, node and a standing station on this machine, until Ctrl-C.",
     ),
+    Deferred(
+        "watch",
+        "testbed.commands.watching:watch_command",
+        "Watch a standing station on the whole terminal, and ask it; it goes on without this.",
+    ),
 )
 
 

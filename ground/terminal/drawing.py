@@ -79,7 +79,7 @@ def draw(
     lines += _answer(view, chosen, looking, width, answer)
     lines += _bottom(view, width, loops)
     written, cursor = line.shown(width - len(PROMPT))
-    lines.append(Text(PROMPT, "bold").append(written, "not bold"))
+    lines.append(Text().append(PROMPT, "bold").append(written))
     lines.append(Text(looking.note, "yellow") if looking.note else Text(KEYS, "dim"))
     return Frame(_fitted(lines, width, height), (height - 2, len(PROMPT) + cursor))
 
@@ -120,13 +120,13 @@ def _joined(parts: Sequence[Text | str], width: int, gap: str = "   ") -> Text:
 
 
 def _head(view: View, now_s: float | None, width: int) -> Text:
-    left = Text(" groundloop ", "bold reverse").append(f" {shown(view.name, 40)}", "not reverse")
+    line = Text().append(" groundloop ", "bold reverse").append(f" {shown(view.name, 40)}")
     middle, style = countdown(view, now_s)
     right = "" if now_s is None else f"t {clock(now_s)}"
-    line = left.append(" " * max(2, (width - len(middle)) // 2 - left.cell_len), "not reverse")
-    line.append(middle, f"{style} bold not reverse")
-    line.append(" " * max(1, width - line.cell_len - len(right)), "not reverse")
-    return line.append(right, "not reverse not bold")
+    line.append(" " * max(2, (width - len(middle)) // 2 - line.cell_len))
+    line.append(middle, f"bold {style}")
+    line.append(" " * max(1, width - line.cell_len - len(right)))
+    return line.append(right)
 
 
 def countdown(view: View, now_s: float | None) -> tuple[str, str]:
@@ -208,8 +208,8 @@ def _steps(width: int) -> Text:
 
 def _row(view: View, one: Seen, chosen: bool, now_s: float, width: int) -> Text:
     room = width - sum(COLUMNS)
-    line = Text("▸" if chosen else " ", "bold")
-    title = Text(f"#{one.index} {shown(one.title, 200)}", "bold" if chosen else "not bold")
+    line = Text().append("▸" if chosen else " ", "bold")
+    title = Text(f"#{one.index} {shown(one.title, 200)}", "bold" if chosen else "")
     title.truncate(room - 2, overflow="ellipsis", pad=True)
     line.append_text(title).append(" ")
     cells = view.cells(one, now_s)
@@ -285,7 +285,7 @@ def answer_lines(one: Seen, width: int) -> list[Text]:
 
 
 def _rule(title: str, width: int) -> Text:
-    line = Text("── ", RULE).append(title, "not dim")
+    line = Text().append("── ", RULE).append(title)
     line.truncate(width - 1, overflow="ellipsis")
     line.append(" " + "─" * max(0, width - line.cell_len - 1), RULE)
     return line
@@ -322,8 +322,8 @@ def _events(view: View, width: int, height: int) -> list[Text]:
     lines = []
     for at_s, level, text in list(view.log)[-height:]:
         when = "" if at_s is None else clock(at_s)
-        line = Text(f"{when:>8s} ", "dim").append(f"{MARKS[level]} ", f"not dim {STYLES[level]}")
-        line.append(text, f"not dim {STYLES[level]}")
+        line = Text().append(f"{when:>8s} ", "dim")
+        line.append(f"{MARKS[level]} {text}", STYLES[level])
         line.truncate(width, overflow="ellipsis")
         lines.append(line)
     return _padded(lines, height)

@@ -32,12 +32,12 @@ class Columns:
 
 
 def columns_of(loops: dict[str, Any], budget_s: float, number: int) -> Columns:
-    """At most so many columns; the budget is inside.
+    """So many columns; every loop and the budget are inside.
 
     Args:
         loops: as in the status of a `Desk`.
         budget_s: of a loop.
-        number: how many there is room for.
+        number: of columns.
     """
     bars = {int(bar): count for bar, count in loops["bars"].items()}
     per_decade = loops["per_decade"]
@@ -46,7 +46,7 @@ def columns_of(loops: dict[str, Any], budget_s: float, number: int) -> Columns:
     first = math.floor(least / per_decade) * per_decade
     span = max([budget + per_decade // 2, *bars]) - first + 1
     each = -(-span // number)
-    counts = [0] * -(-span // each)
+    counts = [0] * number
     for bar, count in bars.items():
         counts[(bar - first) // each] += count
     return Columns(counts, first, each, per_decade)
@@ -83,7 +83,7 @@ def loops_drawn(
 
 
 def _over(line: Text, words: str) -> Text:
-    return Text(f" {words}", "dim").append_text(line[len(words) + 1 :])
+    return Text().append(f" {words}", "dim").append_text(line[len(words) + 1 :])
 
 
 def _scale(columns: Columns, budget_s: float) -> Text:
@@ -97,9 +97,13 @@ def _scale(columns: Columns, budget_s: float) -> Text:
     while (place := columns.of(10.0**power)) < len(columns.counts):
         _put(cells, taken, place * CELLS, f"{10.0**power:g}")
         power += 1
-    line = Text("".join(cells), "dim")
-    line.stylize("not dim red", start, start + len(label))
-    return line
+    end = start + len(label)
+    return (
+        Text()
+        .append("".join(cells[:start]), "dim")
+        .append(label, "red")
+        .append("".join(cells[end:]), "dim")
+    )
 
 
 def _put(cells: list[str], taken: list[bool], start: int, label: str) -> None:

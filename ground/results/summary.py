@@ -16,6 +16,7 @@ from typing import Any
 
 from ground.results.histogram import histograms, quantiles_ms, to_hgrm, to_hlog
 from ground.results.record import LoopRecord, to_json
+from ground.results.sentence import sentence_of
 from roundtrip.budget import Outcome
 from roundtrip.framelog import FrameFate
 from roundtrip.message import Health
@@ -77,6 +78,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "mode": run.mode,
         "seed": run.seed,
         "commit": source_commit(),
+        "sentence": sentence_of(records),
         "interrupted": run.interrupted,
         "length_s": run.length_s,
         "questions": len(records),

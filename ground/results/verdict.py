@@ -22,6 +22,7 @@ def print_verdict(console: Screen, summary: dict[str, Any], records: list[LoopRe
     console.print()
     _print_histogram(console, summary["budget_s"], records)
     _print_phases(console, summary)
+    console.print(f"in short  {summary['sentence']}", soft_wrap=True)
     outcomes = ", ".join(f"{n} {name}" for name, n in summary["outcomes"].items() if n)
     loop = summary["loop_ms"]
     if loop["p50"] is not None:

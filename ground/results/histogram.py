@@ -18,7 +18,7 @@ from typing import Any
 
 from ground.results.record import LoopRecord
 from roundtrip.budget import Budget
-from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
+from roundtrip.stages import PHASES, UNATTRIBUTED
 from roundtrip.units import NS_PER_MS
 from roundtrip.words import shown
 
@@ -52,8 +52,7 @@ def histograms(records: Iterable[LoopRecord], budget: Budget) -> dict[str, Any]:
         loop_ns = record.loop_ns
         assert loop_ns is not None
         _record(table["loop"], loop_ns)
-        answered_ns = record.stamps[Stage.ANSWERED]
-        _record(table["uncorrected"], answered_ns - record.stamps[Stage.SUBMITTED])
+        _record(table["uncorrected"], record.uncorrected_ns)
         if record.in_contact_ns is not None:
             _record(table["in_contact"], record.in_contact_ns)
         for phase, duration_ns in record.phases_ns.items():

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ground.results.record import LoopRecord, from_json
+from ground.results.record import FORMAT, LoopRecord, from_json
 from ground.results.summary import SCHEMA_VERSION, Run, summarise
 from roundtrip.config import MAX_S, Probability
 from roundtrip.errors import BadInput
@@ -29,6 +29,7 @@ class _Line(BaseModel):
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
+    format: Literal["groundloop-loop/1"] = FORMAT
     question_id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     index: Count
     question: str
@@ -45,6 +46,7 @@ class _Line(BaseModel):
     node_ns: tuple[Ns, Ns, Ns] | None = None
     node_delivered_us: Count | None = None
     answer: str | None = None
+    correct: bool | None = None
     detail: str = ""
     node_rss_peak_bytes: Count = 0
     node_spent_mj: Count = 0
@@ -150,9 +152,9 @@ def _record(line: str, source: str) -> LoopRecord:
     record = from_json(fields, source)
     if in_order(stamps) != stamps:
         raise BadInput(source, "stamps_ns", "times in the order of the stages", "another")
-    if record.answered and not {Stage.SUBMITTED, Stage.ANSWERED} <= stamps.keys():
-        expected = "when it was submitted and answered"
-        raise BadInput(source, "stamps_ns", expected, f"neither, or one; it is {fields['outcome']}")
+    if record.answered and Stage.ANSWERED not in stamps:
+        expected = "when it was answered"
+        raise BadInput(source, "stamps_ns", expected, f"nothing; it is {fields['outcome']}")
     return record
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dtn.ltp.segment import SessionId
 from roundtrip.budget import Outcome
 from roundtrip.errors import BadInput
 from roundtrip.stages import Stage, phases_of
+
+FORMAT: Final = "groundloop-loop/1"
+"""Of a line of `loops.jsonl`, see docs/loop-log.md; lines of before it had a name have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,9 @@ class LoopRecord:
     expected_at_ns: int | None = None
     """When the answer was expected, as was said when the question was sent; None where no contact
     was left for it."""
+    graded: bool | None = None
+    """Whether the answer is right, as somebody else's log says; None where `planned` tells, or
+    nothing does."""
 
     @property
     def expectation_error(self) -> float | None:
@@ -96,6 +102,13 @@ class LoopRecord:
         return None if answered is None else answered - self.planned.intended_ns
 
     @property
+    def uncorrected_ns(self) -> int:
+        """Submitted to answered, of an answered one; intended to answered where nobody wrote down
+        when it was submitted."""
+        submitted = self.stamps.get(Stage.SUBMITTED, self.planned.intended_ns)
+        return self.stamps[Stage.ANSWERED] - submitted
+
+    @property
     def answered(self) -> bool:
         """Whether there is an answer, however late."""
         return self.outcome in (Outcome.ON_TIME, Outcome.PARTIAL, Outcome.LATE)
@@ -103,8 +116,10 @@ class LoopRecord:
     @property
     def correct(self) -> bool | None:
         """Whether the answer is right; None where it cannot be said."""
-        if self.planned.expected is None or not self.answered:
+        if not self.answered:
             return None
+        if self.planned.expected is None:
+            return self.graded
         return self.answer == self.planned.expected
 
     @property
@@ -121,6 +136,7 @@ class LoopRecord:
 def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
     """One line of `loops.jsonl`, with OpenTelemetry's GenAI names where they exist."""
     line: dict[str, Any] = {
+        "format": FORMAT,
         "question_id": f"{record.question_id:016x}",
         "index": record.planned.index,
         "question": record.planned.text,
@@ -148,9 +164,10 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["answer"] = record.answer
     if record.detail:
         line["detail"] = record.detail
+    if record.answered and (times is not None or record.correct is not None):
+        line["correct"] = record.correct
     if record.answered and times is not None:
         line |= {
-            "correct": record.correct,
             "node_rss_peak_bytes": record.node_rss_peak_bytes,
             "node_spent_mj": record.spent_mj,
             "gen_ai.request.model": model,
@@ -207,6 +224,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             uplink_sessions=tuple(SessionId(*numbers) for numbers in line["uplink_sessions"]),
             downlink_session=SessionId(*session) if session else None,
             expected_at_ns=None if expected_at_ns is None else int(expected_at_ns),
+            graded=line.get("correct") if planned.expected is None else None,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(source, "", "a loop of ours", f"{type(error).__name__}: {error}") from None

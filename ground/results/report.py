@@ -16,7 +16,7 @@ import jinja2
 
 from ground.air import LAYERS
 from ground.results.record import LoopRecord
-from ground.results.summary import Run
+from ground.results.summary import SCORED, Run
 from roundtrip.budget import Outcome
 from roundtrip.contacts import FOREVER_NS
 from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
@@ -114,6 +114,7 @@ def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
             left=LEFT,
             right=RIGHT,
             ungraded=run.mode == "virtual",
+            scored=run.mode == SCORED,
         )
     )
     path.write_text(page, encoding="utf-8")
@@ -330,7 +331,7 @@ def _timeline(run: Run) -> dict[str, Any]:
     """Contacts and outages per direction, and every question from intended to its end."""
     scenario = run.scenario
     end_ns = max([_end_ns(record) for record in run.records] + [s_to_ns(1)])
-    last = scenario.plan().last_end_ns
+    last = FOREVER_NS if run.mode == SCORED else scenario.plan().last_end_ns
     if last < FOREVER_NS:
         end_ns = max(end_ns, min(last, 2 * end_ns))
     first_ns = min((record.planned.intended_ns for record in run.records), default=0)
@@ -346,7 +347,7 @@ def _timeline(run: Run) -> dict[str, Any]:
                 x = LEFT + (start - begin_ns) * scale
                 bars.append(Bar(x, y, max((end - start) * scale, 0.5), height, kind, title))
 
-    for row, name in enumerate(("uplink", "downlink")):
+    for row, name in enumerate(() if run.mode == SCORED else ("uplink", "downlink")):
         y = row * 26
         add(y, scenario.contact_windows(name).spans, "contact", 20)
         for kind in OUTAGES:

@@ -21,9 +21,11 @@ from roundtrip.budget import Outcome
 from roundtrip.framelog import FrameFate
 from roundtrip.message import Health
 from roundtrip.scenario import Scenario
-from roundtrip.stages import PHASES, UNATTRIBUTED, Stage
+from roundtrip.stages import PHASES, UNATTRIBUTED
 
 SCHEMA_VERSION = 1
+SCORED = "scored"
+"""The mode of what is not a run of ours, but somebody's log: only the loops are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Run:
     scenario: Scenario
     seed: int
     mode: str
-    """`live` or `virtual`."""
+    """`live`, `virtual`, or `SCORED`."""
     records: Sequence[LoopRecord]
     health: Health | None
     """What the node said of itself; None if it never came through."""
@@ -67,10 +69,7 @@ def summarise(run: Run) -> dict[str, Any]:
     goodput = good / len(records) if records else 0.0
     expire_ns = budget.budget().expire_ns
     loops = [r.loop_ns if r.answered and r.loop_ns is not None else expire_ns for r in records]
-    uncorrected = [
-        r.stamps[Stage.ANSWERED] - r.stamps[Stage.SUBMITTED] if r.answered else expire_ns
-        for r in records
-    ]
+    uncorrected = [r.uncorrected_ns if r.answered else expire_ns for r in records]
     in_contact = [r.in_contact_ns for r in answered if r.in_contact_ns is not None]
     return {
         "schema_version": SCHEMA_VERSION,

@@ -88,6 +88,11 @@ COMMANDS = (
     ),
     Deferred("scenarios", "testbed.commands.run:scenarios", "List the shipped scenarios."),
     Deferred(
+        "score",
+        "testbed.commands.scoring:score_command",
+        "Judge anyone's log of loops, FILE: the same histograms, verdict and report as of a run.",
+    ),
+    Deferred(
         "station",
         "testbed.commands.standing:station_command",
         "Run a ground station that stands: questions may come at any time.",

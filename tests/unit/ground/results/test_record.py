@@ -39,6 +39,7 @@ def test_all_that_is_known_of_a_loop_reads_back(whole: LoopRecord) -> None:
 def test_a_line_has_these_names(whole: LoopRecord) -> None:
     stamps = {stage.value: at_ns for stage, at_ns in whole.stamps.items()}
     assert to_json(whole, "tiny") == {
+        "format": "groundloop-loop/1",
         "question_id": "0000000000000abc",
         "index": 3,
         "question": "Question 3?",

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from dtn.ltp.segment import SessionId
 from ground.results.record import LoopRecord, NodeTimes, Planned
@@ -64,6 +64,15 @@ Id = Annotated[str, BeforeValidator(_id), Field(min_length=1, max_length=200)]
 Session = tuple[Count, Count]
 
 
+TIMED: list[JsonValue] = [
+    {"required": [key]}
+    for name in ("intended", "sent")
+    for key in (f"{name}_s", f"{name}_ns", name)
+]
+TIMED.append({"required": [STAMPS]})
+"""What a line needs one of."""
+
+
 class LoopLine(BaseModel):
     """One loop. Of `intended` and `sent` at least one is needed, each in one form alone; all else
     may be left out or be null, and what is not listed here is ignored."""
@@ -71,14 +80,7 @@ class LoopLine(BaseModel):
     model_config = ConfigDict(
         extra="ignore",
         allow_inf_nan=False,
-        json_schema_extra={
-            "anyOf": [
-                {"required": [key]}
-                for name in ("intended", "sent")
-                for key in (f"{name}_s", f"{name}_ns", name)
-            ]
-            + [{"required": [STAMPS]}]
-        },
+        json_schema_extra={"anyOf": TIMED},
     )
 
     format: Literal["groundloop-loop/1"] | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from roundtrip.command import SCENARIO, SEED, SHIPPED, warn
-from roundtrip.say import say
+from roundtrip.say import say, say_json, say_part
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 
@@ -64,17 +64,47 @@ def scenarios() -> None:
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path))
-def report(folder: Path) -> None:
-    """Write `report.html` of a run's FOLDER anew and print its verdict."""
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md", "json", "csv", "png"]),
+    default="html",
+    show_default=True,
+    help="html and png are files in FOLDER; the others are printed. png needs the extra `png`.",
+)
+def report(folder: Path, form: str) -> None:
+    """Write `report.html` of a run's FOLDER anew and print its verdict.
+
+    Example: groundloop report runs/leo-pass-1780272000 --format md
+    """
     from ground.results.load import load_run
-    from ground.results.report import write_report
-    from ground.results.verdict import print_verdict
-    from roundtrip.screen import Screen
 
     run, summary = load_run(folder)
-    write_report(run, summary, folder / "report.html")
-    print_verdict(Screen(), summary, list(run.records))
-    say(f"report    {folder / 'report.html'}")
+    records = list(run.records)
+    match form:
+        case "md":
+            from ground.results.formats import to_markdown
+
+            say_part(to_markdown(summary))
+        case "json":
+            say_json(summary, indent=2)
+        case "csv":
+            from ground.results.formats import to_csv
+
+            say_part(to_csv(records, summary["node"]["model"] or run.scenario.node.model))
+        case "png":
+            from ground.results.picture import write_picture
+
+            write_picture(records, summary, folder / "report.png")
+            say(f"picture   {folder / 'report.png'}")
+        case _:
+            from ground.results.report import write_report
+            from ground.results.verdict import print_verdict
+            from roundtrip.screen import Screen
+
+            write_report(run, summary, folder / "report.html")
+            print_verdict(Screen(), summary, records)
+            say(f"report    {folder / 'report.html'}")
 
 
 def _virtual(scenario: Scenario, seed: int, out: Path | None, source: str, *, plain: bool) -> int:

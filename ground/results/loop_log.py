@@ -55,12 +55,12 @@ def _id(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Ns = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**63)]
-Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=2**63 / NS_PER_S)]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**63)]
+Ns = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_number)]
+Seconds = Annotated[float, Field(ge=0, lt=2**63 / NS_PER_S), BeforeValidator(_number)]
+Count = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_number)]
 Date = Annotated[datetime, BeforeValidator(_date)]
 Text = Annotated[str, Field(max_length=1 << 20)]
-Id = Annotated[str, BeforeValidator(_id), Field(min_length=1, max_length=200)]
+Id = Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(_id)]
 Session = tuple[Count, Count]
 
 
@@ -80,6 +80,7 @@ class LoopLine(BaseModel):
     model_config = ConfigDict(
         extra="ignore",
         allow_inf_nan=False,
+        use_attribute_docstrings=True,
         json_schema_extra={"anyOf": TIMED},
     )
 

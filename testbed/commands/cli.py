@@ -45,6 +45,11 @@ COMMANDS = (
         "Run the `demo` scenario live: about a minute, one outage in the middle.",
     ),
     Deferred(
+        "doctor",
+        "testbed.commands.examining:doctor_command",
+        "Check what groundloop needs of this machine, and say what to do.",
+    ),
+    Deferred(
         "ground",
         "ground.__main__:ground_command",
         "Run the ground station: ask the workload of SCENARIO and measure every loop.",

@@ -59,7 +59,10 @@ def ground_command(
     plain: bool,
     untrusted_clock: bool,
 ) -> int:
-    """Run the ground station: ask the workload of SCENARIO and measure every loop."""
+    """Run the ground station: ask the workload of SCENARIO and measure every loop.
+
+    Example: groundloop ground leo-pass --link tcp://127.0.0.1:5560 --wait 60
+    """
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
     warn(loaded, str(scenario))

@@ -55,7 +55,10 @@ def link_command(
     realtime: bool,
     lifeline: bool,
 ) -> None:
-    """Run the link of SCENARIO: a relay between ground and node."""
+    """Run the link of SCENARIO: a relay between ground and node.
+
+    Example: groundloop link leo-pass --frames frames.jsonl
+    """
     loaded = load_scenario(scenario)
     config = RelayConfig(
         loaded,

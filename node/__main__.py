@@ -78,7 +78,10 @@ def node_command(
     untrusted_clock: bool,
     lifeline: bool,
 ) -> None:
-    """Run the satellite: a model behind a link."""
+    """Run the satellite: a model behind a link.
+
+    Example: groundloop node --link tcp://127.0.0.1:5561 --profile rpi4-4gb
+    """
     loaded = load_scenario(scenario) if scenario else None
     node = loaded.node if loaded else NodeConfig()
     udp = udp_link(loaded.link, Side.NODE, listen) if loaded else UdpLink(listen)

@@ -114,7 +114,10 @@ def _say_outcome(event: dict[str, Any], printed: str) -> None:
 @JSON
 @PORT
 def status_command(as_json: bool, port: int) -> int:
-    """Show how a standing station does: link, node, and what is open."""
+    """Show how a standing station does: link, node, and what is open.
+
+    Example: groundloop status
+    """
     status = answer_of(port, "GET", "/api/status")
     if as_json:
         say_json(status)
@@ -163,7 +166,10 @@ def _left(seconds: float) -> str:
 @JSON
 @PORT
 def answers_command(count: int, as_json: bool, port: int) -> int:
-    """Show the latest outcomes of a standing station, the newest first."""
+    """Show the latest outcomes of a standing station, the newest first.
+
+    Example: groundloop answers --count 5
+    """
     _say_all(answer_of(port, "GET", f"/api/questions?count={count}"), as_json=as_json)
     return 0
 
@@ -176,8 +182,9 @@ def answers_command(count: int, as_json: bool, port: int) -> int:
 def history_command(words: tuple[str, ...], count: int, as_json: bool, port: int) -> int:
     """Search the questions of all runs and their answers, the newest first.
 
-    Found are those with every one of WORDS, or longer words that begin so. Example: groundloop
-    history battery low
+    Found are those with every one of WORDS, or longer words that begin so.
+
+    Example: groundloop history battery low
     """
     query = urlencode({"query": " ".join(words), "count": count})
     found = answer_of(port, "GET", f"/api/history?{query}")
@@ -202,7 +209,10 @@ def _say_all(outcomes: list[dict[str, Any]], *, as_json: bool) -> None:
 @click.argument("question")
 @PORT
 def cancel_command(question: str, port: int) -> int:
-    """Give up a question of a standing station; the node is told."""
+    """Give up a question of a standing station; the node is told.
+
+    Example: groundloop cancel 5be8636e000000
+    """
     if not question.isalnum():
         raise BadInput("cancel", "QUESTION", "an id as `groundloop status` shows it", question)
     answer_of(port, "DELETE", f"/api/questions/{question}")

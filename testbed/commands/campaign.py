@@ -63,7 +63,10 @@ def campaign_command(
     seed: int | None,
     out: Path | None,
 ) -> int:
-    """Run SCENARIO many times in virtual time and merge the results."""
+    """Run SCENARIO many times in virtual time and merge the results.
+
+    Example: groundloop campaign leo-pass --runs 1000 -j 2 --set link.uplink.loss=0,0.1
+    """
     loaded = load_scenario(scenario)
     warn(loaded, str(scenario))
     if seed is not None:
@@ -100,7 +103,10 @@ def campaign_command(
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
 def compare_command(first: Path, second: Path, as_json: bool) -> None:
-    """Show what changed from FIRST to SECOND: folders of runs or of campaigns."""
+    """Show what changed from FIRST to SECOND: folders of runs or of campaigns.
+
+    Example: groundloop compare runs/before runs/after
+    """
     rows = [
         row
         for name, before, after in _pairs(load_summary(first), load_summary(second))

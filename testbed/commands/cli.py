@@ -34,6 +34,11 @@ COMMANDS = (
         "Show what changed from FIRST to SECOND: folders of runs or of campaigns.",
     ),
     Deferred(
+        "completion",
+        "testbed.commands.completing:completion_command",
+        "Print what makes a shell complete commands and options.",
+    ),
+    Deferred(
         "coverage",
         "testbed.commands.coverage:coverage_command",
         "How soon questions are answered over a day, by a Walker constellation over "

@@ -73,6 +73,8 @@ def coverage_command(
     """How soon questions are answered over a day, by a Walker constellation over ground stations.
 
     Each station asks every --step seconds; the answer comes down at any station.
+
+    Example: groundloop coverage --satellites 24 --planes 6
     """
     if satellites % planes:
         raise click.UsageError(f"--satellites {satellites} is no multiple of --planes {planes}")

@@ -78,6 +78,8 @@ def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_js
 
     The first set has frames never trained on; the second shuffled channels, wordings never trained
     on, channels that are missing, no system prompt, and questions off topic.
+
+    Example: groundloop models eval builtin
     """
     engine = answers_of(resolve(model), threads)
     mistakes: list[dict[str, str]] = []
@@ -99,7 +101,10 @@ def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_js
 @click.option("--n", "count", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def questions_command(count: int, seed: int) -> None:
-    """Print triage questions with their right answers, for `workload.questions_file`."""
+    """Print triage questions with their right answers, for `workload.questions_file`.
+
+    Example: groundloop models questions --n 20
+    """
     for question in workload(count, seed):
         line = {"text": question.prompt, "expected": question.expected}
         say(json.dumps(line, ensure_ascii=False))

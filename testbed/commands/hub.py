@@ -28,7 +28,10 @@ _CATALOGUE = click.option(
 @_CATALOGUE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
 def list_command(catalogue: Path, as_json: bool) -> None:
-    """List the builtin, what is in the cache, and the catalogue."""
+    """List the builtin, what is in the cache, and the catalogue.
+
+    Example: groundloop models list
+    """
     rows = [
         {"name": "builtin", "where": "shipped", "bytes": path.stat().st_size, "path": str(path)}
         for path in sorted(BUILTIN.glob("*.gguf"))
@@ -64,6 +67,8 @@ def pull_command(name: str, catalogue: Path, offline: bool) -> None:
 
     A download that broke off goes on where it was. HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are
     obeyed.
+
+    Example: groundloop models pull qwen3-0.6b-q4_k_m
     """
     entries = load_catalogue(catalogue)
     if name not in entries:

@@ -42,7 +42,10 @@ def keys() -> None:
 @keys.command("new")
 @_FILE
 def new_command(path: Path | None) -> None:
-    """Make a key file. One that exists is left alone."""
+    """Make a key file. One that exists is left alone.
+
+    Example: groundloop keys new
+    """
     path = path or keys_path(os.environ)
     made = new_keys(system_bytes)
     try:
@@ -56,7 +59,10 @@ def new_command(path: Path | None) -> None:
 @keys.command("show")
 @_FILE
 def show_command(path: Path | None) -> None:
-    """Print ids and fingerprints, to compare the files of two machines."""
+    """Print ids and fingerprints, to compare the files of two machines.
+
+    Example: groundloop keys show
+    """
     path = path or keys_path(os.environ)
     _show(path, read_keys(path))
 
@@ -68,6 +74,8 @@ def rotate_command(path: Path | None) -> None:
 
     First step: a new key is accepted besides the one in use. Second step: the new key is used, the
     old one still accepted. Copy the file to the other end and restart both after each step.
+
+    Example: groundloop keys rotate
     """
     path = path or keys_path(os.environ)
     before = read_keys(path)

@@ -70,7 +70,10 @@ def models() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--out", type=_FILE, help="Where to; in the cache if not given.")
 def synth_command(shape: str, quant: str | None, seed: int, out: Path | None) -> None:
-    """Make a Qwen3 with random weights: its answers are noise, its speed is real."""
+    """Make a Qwen3 with random weights: its answers are noise, its speed is real.
+
+    Example: groundloop models synth --shape qwen3-0.6b --quant Q4_K_M
+    """
     from models.gguf.synth import synth
 
     quantization = quant or DEFAULT_QUANTIZATION.get(shape, "Q4_K_M")
@@ -89,7 +92,10 @@ def synth_command(shape: str, quant: str | None, seed: int, out: Path | None) ->
 def inspect_command(
     file: str, context: int, kv_type: str, with_sha256: bool, as_json: bool
 ) -> None:
-    """Describe FILE, a GGUF or a known name, and the memory it needs."""
+    """Describe FILE, a GGUF or a known name, and the memory it needs.
+
+    Example: groundloop models inspect builtin
+    """
     info = inspect(resolve(file))
     needed = fit(info, context, kv_type=kv_type)
     checksum = sha256(info.path) if with_sha256 else None
@@ -107,7 +113,10 @@ def inspect_command(
 @click.option("--sha256", "expected", help="What it should be; the builtin's is known.")
 @click.option("--tensors", is_flag=True, help="Print the checksum of each tensor.")
 def verify_command(file: str, expected: str | None, tensors: bool) -> None:
-    """Check FILE: checksum, structure, and no NaN or infinity in norms and scales."""
+    """Check FILE: checksum, structure, and no NaN or infinity in norms and scales.
+
+    Example: groundloop models verify model.gguf
+    """
     from models.gguf.verify import tensor_checksums, verify
 
     path = resolve(file)
@@ -136,6 +145,8 @@ def fit_command(file: str, memory: str, context: int, kv_type: str) -> int:
     """Does FILE fit into the memory, and if not, what would?
 
     Exit code 0 when it fits, 99 when it does not.
+
+    Example: groundloop models fit builtin --memory 1024M --context 4096
     """
     limit_bytes = parse_size(memory, "--memory")
     info = inspect(resolve(file))
@@ -171,7 +182,10 @@ def fit_command(file: str, memory: str, context: int, kv_type: str) -> int:
 )
 @click.option("--verbose", is_flag=True, help="Show llama.cpp's log.")
 def quantize_command(source: Path, target: Path, quantization: str, verbose: bool) -> None:
-    """Quantize SOURCE, an F32, F16 or BF16 GGUF, into TARGET."""
+    """Quantize SOURCE, an F32, F16 or BF16 GGUF, into TARGET.
+
+    Example: groundloop models quantize model-f16.gguf model-q4.gguf --type Q4_K_M
+    """
     done = quantize(source, target, quantization, verbose=verbose)
     say(f"{done.path}  {done.type}  {_size(done.source_bytes)} -> {_size(done.target_bytes)}")
 

@@ -74,6 +74,8 @@ def bench_node(
 
     The profile serves `groundloop run --virtual` on any other machine: name it in `node.profile`.
     Let nothing else run meanwhile.
+
+    Example: groundloop bench node --model builtin --out this-machine.toml
     """
     loaded = load_scenario(scenario)
     path = resolve(model or loaded.node.model)

@@ -42,7 +42,10 @@ def passes_command(
     plot: Path | None,
 ) -> None:
     """List the passes of SCENARIO: AOS, TCA, LOS, highest elevation, duration, range, and the
-    rate where it follows from a link budget."""
+    rate where it follows from a link budget.
+
+    Example: groundloop passes orbit-day --days 3
+    """
     loaded = load_scenario(scenario)
     if loaded.orbit is None:
         raise BadConfig(str(scenario), "orbit", "[orbit], [[satellite]] and [[station]]", "none")

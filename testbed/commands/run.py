@@ -33,7 +33,10 @@ def run_scenario(
     model: str | None,
     plain: bool,
 ) -> int:
-    """Run SCENARIO: a TOML file, or one of the shipped ones (`groundloop scenarios`)."""
+    """Run SCENARIO: a TOML file, or one of the shipped ones (`groundloop scenarios`).
+
+    Example: groundloop run leo-pass --virtual --seed 7
+    """
     if virtual and model is not None:
         raise click.UsageError("--virtual runs no model: its speeds come from node.profile")
     loaded = load_scenario(scenario)
@@ -50,14 +53,20 @@ def run_scenario(
 )
 @click.option("--model", help="GGUF file or model name.")
 def demo(out: Path | None, model: str | None) -> int:
-    """Run the `demo` scenario live: about a minute, one outage in the middle."""
+    """Run the `demo` scenario live: about a minute, one outage in the middle.
+
+    Example: groundloop demo
+    """
     loaded = load_scenario(SHIPPED / "demo.toml")
     return _live(loaded, loaded.seed, model or loaded.node.model, out)
 
 
 @click.command("scenarios")
 def scenarios() -> None:
-    """List the shipped scenarios."""
+    """List the shipped scenarios.
+
+    Example: groundloop scenarios
+    """
     for path in sorted(SHIPPED.glob("*.toml")):
         say(f"{path.stem:14s} {load_scenario(path).description}")
 

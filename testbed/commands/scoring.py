@@ -47,6 +47,8 @@ def score_command(
 
     FILE has a loop a line, as JSON, or as CSV where its name ends in .csv. Enough is when each
     question was meant to be sent or was sent, and when its answer was there: docs/loop-log.md.
+
+    Example: groundloop score flight.jsonl --budget 120
     """
     from ground.results.folder import finish, run_folder
     from ground.results.loop_log import read_log

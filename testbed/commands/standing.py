@@ -137,6 +137,8 @@ def up_command(
     """Start link, node and a standing station on this machine, until Ctrl-C.
 
     Then, in another terminal: groundloop ask "Status?"
+
+    Example: groundloop up leo-now --ui plain
     """
     loaded = _loaded(scenario, out)
     warn(loaded, str(scenario))

@@ -22,6 +22,7 @@ NAMES = (
     "geo-relay",
     "handover-burst",
     "iridium",
+    "leo-now",
     "leo-pass",
     "lunar",
     "mars",

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from roundtrip.errors import BadInput, EnvironmentFault
 
 PORT = click.option(
-    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="The station's."
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=8080,
+    show_default=True,
+    help="The station's on this machine; GROUNDLOOP_STATION (a URL) and GROUNDLOOP_TOKEN name "
+    "one elsewhere.",
 )
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -65,17 +73,35 @@ def _opened(
     body: object = None,
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=None)
+    url = os.environ.get("GROUNDLOOP_STATION") or f"http://127.0.0.1:{port}"
+    given: dict[str, str] = {"content-type": "application/json", **headers}
+    if token := os.environ.get("GROUNDLOOP_TOKEN"):
+        given["authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
+    connection = _connection(url)
     try:
-        connection.request(method, path, data, {"content-type": "application/json", **headers})
+        connection.request(method, path, data, given)
         return connection, connection.getresponse()
+    except ssl.SSLError as error:
+        remedy = "trust its certificate: SSL_CERT_FILE"
+        raise EnvironmentFault(f"ask the station at {url}", str(error), remedy) from None
     except (OSError, http.client.HTTPException):
         raise EnvironmentFault(
-            f"ask the station at 127.0.0.1:{port}",
-            "nobody answers there",
-            "start one with `groundloop up`",
+            f"ask the station at {url}", "nobody answers there", "start one with `groundloop up`"
         ) from None
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or parts.scheme not in ("http", "https"):
+        raise BadInput("GROUNDLOOP_STATION", "", "an address such as https://desk:8080", url[:80])
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, port, timeout=None)
+    return http.client.HTTPConnection(host, port, timeout=None)
 
 
 def _checked(status: int, data: bytes) -> Any:

@@ -8,8 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from roundtrip.scenario_file import load_scenario
 
@@ -77,6 +83,57 @@ def test_a_station_under_the_real_sky_goes_on_with_its_plan(start, port_of, tmp_
         starts.append(load_scenario(tmp_path / "run" / "scenario.toml").orbit.start)
     assert starts[0] == starts[1]
     assert "going on: 1 question open" in program.output()
+
+
+def test_elsewhere_it_is_asked_with_a_token_over_tls(
+    start, near, tmp_path, monkeypatch, certificate
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token-of-some-length\n")
+    options = ("--host", "0.0.0.0", "--port", "0", "--token-file", str(token))
+    tls = ("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]))
+    program = start("testbed", "up", str(near), "--out", str(tmp_path / "run"), *options, *tls)
+    program.wait_for("carrier up")
+    port = re.search(r"https://0\.0\.0\.0:(\d+)", program.output())[1]
+    monkeypatch.setenv("GROUNDLOOP_STATION", f"https://127.0.0.1:{port}")
+    assert "trust its certificate" in groundloop("status").stderr
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    assert "a token is needed" in groundloop("status").stderr
+    monkeypatch.setenv("GROUNDLOOP_TOKEN", "a-token-of-some-length")
+    asked = groundloop("ask", "Well?")
+    assert asked.returncode == 0, asked.stderr
+    program.process.send_signal(signal.SIGINT)
+    assert program.wait() == 0, program.output()
+    refused = groundloop("up", str(near), "--host", "0.0.0.0", "--port", "0")
+    assert refused.returncode == 104
+    assert "--host: expected a token" in refused.stderr
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "station")])
+    now = datetime.now(UTC)
+    host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(host, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    return paths
 
 
 def test_without_a_station_it_says_how_to_start_one() -> None:

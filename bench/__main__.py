@@ -25,6 +25,7 @@ from bench import (
     dashboard,
     dtn_speed,
     engine_speed,
+    gateway,
     loop_overhead,
     loss_repair,
     other_server,
@@ -59,6 +60,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "air": air.rows,
     "standing": standing.rows,
     "dashboard": dashboard.rows,
+    "gateway": gateway.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -55,7 +55,7 @@ def _screen(folder: Path) -> list[Row]:
     for number in range(IN_HISTORY):
         history.add(_outcome(number), str(folder), 1_780_272_000 + number)
     history.close()
-    with _station(folder) as (url, _), _page() as page:
+    with station(folder) as (url, _), _page() as page:
         page.goto(url)
         page.wait_for_selector("#answers li:nth-child(20)")
         paint_ms, filled_ms = page.evaluate(
@@ -81,12 +81,12 @@ def _screen(folder: Path) -> list[Row]:
 
 def _watched(folder: Path) -> list[Row]:
     folder.mkdir()
-    with _station(folder) as (url, station):
-        alone = _cpu_share(url, station)
+    with station(folder) as (url, process):
+        alone = _cpu_share(url, process)
         for _ in range(WATCHERS):
             _settled_at(url)
         time.sleep(1)
-        watched = _cpu_share(url, station)
+        watched = _cpu_share(url, process)
     note = f"{60 / ASKED_EVERY_S:g} questions a minute; {alone * 100:.1f} % without any"
     return [Row(f"{WATCHERS} watchers", watched * 100, "% of a core", 10, False, note)]
 
@@ -102,9 +102,9 @@ def _cpu_share(url: str, station: psutil.Process) -> float:
 
 
 @contextmanager
-def _station(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+def station(folder: Path, scenario: str = SCENARIO) -> Iterator[tuple[str, psutil.Process]]:
     """A station that stands, its address and its process."""
-    words = [sys.executable, "-m", "testbed", "up", SCENARIO, "--port", "0"]
+    words = [sys.executable, "-m", "testbed", "up", scenario, "--port", "0"]
     output = folder / "output"
     with output.open("w") as out:
         process = subprocess.Popen([*words, "--out", str(folder)], stdout=out, stderr=out)

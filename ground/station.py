@@ -63,6 +63,7 @@ from roundtrip.transport import (
 from roundtrip.units import s_to_ns
 
 REFRESH_S = 0.125
+PRINTED_AFTER_S = 0.01
 
 
 @dataclass(slots=True)
@@ -329,9 +330,12 @@ class Station:
     def _perform(self, output: GroundOutput) -> None:
         assert self._actor is not None
         carry_out(output, self._actor.machine, self)
-        self._progress.output(output)
-        if self._desk is not None:
-            self._desk.output(output)
+        if self._desk is None:
+            self._progress.output(output)
+            return
+        self._desk.output(output)
+        loop = asyncio.get_running_loop()  # who asked does not wait for what is printed
+        loop.call_later(PRINTED_AFTER_S, self._progress.output, output)
 
     def send(self, frame: bytes) -> None:
         """Give a frame to the modem."""

@@ -268,10 +268,11 @@ def _error(what: str) -> dict[str, Any]:
 
 def _bound(access: Access) -> socket.socket:
     try:
-        kind, _, _, _, address = socket.getaddrinfo(
+        kind, _, protocol, _, address = socket.getaddrinfo(
             access.host, access.port, type=socket.SOCK_STREAM
         )[0]
-        found = socket.socket(kind, socket.SOCK_STREAM)
+        # asyncio sends at once (TCP_NODELAY) where the protocol is named
+        found = socket.socket(kind, socket.SOCK_STREAM, protocol)
     except OSError as error:
         raise _not_listening(access, error) from None
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

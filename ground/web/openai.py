@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -124,17 +124,11 @@ class OpenAi:
         return {"id": self._desk.model, "object": "model", "created": 0, "owned_by": "groundloop"}
 
     async def _chat(self, http: HttpRequest) -> Response:
-        try:
-            body = await read_body(http)
-            chat = parsed(_Chat, body)
-            check_model(chat.model, self._desk)
-            key = self.asked.ask(self._request(chat), body, **tries(http))
-        except UnknownModel as error:
-            return error_of(error, 404)
-        except BadInput as error:
-            return error_of(error, 400)
-        except GroundloopError as error:
-            return error_of(error, 503)
+        taken = await taken_in(http, self.question, self.asked)
+        if isinstance(taken, Response):
+            return taken
+        body, key = taken
+        chat = parsed(_Chat, body)
         if chat.stream:
             return StreamingResponse(self._chunks(key, chat), media_type="text/event-stream")
         event = await outcome(http, self._desk, self.asked, key)
@@ -235,6 +229,27 @@ class OpenAi:
     def _head(self, key: str, kind: str) -> dict[str, Any]:
         model = self._desk.model
         return {"id": f"chatcmpl-{key}", "object": kind, "created": unix_s(), "model": model}
+
+
+async def taken_in(
+    http: HttpRequest, question: Callable[[bytes], Request], asked: Asked
+) -> tuple[bytes, str] | Response:
+    """A request's body and its question's id, once it is asked; or the error that it is.
+
+    Args:
+        http: the request.
+        question: reads the body; it may raise BadInput.
+        asked: asks, and knows other tries.
+    """
+    try:
+        body = await read_body(http)
+        return body, asked.ask(question(body), body, **tries(http))
+    except UnknownModel as error:
+        return error_of(error, 404)
+    except BadInput as error:
+        return error_of(error, 400)
+    except GroundloopError as error:
+        return error_of(error, 503)
 
 
 class UnknownModel(BadInput):

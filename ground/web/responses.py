@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from ground.desk import Desk, Event
 from ground.outputs import Request
-from ground.web.asked import Usual, checked_schema, parsed, read_body
+from ground.web.asked import Usual, checked_schema, parsed
 from ground.web.chats import (
     ANSWERED,
     Asked,
@@ -31,11 +31,10 @@ from ground.web.chats import (
     times_of,
     timings_of,
     told,
-    tries,
 )
-from ground.web.openai import EFFORTS, Message, UnknownModel, check_model, error_of, failure
+from ground.web.openai import EFFORTS, Message, check_model, error_of, failure, taken_in
 from roundtrip.drive.clock import unix_s
-from roundtrip.errors import BadInput, GroundloopError
+from roundtrip.errors import BadInput
 
 KEPT = 1024
 PREFIX = "resp_"
@@ -100,17 +99,11 @@ class Responses:
         ]
 
     async def _create(self, http: HttpRequest) -> Response:
-        try:
-            body = await read_body(http)
-            wanted = parsed(_Wanted, body)
-            check_model(wanted.model, self._desk)
-            key = self._asked.ask(self._request(wanted), body, **tries(http))
-        except UnknownModel as error:
-            return error_of(error, 404)
-        except BadInput as error:
-            return error_of(error, 400)
-        except GroundloopError as error:
-            return error_of(error, 503)
+        taken = await taken_in(http, self.question, self._asked)
+        if isinstance(taken, Response):
+            return taken
+        body, key = taken
+        wanted = parsed(_Wanted, body)
         self._wanted.setdefault(key, (wanted, unix_s()))
         if len(self._wanted) > KEPT:
             self._wanted.popitem(last=False)

@@ -195,8 +195,9 @@ class View:
         one = self._seen(event)
         if one is None:
             return
-        one.stages.update(event["stages_s"])
-        one.expected_s = event["expected_at_s"]
+        if not one.outcome:  # what is told again may have its outcome already
+            one.stages.update(event["stages_s"])
+            one.expected_s = event["expected_at_s"]
         if event["event"] == "asked":
             self._note(event["at_s"], "info", f"#{one.index} asked: {one.title}")
 

@@ -134,6 +134,13 @@ def test_outcomes_from_before_are_shown_once_and_are_no_news(story) -> None:
     assert list(story.view.log) == log
 
 
+def test_what_is_told_again_does_not_change_an_outcome(story, status) -> None:
+    story.view.status = status()
+    story.settled(1, 500.0, "First?", 8.0)
+    story.asked(1, 500.0, "First?", submitted=0.25, uplink_started=1.0, delivered=7.9)
+    assert states(story.view, KEY, 900.0)["Delivered"] == ("done", 3.0, False)
+
+
 def test_the_log_says_what_is_news(story) -> None:
     for up in (True, True, False):
         story.tell("carrier", 1.0, tx_up=up, rx_up=up)

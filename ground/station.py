@@ -8,10 +8,10 @@ see `Anchor` for how the clock is found where the modem has lost it too.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from roundtrip.drive.actor import Actor
 from roundtrip.drive.entropy import system_bytes
 from roundtrip.drive.realtime import ModemPort, RealtimeClock, Worker, origin_of, unless
 from roundtrip.drive.udp import SCHEME, UdpPort, udp_link
-from roundtrip.errors import Stopped
+from roundtrip.errors import GroundloopError, Stopped
 from roundtrip.framelog import read_log
 from roundtrip.message import RUN_BITS, Health
 from roundtrip.modem import Carrier, Hello, Side
@@ -228,25 +228,27 @@ class Station:
         """Have the runs written that are over."""
         if self._books is None or self._writing is not None or not self._books.over(now_ns):
             return
+        self._writing = asyncio.ensure_future(self._write(self._books, now_ns, stopped=False))
+        self._writing.add_done_callback(self._books_closed)
+
+    def _books_closed(self, _: asyncio.Future[None]) -> None:
+        self._writing = None
+
+    async def _write(self, books: Books, now_ns: int, *, stopped: bool) -> None:
+        """On a thread of its own; what fails is said, and stays in the ledger for the next time."""
         asked = self._asked
         seen = Seen(asked.health, asked.charge, asked.rejected, asked.node_ahead_ms)
         asked.charge, asked.rejected = [], Counter()
-        writing = partial(self._books.write, self._store_path, now_ns, seen, stopped=False)
-        self._writing = asyncio.ensure_future(asyncio.to_thread(writing))
-        self._writing.add_done_callback(self._books_closed)
-
-    def _books_closed(self, done: asyncio.Future[None]) -> None:
-        self._writing = None
-        if error := done.exception():
+        try:
+            await asyncio.to_thread(books.write, self._store_path, now_ns, seen, stopped=stopped)
+        except (OSError, sqlite3.Error, GroundloopError) as error:
             self._progress.note(f"a run was not written: {error}")
 
     async def _last_books(self, books: Books, now_ns: int) -> None:
         """What there is of the present run, when the station is stopped."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        asked = self._asked
-        seen = Seen(asked.health, asked.charge, asked.rejected, asked.node_ahead_ms)
-        await asyncio.to_thread(books.write, self._store_path, now_ns, seen, stopped=True)
+        await self._write(books, now_ns, stopped=True)
 
     def fail(self, what: str) -> None:
         """End the run because something outside has broken; what was measured is kept."""

@@ -35,7 +35,11 @@ Refuse = Callable[[HttpRequest, int, str], Response]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the station listens, and for whom."""
+    """Where the station listens, and for whom.
+
+    Raises:
+        BadInput: others could come in without a token, or a certificate has no key.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -45,11 +49,7 @@ class Access:
     certificate: Path | None = None
     key: Path | None = None
 
-    def check(self) -> None:
-        """
-        Raises:
-            BadInput: others could come in without a token.
-        """
+    def __post_init__(self) -> None:
         if not _is_loopback(self.host) and self.token is None:
             expected = "a token (--token-file) on an address that others reach"
             raise BadInput("station", "--host", expected, self.host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -49,29 +50,54 @@ def request_of(body: bytes, usual: Usual) -> Request:
         BadInput: there is none; it names the field.
     """
     asked = parsed(_Asked, body)
-    schema = usual.asking.schema
-    if asked.json_schema is not None:
-        schema = checked_schema(asked.json_schema)
-    for name, text in (("text", asked.text), ("system", asked.system)):
-        _check_length(name, text or "")
-    asking = usual.asking
-    sampling = asking.sampling
-    if asked.temperature is not None:
-        sampling = replace(sampling, temperature=asked.temperature)
-    own = replace(
-        asking,
-        system=asking.system if asked.system is None else asked.system,
-        max_tokens=asked.max_tokens or asking.max_tokens,
-        sampling=sampling,
-        thinking=asked.think or asking.thinking,
-        schema=schema,
-        seed=asking.seed if asked.seed is None else asked.seed,
-    )
     budget = None
     if asked.deadline_s is not None:
         loop_ns = s_to_ns(asked.deadline_s)
         budget = Budget(loop_ns, max(loop_ns, usual.budget.expire_ns), usual.budget.objective)
-    return Request(asked.text, own, budget, PRIORITIES.index(asked.priority))
+    request = request_like(
+        usual.asking,
+        asked.text,
+        system=asked.system,
+        max_tokens=asked.max_tokens,
+        thinking=asked.think,
+        schema=None if asked.json_schema is None else schema_text(asked.json_schema),
+        seed=asked.seed,
+        temperature=asked.temperature,
+    )
+    return replace(request, budget=budget, priority=PRIORITIES.index(asked.priority))
+
+
+def request_like(
+    usual: Asking,
+    text: str,
+    *,
+    system: str | None = None,
+    max_tokens: int | None = None,
+    thinking: str | None = None,
+    schema: str | None = None,
+    seed: int | None = None,
+    **sampling: float | None,
+) -> Request:
+    """A question; what is None is as usual.
+
+    Raises:
+        BadInput: a text is too long to go up, or no text.
+    """
+    for name, given in (("text", text), ("system", system), ("json_schema", schema)):
+        _check_length(name, given or "")
+    said = {
+        "system": system,
+        "max_tokens": max_tokens,
+        "thinking": thinking,
+        "schema": schema,
+        "seed": seed,
+    }
+    drawn = replace(usual.sampling, **_given(sampling))
+    return Request(text, replace(usual, sampling=drawn, **_given(said)))
+
+
+def _given(values: Mapping[str, object]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def parsed(model: type[M], body: bytes) -> M:
@@ -84,6 +110,8 @@ def parsed(model: type[M], body: bytes) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            raise BadInput("request", "body", "JSON", str(first["ctx"]["error"])) from None
         field = ".".join(map(str, first["loc"])) or "body"
         raise BadInput("request", field, first["msg"], repr(first["input"])[:80]) from None
 
@@ -102,15 +130,9 @@ async def read_body(http: HttpRequest) -> bytes:
     return body
 
 
-def checked_schema(schema: object) -> str:
-    """A JSON Schema as it goes up.
-
-    Raises:
-        BadInput: it is too long.
-    """
-    text = json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
-    _check_length("json_schema", text)
-    return text
+def schema_text(schema: object) -> str:
+    """A JSON Schema as it goes up."""
+    return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
 
 
 def _check_length(name: str, text: str) -> None:

@@ -130,6 +130,7 @@ class Batches:
         self._desk = desk
         self._budget = budget
         self._db = db
+        db.execute("PRAGMA synchronous=NORMAL")  # the loop's thread does not wait for the disk
         self._endpoints = endpoints
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from starlette.routing import Route
 
 from ground.desk import Desk, Event
 from ground.outputs import Request
-from ground.web.asked import Usual, checked_schema, parsed, read_body
+from ground.web.asked import Usual, parsed, read_body, request_like, schema_text
 from ground.web.chats import ANSWERED, Asked, Turn, outcome, prompt_of, told, tries
 from roundtrip.drive.clock import monotonic_s, unix_s
 from roundtrip.errors import BadInput, GroundloopError
@@ -126,26 +125,23 @@ class Ollama:
         system, text = prompt_of(turns) if chat else (asked.system, asked.prompt)
         if not text:
             raise BadInput("request", "prompt", "a text", "none")
-        usual, options = self._usual.asking, asked.options
-        sampling = usual.sampling
-        for name in ("temperature", "top_p", "top_k"):
-            if (value := getattr(options, name)) is not None:
-                sampling = replace(sampling, **{name: value})
-        schema = usual.schema
+        options, schema = asked.options, None
         if asked.format is not None:
-            is_schema = isinstance(asked.format, dict)
-            schema = checked_schema(asked.format if is_schema else {"type": "object"})
-        thinking = usual.thinking if asked.think is None else "on" if asked.think else "off"
-        asking = replace(
-            usual,
-            system=usual.system if system is None else system,
-            max_tokens=options.num_predict or usual.max_tokens,
-            sampling=sampling,
-            seed=usual.seed if options.seed is None else options.seed,
-            thinking=thinking,
+            schema = schema_text(
+                asked.format if isinstance(asked.format, dict) else {"type": "object"}
+            )
+        return request_like(
+            self._usual.asking,
+            text,
+            system=system,
+            max_tokens=options.num_predict or None,
+            thinking=None if asked.think is None else "on" if asked.think else "off",
             schema=schema,
+            seed=options.seed,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
         )
-        return Request(text, asking)
 
     async def _lines(self, key: str, *, chat: bool) -> AsyncIterator[str]:
         with self._tried.waiting(key) as delivered:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,7 @@ from starlette.routing import Route
 
 from ground.desk import Desk, Event
 from ground.outputs import Request
-from ground.web.asked import Usual, checked_schema, parsed, read_body
+from ground.web.asked import Usual, parsed, read_body, request_like, schema_text
 from ground.web.chats import (
     ANSWERED,
     Asked,
@@ -154,23 +153,18 @@ class OpenAi:
 
     def _request(self, chat: _Chat) -> Request:
         system, text = prompt_of([Turn(one.role, one.text) for one in chat.messages])
-        usual = self._usual.asking
-        sampling = usual.sampling
-        if chat.temperature is not None:
-            sampling = replace(sampling, temperature=chat.temperature)
-        if chat.top_p is not None:
-            sampling = replace(sampling, top_p=chat.top_p)
         effort = chat.reasoning_effort
-        asking = replace(
-            usual,
-            system=usual.system if system is None else system,
-            max_tokens=chat.max_completion_tokens or chat.max_tokens or usual.max_tokens,
-            sampling=sampling,
-            seed=usual.seed if chat.seed is None else chat.seed,
-            thinking=usual.thinking if effort is None else EFFORTS[effort],
-            schema=schema_of(chat.response_format) or usual.schema,
+        return request_like(
+            self._usual.asking,
+            text,
+            system=system,
+            max_tokens=chat.max_completion_tokens or chat.max_tokens,
+            thinking=None if effort is None else EFFORTS[effort],
+            schema=schema_of(chat.response_format),
+            seed=chat.seed,
+            temperature=chat.temperature,
+            top_p=chat.top_p,
         )
-        return Request(text, asking)
 
     def _whole(self, key: str, chat: _Chat, event: Event) -> dict[str, Any]:
         text, stopped = until(chat.stops, event["answer"] or "")
@@ -288,12 +282,13 @@ def failure(event: Event) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def schema_of(wanted: Format | None) -> str:
+def schema_of(wanted: Format | None) -> str | None:
+    """The schema that an answer must keep to; None where there is none."""
     if wanted is None or wanted.type == "text":
-        return ""
-    if wanted.json_schema is None:
-        return checked_schema({"type": "object"})
-    return checked_schema(wanted.json_schema.schema_)
+        return None
+    return schema_text(
+        {"type": "object"} if wanted.json_schema is None else wanted.json_schema.schema_
+    )
 
 
 def _ready(stops: list[str], text: str) -> tuple[str, str, bool]:

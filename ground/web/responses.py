@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +19,7 @@ from starlette.routing import Route
 
 from ground.desk import Desk, Event
 from ground.outputs import Request
-from ground.web.asked import Usual, checked_schema, parsed
+from ground.web.asked import Usual, parsed, request_like, schema_text
 from ground.web.chats import (
     ANSWERED,
     Asked,
@@ -158,27 +157,19 @@ class Responses:
         if wanted.previous_response_id is not None:
             turns = [*self._before(wanted.previous_response_id), *turns]
         system, text = prompt_of(turns)
-        usual = self._usual.asking
-        sampling = usual.sampling
-        if wanted.temperature is not None:
-            sampling = replace(sampling, temperature=wanted.temperature)
-        if wanted.top_p is not None:
-            sampling = replace(sampling, top_p=wanted.top_p)
         effort = None if wanted.reasoning is None else wanted.reasoning.effort
         said = wanted.text.format
-        schema = usual.schema
-        if said.type != "text":
-            schema = checked_schema(said.schema_ or {"type": "object"})
         prompts = [one for one in (wanted.instructions, system) if one is not None]
-        asking = replace(
-            usual,
-            system="\n\n".join(prompts) if prompts else usual.system,
-            max_tokens=wanted.max_output_tokens or usual.max_tokens,
-            sampling=sampling,
-            thinking=usual.thinking if effort is None else EFFORTS[effort],
-            schema=schema,
+        return request_like(
+            self._usual.asking,
+            text,
+            system="\n\n".join(prompts) if prompts else None,
+            max_tokens=wanted.max_output_tokens,
+            thinking=None if effort is None else EFFORTS[effort],
+            schema=None if said.type == "text" else schema_text(said.schema_ or {"type": "object"}),
+            temperature=wanted.temperature,
+            top_p=wanted.top_p,
         )
-        return Request(text, asking)
 
     def _before(self, response: str) -> list[Turn]:
         """What was said up to an earlier response."""

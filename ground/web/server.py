@@ -62,14 +62,12 @@ class Server:
         folder: of the station, for batches; None for none.
 
     Raises:
-        BadInput: others could come in without a token.
         EnvironmentFault: the port is taken, or certificate or key are none.
     """
 
     def __init__(
         self, desk: Desk, usual: Usual, access: Access, folder: Path | None = None
     ) -> None:
-        access.check()
         self._socket = _bound(access)
         self.port: int = self._socket.getsockname()[1]
         self.url = replace(access, port=self.port).url
@@ -244,7 +242,8 @@ async def _lines(events: AsyncIterator[Event], coded: dict[int, str]) -> AsyncIt
         if line is None:
             data = json.dumps(event, ensure_ascii=False)
             line = coded[number] = f"id: {number}\nevent: {event['event']}\ndata: {data}\n\n"
-            coded.pop(number - KEPT_CODED, None)
+            if len(coded) > KEPT_CODED:
+                del coded[next(iter(coded))]
         yield line
 
 

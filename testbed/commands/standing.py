@@ -95,7 +95,6 @@ def access_options(command: Callable[..., int]) -> Callable[..., int]:
     ) -> int:
         token = None if token_file is None else read_token(token_file)
         access = Access(host, port, token, names, tls_cert, tls_key)
-        access.check()
         return command(access=access, **others)
 
     for option in (NAME, KEY, CERTIFICATE, TOKEN, PORT, HOST):
@@ -245,7 +244,9 @@ def _loaded(path: Path, out: Path | None) -> Scenario:
     if loaded.orbit is None or not as_run.exists():
         return loaded
     begun = load_scenario(as_run).orbit
-    return loaded if begun is None else load_scenario(path, now=begun.start)
+    if begun is None or begun.start == loaded.orbit.start:
+        return loaded
+    return load_scenario(path, now=begun.start)
 
 
 def _place(out: Path | None, scenario: Scenario) -> Path:

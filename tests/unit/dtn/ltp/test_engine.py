@@ -341,6 +341,18 @@ def test_cancel_before_anything_left_is_silent() -> None:
     assert sender.cancel(session, now_ns=0) == []
 
 
+def test_a_report_of_a_session_that_is_cancelled_does_not_leave_any_more() -> None:
+    sender, receiver = engine(1, 2), engine(2, 1)
+    session = sender.submit(block_of(300), now_ns=0)
+    first, *_, last = frames(sender, 0)
+    up(receiver, 0, tx=False)
+    give(receiver, [first, last], 1)
+    sender.cancel(session, now_ns=2)
+    give(receiver, frames(sender, 2), 3)
+    up(receiver, 4)
+    assert segments(receiver, 4) == [CancelAckSegment(Kind.CANCEL_ACK_TO_SENDER, session)]
+
+
 def test_cancel_by_sender() -> None:
     sender, receiver = engine(1, 2), engine(2, 1)
     session = sender.submit(block_of(300), now_ns=0)

@@ -100,7 +100,7 @@ def run_of(records: list[LoopRecord], **changes: object) -> Run:
         "air": air,
         "node_ahead_ms": -5500,
     }
-    return Run(**(fields | changes))  # type: ignore[arg-type]
+    return Run(**(fields | changes))
 
 
 def page_of(run: Run, folder: Path) -> str:
@@ -149,7 +149,7 @@ def test_verdict_summary_and_lines(mixed, tmp_path: Path) -> None:
     for name, width in (("verdict.txt", 100), ("verdict-narrow.txt", 60)):
         screen = Screen(file=io.StringIO(), width=width, color_system=None)
         print_verdict(screen, summary, mixed)
-        assert_as_kept(name, screen.file.getvalue())  # type: ignore[attr-defined]
+        assert_as_kept(name, screen.file.getvalue())
     summary["commit"] = ""
     assert_as_kept("summary.json", json.dumps(summary, indent=1, ensure_ascii=False))
     assert_as_kept("loop.hgrm", (tmp_path / "loop.hgrm").read_text())

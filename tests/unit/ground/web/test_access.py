@@ -41,19 +41,20 @@ def basic(token: str, user: str = "me") -> str:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "pi.local"])
 def test_on_an_address_that_others_reach_a_token_is_needed(host: str) -> None:
     with pytest.raises(BadInput, match="--host: expected a token"):
-        Access(host).check()
-    Access(host, token=TOKEN).check()
+        Access(host)
+    assert Access(host, token=TOKEN).host == host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_on_loopback_none_is_needed(host: str) -> None:
-    Access(host).check()
+    assert Access(host).token is None
 
 
 def test_a_certificate_has_its_key() -> None:
     with pytest.raises(BadInput, match="both --tls-cert and --tls-key"):
-        Access(certificate=Path("c.pem")).check()
-    Access(certificate=Path("c.pem"), key=Path("k.pem")).check()
+        Access(certificate=Path("c.pem"))
+    with pytest.raises(BadInput, match="both --tls-cert and --tls-key"):
+        Access(key=Path("k.pem"))
     assert Access(port=9, certificate=Path("c"), key=Path("k")).url == "https://127.0.0.1:9"
     assert Access("::1", 9).url == "http://[::1]:9"
 

@@ -102,7 +102,7 @@ def body_of(*chunks: bytes) -> bytes:
         for chunk in chunks:
             yield chunk
 
-    return asyncio.run(read_body(SimpleNamespace(stream=stream)))  # type: ignore[arg-type]
+    return asyncio.run(read_body(SimpleNamespace(stream=stream)))
 
 
 def test_a_body_may_have_a_mebibyte_in_whatever_pieces() -> None:

@@ -130,7 +130,7 @@ def test_other_tries_are_known_as_long_as_they_are_remembered(
 ) -> None:
     monkeypatch.setattr(chats, "KEPT_BODIES", 2)
     desk, now_s = Keys(), [0.0]
-    asked = Asked(desk, lambda: now_s[0])  # type: ignore[arg-type]
+    asked = Asked(desk, lambda: now_s[0])
 
     def ask(body: bytes) -> str:
         return asked.ask(Request("?"), body, again=True)

@@ -13,7 +13,7 @@ import pytest
 from ground.desk import Desk
 from ground.outputs import NodeHealth, Settled, StorePart
 from roundtrip.budget import Outcome
-from roundtrip.message import Health, Part
+from roundtrip.message import MAX_TEXT_BYTES, Health, Part
 from tests.unit.ground.web.test_server import Actor, request, served
 
 CHAT = "/v1/chat/completions"
@@ -93,6 +93,46 @@ def test_a_retry_of_a_request_under_way_is_not_sent_up_twice(answering) -> None:
             assert request(port, "POST", CHAT, ASKED, **headers)[0] == 200
 
     assert len(answering(check).machine.asked) == 2
+
+
+LONG = "x" * (MAX_TEXT_BYTES + 1)
+SAID = {"role": "user", "content": "Well?"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        (CHAT, {"messages": [{**SAID, "content": LONG}]}, "text"),
+        (CHAT, {"messages": [{**SAID, "role": "system", "content": LONG}, SAID]}, "system"),
+        (CHAT, {"messages": [SAID, {**SAID, "role": "assistant", "content": LONG}, SAID]}, "text"),
+        ("/v1/responses", {"input": LONG}, "text"),
+        ("/v1/responses", {"input": "Well?", "instructions": LONG}, "system"),
+        ("/api/chat", {"messages": [{**SAID, "content": LONG}]}, "text"),
+        ("/api/generate", {"prompt": LONG}, "text"),
+        ("/api/generate", {"prompt": "x", "format": {"title": LONG}}, "json_schema"),
+        ("/api/questions", {"text": LONG}, "text"),
+    ],
+)
+def test_a_text_that_no_node_would_take_does_not_go_up(
+    answering, path: str, body: dict[str, object], named: str
+) -> None:
+    def check(port: int) -> None:
+        status, found = request(port, "POST", path, body)
+        assert status == 400
+        assert f"question: {named}: expected at most 65536 bytes" in json.dumps(found)
+
+    assert answering(check).machine.asked == []
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/api/chat", "/api/questions"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"a": "\\ud800"}', b"\xff"])
+def test_what_is_no_json_or_no_object_is_one_error(answering, path: str, body: bytes) -> None:
+    def check(port: int) -> None:
+        status, found = request(port, "POST", path, body)
+        assert status == 400
+        assert ": expected" in json.dumps(found)
+
+    assert answering(check).machine.asked == []
 
 
 def test_a_name_of_the_clients_own_tells_its_tries(answering) -> None:

@@ -6,16 +6,16 @@ import asyncio
 import http.client
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from ground.desk import Desk
+from ground.desk import Desk, Event
 from ground.outputs import Asking, Rejected, Request, Settled, StageReached, StorePart
 from ground.web.access import Access
 from ground.web.asked import Usual
-from ground.web.server import Server
+from ground.web.server import KEPT_CODED, Server, _lines
 from roundtrip.budget import Budget, Outcome
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import GREEDY, Part, index_of
@@ -215,6 +215,25 @@ def test_short_answers_are_sent_at_once_on_a_connection_that_is_kept() -> None:
             return server._socket.proto
 
     assert asyncio.run(stand()) == socket.IPPROTO_TCP
+
+
+def test_events_kept_as_they_were_sent_are_few_whichever_were_wanted() -> None:
+    """Who follows one question has some numbers of many."""
+    coded: dict[int, str] = {}
+
+    async def told() -> AsyncIterator[Event]:
+        for number in range(0, 7 * KEPT_CODED, 7):
+            yield {"event": "text", "number": number}
+        yield {"event": "text", "number": 7 * KEPT_CODED}
+
+    async def read() -> list[str]:
+        return [line async for line in _lines(told(), coded)]
+
+    lines = asyncio.run(read())
+    assert len(lines) == KEPT_CODED + 2
+    assert len(coded) == KEPT_CODED
+    assert coded[7 * KEPT_CODED] == lines[-1]
+    assert 0 not in coded, "the oldest has gone"
 
 
 def test_a_taken_port_is_one_line() -> None:

@@ -113,7 +113,7 @@ def test_what_a_step_takes_is_measured_from_the_second_token_on(small) -> None:
 
 
 def test_one_slow_step_among_many_counts_little() -> None:
-    model = DraftModel(None, ticking())  # type: ignore[arg-type]
+    model = DraftModel(None, ticking())
     model._measured(1000.0)
     model._measured(10**9)
     assert model._step_ns == pytest.approx(1300), "a tenth of three times more"
@@ -122,7 +122,7 @@ def test_one_slow_step_among_many_counts_little() -> None:
 
 
 def test_how_often_it_is_right_is_followed_fast_at_first_and_slowly_later() -> None:
-    model = DraftModel(None, ticking())  # type: ignore[arg-type]
+    model = DraftModel(None, ticking())
     model.checked(4, 2)
     assert model._right == pytest.approx(_mean(0.7, [1, 1, 0]))
     for _ in range(200):

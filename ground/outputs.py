@@ -8,7 +8,8 @@ from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
 from ground.results.record import LoopRecord, Planned
 from roundtrip.budget import Budget
-from roundtrip.message import Health, Part, Sampling
+from roundtrip.errors import BadInput
+from roundtrip.message import MAX_TEXT_BYTES, Health, Part, Sampling
 from roundtrip.stages import Stage
 
 
@@ -31,7 +32,11 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question that comes while the station stands."""
+    """A question that comes while the station stands.
+
+    Raises:
+        BadInput: a text is longer than a node takes, or none that can be encoded.
+    """
 
     text: str
     asking: Asking | None = None
@@ -40,6 +45,21 @@ class Request:
     """None: as the workload's."""
     priority: int = 1
     """0 bulk, 1 normal, 2 expedited."""
+
+    def __post_init__(self) -> None:
+        _check_length("text", self.text)
+        if self.asking is not None:
+            _check_length("system", self.asking.system)
+            _check_length("json_schema", self.asking.schema)
+
+
+def _check_length(name: str, text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise BadInput("question", name, "Unicode text", "a lone surrogate") from None
+    if size > MAX_TEXT_BYTES:
+        raise BadInput("question", name, f"at most {MAX_TEXT_BYTES} bytes", str(size))
 
 
 @dataclass(frozen=True, slots=True)

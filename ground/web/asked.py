@@ -13,7 +13,6 @@ from starlette.requests import Request as HttpRequest
 from ground.outputs import Asking, Request
 from roundtrip.budget import Budget
 from roundtrip.errors import BadInput
-from roundtrip.message import MAX_TEXT_BYTES
 from roundtrip.units import s_to_ns
 
 M = TypeVar("M", bound=BaseModel)
@@ -81,10 +80,8 @@ def request_like(
     """A question; what is None is as usual.
 
     Raises:
-        BadInput: a text is too long to go up, or no text.
+        BadInput: as `Request`.
     """
-    for name, given in (("text", text), ("system", system), ("json_schema", schema)):
-        _check_length(name, given or "")
     said = {
         "system": system,
         "max_tokens": max_tokens,
@@ -133,12 +130,3 @@ async def read_body(http: HttpRequest) -> bytes:
 def schema_text(schema: object) -> str:
     """A JSON Schema as it goes up."""
     return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
-
-
-def _check_length(name: str, text: str) -> None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise BadInput("question", name, "Unicode text", "a lone surrogate") from None
-    if size > MAX_TEXT_BYTES:
-        raise BadInput("question", name, f"at most {MAX_TEXT_BYTES} bytes", str(size))

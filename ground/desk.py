@@ -29,13 +29,14 @@ from ground.outputs import (
 from ground.parts import Parts
 from ground.results.record import LoopRecord, Planned
 from ground.sky import Sky
+from ground.workload import planned_again, planned_now
 from roundtrip.budget import Outcome
 from roundtrip.codec import question_in
 from roundtrip.contacts import FOREVER_NS, Windows
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.clock import utc
-from roundtrip.errors import EnvironmentFault
-from roundtrip.message import INDEX_BITS, Health, Part, Vitals, index_of
+from roundtrip.errors import BadInput, EnvironmentFault
+from roundtrip.message import INDEX_BITS, Health, Part, Turn, Vitals, index_of
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS, ns_to_s, s_to_ns
 
@@ -53,6 +54,7 @@ SHOWN_CONTACTS = 16
 PAST_S = 3_600.0
 """How long a contact that is over is still shown."""
 NEVER = Windows(())
+ANSWERED = (Outcome.ON_TIME.value, Outcome.PARTIAL.value, Outcome.LATE.value)
 LEVELS = {
     Outcome.ON_TIME: "info",
     Outcome.PARTIAL: "warning",
@@ -119,9 +121,7 @@ class Desk:
         for one in stored:
             if not one.settled:
                 question = question_in(one.payload)
-                planned = Planned(
-                    index_of(one.question_id), one.asked_ns, question.text, None, question.priority
-                )
+                planned = planned_again(one.asked_ns, question)
                 self._open[one.question_id] = _opened(one.question_id, planned)
 
     def carrier(self, cue: Carrier) -> None:
@@ -234,9 +234,7 @@ class Desk:
             remedy = "wait until some have their outcome"
             raise EnvironmentFault("ask", f"{MAX_OPEN} questions are open", remedy)
         question_id = actor.machine.next_id()
-        planned = Planned(
-            index_of(question_id), actor.clock.now_ns(), request.text, None, request.priority
-        )
+        planned = planned_now(index_of(question_id), actor.clock.now_ns(), request)
         event = _opened(question_id, planned)
         self._open[question_id] = event
         self._tell("asked", **event)
@@ -262,6 +260,23 @@ class Desk:
         if known is None and self._history is not None:
             return self._history.one(key)
         return known
+
+    def conversation(self, key: str) -> tuple[Turn, ...]:
+        """What was said up to a question and its answer, for one that goes on from there.
+
+        Raises:
+            BadInput: it, or one before it, was not answered or is not known.
+        """
+        said: list[Turn] = []
+        at: str | None = key
+        while at is not None:
+            event = self.found(at)
+            if event is None or event.get("outcome") not in ANSWERED:
+                raise BadInput("question", "after", "one that was answered", at[:80])
+            said.append(Turn(event["text"], event["answer"]))
+            said += [Turn(*turn) for turn in reversed(event.get("turns") or ())]
+            at = event.get("after")
+        return tuple(reversed(said))
 
     def texts(self, key: str) -> list[str]:
         """An answer's text as it came, piece by piece."""
@@ -364,8 +379,7 @@ def _opened(question_id: int, planned: Planned) -> Event:
     return {
         "id": _key(question_id),
         "index": planned.index,
-        "text": planned.text,
-        "priority": planned.priority,
+        **_asked(planned),
         "stage": "intended",
         "stages_s": {"intended": ns_to_s(planned.intended_ns)},
         "expected_at_s": None,
@@ -399,11 +413,10 @@ def shown_record(record: LoopRecord) -> Event:
     return {
         "id": _key(record.question_id),
         "index": record.planned.index,
-        "text": record.planned.text,
+        **_asked(record.planned),
         "outcome": record.outcome.value,
         "reason": record.why,
         "answer": record.answer,
-        "priority": record.planned.priority,
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
         "settled_s": ns_to_s(record.settled_ns),
         "expected_at_s": None if expected_ns is None else ns_to_s(expected_ns),
@@ -414,6 +427,16 @@ def shown_record(record: LoopRecord) -> Event:
         "output_tokens": record.output_tokens,
         "finish_reason": record.finish_reason,
     }
+
+
+def _asked(planned: Planned) -> Event:
+    """What a question says."""
+    asked: Event = {"text": planned.text, "priority": planned.priority}
+    if planned.after is not None:
+        asked["after"] = _key(planned.after)
+    elif planned.turns:
+        asked["turns"] = [[turn.text, turn.answer] for turn in planned.turns]
+    return asked
 
 
 def _put(listener: asyncio.Queue[Event | None], event: Event | None) -> None:

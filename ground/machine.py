@@ -35,6 +35,7 @@ from ground.parts import Parts
 from ground.results.record import LoopRecord, Planned
 from ground.stamps import NOTHING_KNOWN, Quickest, Stamps
 from ground.wording import Form, Wording
+from ground.workload import planned_again, planned_now, question_of
 from roundtrip import codec, message
 from roundtrip.budget import Budget
 from roundtrip.contacts import ContactPlan
@@ -48,7 +49,6 @@ from roundtrip.message import (
     Part,
     Question,
     Refusal,
-    Sampling,
     Unreadable,
     index_of,
 )
@@ -142,8 +142,7 @@ class GroundMachine:
             return
         question = codec.question_in(stored.payload)
         if planned is None:
-            index = index_of(stored.question_id)
-            planned = Planned(index, stored.asked_ns, question.text, None, question.priority)
+            planned = planned_again(stored.asked_ns, question)
         budget = Budget(*stored.budget_ns, self._budget.objective) if stored.budget_ns else None
         entry = self._new_entry(planned, budget=budget)
         entry.question = question
@@ -236,7 +235,7 @@ class GroundMachine:
         """A question comes besides the workload; it gets `next_id`."""
         if self._next_index >> message.INDEX_BITS:
             return [Rejected("no more questions in one run")]
-        planned = Planned(self._next_index, now_ns, request.text, None, request.priority)
+        planned = planned_now(self._next_index, now_ns, request)
         self._next_index += 1
         self._unsettled += 1
         entry = self._new_entry(planned, request.asking, request.budget)
@@ -262,25 +261,8 @@ class GroundMachine:
         """Make a question of it, and put it on disk."""
         asking, planned = entry.asking, entry.planned
         remaining_ns = planned.intended_ns + entry.budget.loop_ns - now_ns
-        sampling = Sampling(
-            asking.sampling.temperature,
-            asking.sampling.top_p,
-            asking.sampling.top_k,
-            asking.sampling.min_p,
-            (asking.seed + planned.index) & 0xFFFFFFFF,
-        )
-        question = entry.question = Question(
-            entry.question_id,
-            planned.text,
-            asking.system,
-            asking.max_tokens,
-            sampling,
-            asking.thinking,
-            max(0, remaining_ns) // NS_PER_MS,
-            asking.think_tokens,
-            planned.priority,
-            asking.schema,
-        )
+        remaining_ms = max(0, remaining_ns) // NS_PER_MS
+        question = entry.question = question_of(entry.question_id, planned, asking, remaining_ms)
         self._set_timers(entry)
         payload = codec.encode(question, texts=())
         own = None if entry.budget is self._budget else entry.budget
@@ -432,6 +414,8 @@ class GroundMachine:
         self._wording.unreadable(unreadable)
         outputs: list[GroundOutput] = [Rejected(f"node knows no such {unreadable.what}")]
         asked = self._open.get(unreadable.question_id)
+        if asked is not None and asked.question is not None and unreadable.what == "turns":
+            asked.question = replace(asked.question, after=None)
         for entry in list(self._open.values()) if asked is None else [asked]:
             if entry.question is not None and entry.sent != self._wording.form(entry.question):
                 entry.stamps.dropped()

@@ -9,7 +9,7 @@ from dtn.bpv7.bundle import BundleId
 from ground.results.record import LoopRecord, Planned
 from roundtrip.budget import Budget
 from roundtrip.errors import BadInput
-from roundtrip.message import MAX_TEXT_BYTES, Health, Part, Sampling
+from roundtrip.message import MAX_TEXT_BYTES, MAX_TURNS, Health, Part, Sampling, Turn
 from roundtrip.stages import Stage
 
 
@@ -45,9 +45,16 @@ class Request:
     """None: as the workload's."""
     priority: int = 1
     """0 bulk, 1 normal, 2 expedited."""
+    turns: tuple[Turn, ...] = ()
+    """What was said before."""
+    after: int | None = None
+    """The question with which they end, where it was asked here."""
 
     def __post_init__(self) -> None:
-        _check_length("text", self.text)
+        said = "".join(turn.text + turn.answer for turn in self.turns)
+        _check_length("text and turns" if said else "text", said + self.text)
+        if len(self.turns) > MAX_TURNS:
+            raise BadInput("question", "turns", f"at most {MAX_TURNS}", str(len(self.turns)))
         if self.asking is not None:
             _check_length("system", self.asking.system)
             _check_length("json_schema", self.asking.schema)

@@ -22,6 +22,8 @@ class Form:
     """The node has its settings: their name goes up."""
     packed: bool
     """The node can unpack its text."""
+    continued: bool = False
+    """The node has what was said before."""
 
 
 class Wording:
@@ -35,12 +37,21 @@ class Wording:
 
     def form(self, question: Question) -> Form:
         """How a question would go up now."""
-        return Form(name_of(question.settings) in self._settings, packed=self._texts != ())
+        return Form(
+            name_of(question.settings) in self._settings,
+            packed=self._texts != (),
+            continued=question.after is not None,
+        )
 
     def payload(self, question: Question) -> bytes:
         """A question as it goes up now."""
-        named = self.form(question).named
-        return codec.encode(question, texts=self._texts, named=named, unpacks=packing.known())
+        return codec.encode(
+            question,
+            texts=self._texts,
+            named=self.form(question).named,
+            continued=True,
+            unpacks=packing.known(),
+        )
 
     def arrived(self, question: Question) -> None:
         """The node has a question, with its settings."""
@@ -52,7 +63,8 @@ class Wording:
 
     def unreadable(self, reply: Unreadable) -> None:
         """The node could not read a question."""
-        if reply.what == "text":
-            self._texts = ()
-        else:
-            self._settings.clear()
+        match reply.what:
+            case "text":
+                self._texts = ()
+            case "settings":
+                self._settings.clear()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ground.outputs import Asking
+from dataclasses import replace
+
+from ground.outputs import Asking, Request
 from ground.results.record import Planned
+from roundtrip import message
 from roundtrip.config import WorkloadConfig
-from roundtrip.message import RUN_BITS
+from roundtrip.message import RUN_BITS, Question, index_of
 from roundtrip.rng import substream
 from roundtrip.units import NS_PER_S, s_to_ns
 
@@ -30,6 +33,51 @@ def planned_questions(config: WorkloadConfig, seed: int) -> list[Planned]:
         draw = rng.expovariate(1.0)
         at_ns += round(gap_s * (draw if config.arrivals == "poisson" else 1.0) * NS_PER_S)
     return planned
+
+
+def planned_now(index: int, now_ns: int, request: Request) -> Planned:
+    """A question that comes besides the workload."""
+    return Planned(
+        index,
+        now_ns,
+        request.text,
+        None,
+        request.priority,
+        turns=request.turns,
+        after=request.after,
+    )
+
+
+def planned_again(asked_ns: int, question: Question) -> Planned:
+    """One that came besides the workload, from the ledger."""
+    return Planned(
+        index_of(question.question_id),
+        asked_ns,
+        question.text,
+        None,
+        question.priority,
+        turns=question.turns,
+        after=question.after,
+    )
+
+
+def question_of(question_id: int, planned: Planned, asking: Asking, remaining_ms: int) -> Question:
+    """A question as it goes up."""
+    same_run = planned.after is not None and planned.after >> message.INDEX_BITS == asking.run_id
+    return Question(
+        question_id,
+        planned.text,
+        asking.system,
+        asking.max_tokens,
+        replace(asking.sampling, seed=(asking.seed + planned.index) & message.SEED_MASK),
+        asking.thinking,
+        remaining_ms,
+        asking.think_tokens,
+        planned.priority,
+        asking.schema,
+        planned.turns,
+        planned.after if same_run else None,
+    )
 
 
 def asking_of(config: WorkloadConfig, *, run_id: int, seed: int) -> Asking:

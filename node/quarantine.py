@@ -27,5 +27,6 @@ class Quarantine:
 
 
 def _fingerprint(question: Question) -> bytes:
-    parts = (question.system, question.text, question.schema)
+    turns = (text for turn in question.turns for text in (turn.text, turn.answer))
+    parts = (question.system, question.text, question.schema, *turns)
     return sha256(b"".join(sha256(part.encode()).digest() for part in parts)).digest()

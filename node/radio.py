@@ -21,7 +21,16 @@ from node.parts import Parts
 from roundtrip import codec, message
 from roundtrip.errors import BadMessage, OtherRelease, UnknownDictionary
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Asked, Cancel, Health, Question, Settings, Unreadable
+from roundtrip.message import (
+    Answer,
+    Asked,
+    Cancel,
+    Health,
+    Question,
+    Settings,
+    Turn,
+    Unreadable,
+)
 from roundtrip.modem import Carrier
 from roundtrip.settings import Texts
 from roundtrip.transport import OTHER_RELEASE, lifetime_ms, reason_of
@@ -180,8 +189,11 @@ class Radio:
         if entry is None:
             if settings is None:
                 return self._unreadable(Unreadable(question_id, "settings"), bundle_id, now_ns)
+            turns = self._turns_of(asked)
+            if turns is None:
+                return self._unreadable(Unreadable(question_id, "turns"), bundle_id, now_ns)
             try:
-                question = asked.question(settings)
+                question = asked.question(settings, turns)
             except UnknownDictionary:
                 return self._unreadable(Unreadable(question_id, "text"), bundle_id, now_ns)
             except BadMessage as error:
@@ -207,6 +219,15 @@ class Radio:
                 self._settings.popitem(last=False)
             self._texts = settings.texts
         return settings
+
+    def _turns_of(self, asked: Asked) -> tuple[Turn, ...] | None:
+        """What was said up to the question that this one comes after; None where it is not here."""
+        if asked.after is None or asked.values:
+            return ()
+        before = self._entries.get(asked.after)
+        if before is None or not isinstance(before.reply, Answer):
+            return None
+        return *before.question.turns, Turn(before.question.text, before.reply.text)
 
     def _unreadable(self, reply: Unreadable, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
         """Say so: the ground asks again, in words that are known here."""

@@ -258,8 +258,7 @@ class Scheduler:
 
 
 def _prefill_ns(job: Job, speed: Speed) -> float:
-    text_bytes = len(job.question.text.encode())
-    return text_bytes / speed.bytes_per_token * speed.prefill_ns
+    return job.question.size_bytes / speed.bytes_per_token * speed.prefill_ns
 
 
 def _least_ns(job: Job, speed: Speed) -> int:

@@ -181,7 +181,7 @@ class VirtualEngine:
         length_draw = self._rng.expovariate(1.0)
         prefill_factor = max(0.1, self._rng.gauss(1.0, profile.jitter))
         decode_factor = max(0.1, self._rng.gauss(1.0, profile.jitter))
-        text_tokens = round(len(question.text.encode()) / profile.bytes_per_token)
+        text_tokens = round(question.size_bytes / profile.bytes_per_token)
         head_tokens = round(len(question.system.encode()) / profile.bytes_per_token)
         prompt_tokens = profile.template_tokens + text_tokens + head_tokens
         read = prompt_tokens

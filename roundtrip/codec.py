@@ -4,7 +4,10 @@ The first byte has the kind (3 bits) and flags (5); integers are SDNVs (RFC 5326
 form, where no size is given. A text is last, packed or not, and ends with the message.
 
 question     settings' name (4 bytes, or their length and CBOR), question, ms less than 120 s left
-             (or left, flag), text; flags: packed, priority (2 bits), settings, left
+             (or left, flag), text; flags: packed, priority (2 bits), settings, left. Priority 3
+             is none: a byte with priority and flags (after, turns) follows, and before the text
+             [how many questions ago], [how many turns, and of each text and answer, with twice
+             their length, plus 1 where packed]
 answer       question, delivered (4 bytes, us), queued, to first token and to last (0.1 ms), tokens
              of prompt and answer, peak memory (MiB), [mJ], [start, digest (8 bytes)], text; flags:
              packed, finish reason (2 bits), rest, energy
@@ -21,7 +24,7 @@ one message is BadMessage.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
@@ -38,6 +41,7 @@ from roundtrip.message import (
     INDEX_BITS,
     MAX_MESSAGE_BYTES,
     MAX_TEXT_BYTES,
+    MAX_TURNS,
     NAME_BYTES,
     REASONS,
     RUN_BITS,
@@ -53,6 +57,7 @@ from roundtrip.message import (
     Refusal,
     Sent,
     Settings,
+    Turn,
     Unreadable,
     Vitals,
     index_of,
@@ -75,6 +80,7 @@ _QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE, _CANCEL = range
 _FLAGS = 5
 USUAL_MS = 120_000
 _PACKED, _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 1, 8, 16, 8, 16
+_LONGER, _AFTER, _TURNS = 3, 4, 8
 _MIB = 1 << 20
 MAX_VITALS = 64
 _MAX_DETAIL = 1024
@@ -90,6 +96,7 @@ def encode(
     *,
     texts: Texts = None,
     named: bool = False,
+    continued: bool = False,
     unpacks: tuple[int, ...] | None = None,
 ) -> bytes:
     """The message as bytes.
@@ -97,6 +104,7 @@ def encode(
     Args:
         texts: how the other end can unpack texts; () for not at all.
         named: of a question: the other end has its settings, their name will do.
+        continued: of a question: the other end has the one that it comes after, and its turns.
         unpacks: how this end can unpack texts, which goes along with settings.
 
     Raises:
@@ -105,7 +113,8 @@ def encode(
     match message:
         case Question():
             settings = None if named else replace(message.settings, texts=unpacks)
-            return _of_question(message, settings, texts)
+            turns = () if continued and message.after is not None else message.turns
+            return _of_question(message, settings, turns, texts)
         case Answer():
             return _of_answer(message, texts)
         case Part():
@@ -133,11 +142,14 @@ def encode(
             return _first(_CANCEL, 0) + _id(message.question_id)
 
 
-def _of_question(question: Question, settings: Settings | None, texts: Texts) -> bytes:
+def _of_question(
+    question: Question, settings: Settings | None, turns: Sequence[Turn], texts: Texts
+) -> bytes:
     flag, text = _packed(question.text, texts)
     used_ms = USUAL_MS - question.remaining_ms
     left = not 0 <= used_ms < USUAL_MS
-    flags = flag | question.priority << 1 | left * _LEFT
+    longer, said = _of_turns(question, turns, texts)
+    flags = flag | (_LONGER if longer else question.priority) << 1 | left * _LEFT
     if settings is None:
         told = name_of(question.settings)
     else:
@@ -147,12 +159,29 @@ def _of_question(question: Question, settings: Settings | None, texts: Texts) ->
     return b"".join(
         (
             _first(_QUESTION, flags),
+            longer,
             told,
             _id(question.question_id),
             encode_sdnv(question.remaining_ms if left else used_ms),
+            said,
             text,
         )
     )
+
+
+def _of_turns(question: Question, turns: Sequence[Turn], texts: Texts) -> tuple[bytes, bytes]:
+    """The second byte of a question in a conversation, and what was said; nothing of another."""
+    parts, flags = [], question.priority
+    if question.after is not None:
+        flags |= _AFTER
+        parts.append(encode_sdnv(question.question_id - question.after))
+    if turns:
+        flags |= _TURNS
+        parts.append(encode_sdnv(len(turns)))
+        for text in (text for turn in turns for text in (turn.text, turn.answer)):
+            flag, value = _packed(text, texts)
+            parts += [encode_sdnv(len(value) << 1 | flag), value]
+    return (bytes((flags,)), b"".join(parts)) if parts else (b"", b"")
 
 
 def _of_answer(answer: Answer, texts: Texts) -> bytes:
@@ -280,15 +309,30 @@ class _Reader:
         """All that is left."""
         return self.take(len(self._data) - self._at)
 
-    def value(self, flags: int) -> str | bytes:
-        """The rest, a text as `pack` gave it."""
-        rest = self._data[self._at :]
+    def earlier(self, asked: int) -> int:
+        """A question of the same run, by how many before this one it was."""
+        back = self.number(index_of(asked))
+        if not back:
+            raise self.bad("an earlier question", "0 before this one")
+        return asked - back
+
+    def turns(self) -> tuple[str | bytes, ...]:
+        """Texts and answers, in turn."""
+        count = self.number(MAX_TURNS)
+        if not count:
+            raise self.bad("a number above 0 where a flag announces it", "0")
+        lengths_and_flags = (self.number(MAX_MESSAGE_BYTES << 1) for _ in range(2 * count))
+        return tuple(self.value(given & 1, given >> 1) for given in lengths_and_flags)
+
+    def value(self, flags: int, size: int | None = None) -> str | bytes:
+        """A text as `pack` gave it: so many bytes, or the rest."""
+        start = self._at
+        value = self.rest() if size is None else self.take(size)
         try:
-            value = rest if flags & _PACKED else rest.decode()
+            return value if flags & _PACKED else value.decode()
         except UnicodeDecodeError as error:
+            self._at = start
             raise self.bad("UTF-8", error.reason) from None
-        self._at += len(rest)
-        return value
 
     def text(self, flags: int, most: int = MAX_TEXT_BYTES) -> str:
         """The rest, unpacked."""
@@ -310,7 +354,12 @@ def _flags(flags: int, allowed: int) -> None:
 
 
 def _question(flags: int, reader: _Reader) -> Asked:
-    priority = flags >> 1 & 3
+    priority, longer = flags >> 1 & 3, 0
+    if priority == _LONGER:
+        longer = reader.take(1)[0]
+        priority, longer = longer & 3, longer & ~3
+        if longer & ~(_AFTER | _TURNS) or not longer:
+            raise BadMessage("message", "flags", f"within {_AFTER | _TURNS:#x}", f"{longer:#x}")
     if priority > 2:
         raise BadMessage("message", "priority", "at most 2", str(priority))
     settings = None
@@ -323,7 +372,9 @@ def _question(flags: int, reader: _Reader) -> Asked:
     left_ms = reader.number() if flags & _LEFT else USUAL_MS - reader.number(USUAL_MS - 1)
     if flags & _LEFT and 0 < left_ms <= USUAL_MS:
         raise reader.bad("what is used of 120 s", f"{left_ms} ms left")
-    return Asked(asked, name, settings, reader.value(flags), left_ms, priority)
+    after = reader.earlier(asked) if longer & _AFTER else None
+    values = reader.turns() if longer & _TURNS else ()
+    return Asked(asked, name, settings, reader.value(flags), left_ms, priority, values, after)
 
 
 def _answer(flags: int, reader: _Reader) -> Answer:

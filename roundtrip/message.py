@@ -15,6 +15,8 @@ MAX_TEXT_BYTES = 64 * 1024
 """Longest question, system prompt or answer, in UTF-8 bytes; checked on the ground and again on the
 node."""
 MAX_MESSAGE_BYTES = 4 * MAX_TEXT_BYTES
+MAX_TURNS = 1000
+"""Of a conversation."""
 
 DIGEST_BYTES = 8
 NAME_BYTES = 4
@@ -72,6 +74,15 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What was said before in a conversation: a question and its answer."""
+
+    text: str
+    """Empty where the conversation began with an answer."""
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question, ground to node."""
 
@@ -92,6 +103,17 @@ class Question:
     """0 bulk, 1 normal, 2 expedited."""
     schema: str = ""
     """JSON Schema that the answer keeps to; empty for none."""
+    turns: tuple[Turn, ...] = ()
+    """What was said before."""
+    after: int | None = None
+    """The question of the same run whose turns, with it and its answer, these are; None where there
+    is none, or the node does not have it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what the engine reads besides the system prompt, UTF-8."""
+        said = "".join(turn.text + turn.answer for turn in self.turns)
+        return len(said.encode()) + len(self.text.encode())
 
     @property
     def settings(self) -> Settings:
@@ -119,19 +141,29 @@ class Asked:
     value: str | bytes
     remaining_ms: int
     priority: int
+    values: tuple[str | bytes, ...] = ()
+    """Texts and answers of its turns, in turn."""
+    after: int | None = None
+    """As in `Question`; without values the node knows the turns."""
 
-    def question(self, settings: Settings) -> Question:
-        """The question with its settings.
+    def question(self, settings: Settings, turns: tuple[Turn, ...] = ()) -> Question:
+        """The question with its settings, and the turns that it has not with it.
 
         Raises:
             UnknownDictionary: this end cannot unpack it.
-            BadMessage: it has no text.
+            BadMessage: it has no text, or too much of it.
         """
         index = index_of(self.question_id)
         sampling = settings.sampling
+        left, said = MAX_TEXT_BYTES, []
+        for value in (*self.values, self.value):
+            said.append(unpack(value, left))
+            left -= len(said[-1].encode())
+        *before, text = said
+        own = tuple(Turn(*pair) for pair in zip(before[::2], before[1::2], strict=True))
         return Question(
             self.question_id,
-            unpack(self.value, MAX_TEXT_BYTES),
+            text,
             settings.system,
             settings.max_tokens,
             replace(sampling, seed=(sampling.seed + index) & SEED_MASK),
@@ -140,6 +172,8 @@ class Asked:
             settings.think_tokens,
             self.priority,
             settings.schema,
+            own or turns,
+            self.after,
         )
 
 
@@ -159,8 +193,9 @@ class Cancel:
     question_id: int
 
 
-UNREADABLE = ("settings", "text")
-"""A name of settings that it does not know; a text that it cannot unpack."""
+UNREADABLE = ("settings", "text", "turns")
+"""A name of settings that it does not know; a text that it cannot unpack; an earlier question that
+it does not have."""
 
 
 @dataclass(frozen=True, slots=True)

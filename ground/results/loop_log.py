@@ -22,6 +22,7 @@ from roundtrip.budget import Budget, Outcome
 from roundtrip.config import MAX_S, to_date
 from roundtrip.errors import BadInput
 from roundtrip.files import bad_config, parse_json, read_text
+from roundtrip.message import Turn
 from roundtrip.stages import STAGES, Stage, in_order
 from roundtrip.units import NS_PER_S, s_to_ns
 
@@ -117,6 +118,10 @@ class LoopLine(BaseModel):
     """Its text."""
     expected: Text | None = None
     """The one right answer, where there is one."""
+    after: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    """`question_id` of the question that it goes on from, in a conversation."""
+    turns: Annotated[list[tuple[Text, Text]], Field(max_length=1000)] | None = None
+    """What was said before where `after` does not tell: questions and their answers."""
     answer: Text | None = None
     """The text that came, whole or not."""
     correct: bool | None = None
@@ -381,6 +386,8 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
             intended_ns,
             line.question or "",
             line.expected,
+            turns=tuple(Turn(text, answer) for text, answer in line.turns or ()),
+            after=None if line.after is None else int(line.after, 16),
         ),
         outcome,
         reason,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from dtn.ltp.segment import SessionId
 from roundtrip.budget import Outcome
 from roundtrip.errors import BadInput
+from roundtrip.message import Turn
 from roundtrip.stages import Stage, phases_of
 
 FORMAT: Final = "groundloop-loop/1"
@@ -26,6 +27,10 @@ class Planned:
     """The one right answer, where there is one."""
     priority: int = 1
     """0 bulk, 1 normal, 2 expedited."""
+    turns: tuple[Turn, ...] = ()
+    """What was said before."""
+    after: int | None = None
+    """The question with which they end, where the station was asked that one too."""
 
     @property
     def title(self) -> str:
@@ -153,6 +158,10 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         "downlink_session": _numbers(record.downlink_session),
     }
     times = record.node_times
+    if record.planned.after is not None:
+        line["after"] = f"{record.planned.after:016x}"
+    elif record.planned.turns:
+        line["turns"] = [[turn.text, turn.answer] for turn in record.planned.turns]
     if record.expected_at_ns is not None:
         line["expected_at_ns"] = record.expected_at_ns
     if record.planned.expected is not None:
@@ -199,8 +208,14 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
     """
     try:
         stamps = {Stage(name): int(at_ns) for name, at_ns in line["stamps_ns"].items()}
+        after = line.get("after")
         planned = Planned(
-            line["index"], stamps[Stage.INTENDED], line["question"], line.get("expected")
+            line["index"],
+            stamps[Stage.INTENDED],
+            line["question"],
+            line.get("expected"),
+            turns=tuple(Turn(text, answer) for text, answer in line.get("turns", ())),
+            after=None if after is None else int(after, 16),
         )
         session, expected_at_ns = line["downlink_session"], line.get("expected_at_ns")
         return LoopRecord(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +13,7 @@ from starlette.requests import Request as HttpRequest
 from ground.outputs import Asking, Request
 from roundtrip.budget import Budget
 from roundtrip.errors import BadInput
+from roundtrip.message import Turn
 from roundtrip.units import s_to_ns
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,6 +33,7 @@ class _Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     text: Annotated[str, Field(min_length=1)]
+    after: Annotated[str, Field(pattern="^[0-9a-f]{14,16}$")] | None = None
     system: str | None = None
     deadline_s: Annotated[float, Field(ge=1, le=86_400)] | None = None
     priority: Literal["bulk", "normal", "expedited"] = "normal"
@@ -42,8 +44,13 @@ class _Asked(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
 
 
-def request_of(body: bytes, usual: Usual) -> Request:
+def request_of(body: bytes, usual: Usual, said: Callable[[str], tuple[Turn, ...]]) -> Request:
     """The question in a body.
+
+    Args:
+        body: as it came.
+        usual: what it has unless it says otherwise.
+        said: up to a question that was answered; it may raise BadInput.
 
     Raises:
         BadInput: there is none; it names the field.
@@ -63,6 +70,8 @@ def request_of(body: bytes, usual: Usual) -> Request:
         seed=asked.seed,
         temperature=asked.temperature,
     )
+    if asked.after is not None:
+        request = replace(request, turns=said(asked.after), after=int(asked.after, 16))
     return replace(request, budget=budget, priority=PRIORITIES.index(asked.priority))
 
 
@@ -75,6 +84,7 @@ def request_like(
     thinking: str | None = None,
     schema: str | None = None,
     seed: int | None = None,
+    turns: tuple[Turn, ...] = (),
     **sampling: float | None,
 ) -> Request:
     """A question; what is None is as usual.
@@ -90,7 +100,7 @@ def request_like(
         "seed": seed,
     }
     drawn = replace(usual.sampling, **_given(sampling))
-    return Request(text, replace(usual, sampling=drawn, **_given(said)))
+    return Request(text, replace(usual, sampling=drawn, **_given(said)), turns=turns)
 
 
 def _given(values: Mapping[str, object]) -> dict[str, Any]:

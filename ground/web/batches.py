@@ -20,10 +20,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ground.desk import Desk, Event
+from ground.desk import ANSWERED, Desk, Event
 from ground.outputs import Request
 from ground.web.asked import parsed, read_body
-from ground.web.chats import ANSWERED, told
+from ground.web.chats import told
 from ground.web.openai import error_of, failure
 from roundtrip.budget import Budget
 from roundtrip.database import Layout, whole

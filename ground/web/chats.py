@@ -1,58 +1,67 @@
 """What the interfaces of other programs have in common: messages to a question, events to text.
 
-The node takes a system prompt and one text. Earlier turns of a conversation go up in that text.
+Of a conversation that went through here the earlier turns do not go up again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
-from ground.desk import Desk, Event
+from ground.desk import ANSWERED, Desk, Event
 from ground.outputs import Request
 from roundtrip.errors import BadInput
+from roundtrip.message import Turn
 
 KEEP_ALIVE_S = 10.0
 KEPT_BODIES = 1024
 """Requests by which a client's own retry is recognised."""
 REMEMBERED_S = 86_400.0
-ANSWERED = ("on_time", "late", "partial")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Said:
     """One message of a conversation."""
 
     role: str
     text: str
 
 
-def prompt_of(turns: Sequence[Turn]) -> tuple[str | None, str]:
-    """System prompt, None where there is none, and text of a conversation.
+def prompt_of(messages: Sequence[Said]) -> tuple[str | None, tuple[Turn, ...], str]:
+    """System prompt, None where there is none, earlier turns, and text of a conversation.
+
+    What one side says in several messages is one text, with empty lines between.
 
     Raises:
         BadInput: it does not end with the user's turn.
     """
-    system = [turn.text for turn in turns if turn.role in ("system", "developer")]
-    said = [turn for turn in turns if turn.role in ("user", "assistant")]
-    if len(system) + len(said) < len(turns):
-        odd = next(t.role for t in turns if t.role not in ("user", "assistant", "system"))
+    system = [one.text for one in messages if one.role in ("system", "developer")]
+    said = [one for one in messages if one.role in ("user", "assistant")]
+    if len(system) + len(said) < len(messages):
+        odd = next(m.role for m in messages if m.role not in ("user", "assistant", "system"))
         raise BadInput("messages", "role", "system, developer, user or assistant", odd[:40])
     if not said or said[-1].role != "user":
         raise BadInput("messages", "", "a user's message at the end", "none")
-    *before, last = said
-    text = last.text
-    if before:
-        told = "\n".join(f"{turn.role.capitalize()}: {turn.text}" for turn in before)
-        text = f"{told}\nUser: {last.text}"
-    return "\n\n".join(system) if system else None, text
+    sides = [
+        (role, "\n\n".join(one.text for one in ones))
+        for role, ones in groupby(said, attrgetter("role"))
+    ]
+    if sides[0][0] == "assistant":
+        sides.insert(0, ("user", ""))
+    *before, (_, text) = sides
+    texts = [one for _, one in before]
+    turns = tuple(Turn(*pair) for pair in zip(texts[::2], texts[1::2], strict=True))
+    return "\n\n".join(system) if system else None, turns, text
 
 
 @dataclass(slots=True)
@@ -82,6 +91,8 @@ class Asked:
         self._desk = desk
         self._now_s = now_s
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._conversations: OrderedDict[bytes, str] = OrderedDict()
+        """Questions by what was said up to them."""
 
     def ask(self, request: Request, body: bytes, *, again: bool = False, name: str = "") -> str:
         """Ask, or find the question that was asked before; its id.
@@ -96,12 +107,26 @@ class Asked:
         known = self._known.get(digest)
         if known is not None and self._same(known, again or bool(name)):
             return known.key
-        key = self._desk.ask(request)
+        key = self._desk.ask(self._continuing(request))
+        self._conversations[_said_before(request.turns, request.text)] = key
+        if len(self._conversations) > KEPT_BODIES:
+            self._conversations.popitem(last=False)
         self._known[digest] = _Known(key, self._now_s())
         self._known.move_to_end(digest)
         if len(self._known) > KEPT_BODIES:
             self._known.popitem(last=False)
         return key
+
+    def _continuing(self, request: Request) -> Request:
+        """A request, with the question that it goes on from where that was asked here."""
+        if not request.turns or request.after is not None:
+            return request
+        *before, last = request.turns
+        key = self._conversations.get(_said_before(before, last.text))
+        event = None if key is None else self._desk.found(key)
+        if key is None or event is None or event.get("outcome") not in ANSWERED:
+            return request
+        return replace(request, after=int(key, 16)) if event["answer"] == last.answer else request
 
     def _same(self, known: _Known, told: bool) -> bool:
         if self._now_s() - known.at_s > REMEMBERED_S or self._desk.found(known.key) is None:
@@ -124,6 +149,11 @@ class Asked:
             yield delivered
         finally:
             mine.waiting -= 1
+
+
+def _said_before(turns: Sequence[Turn], text: str) -> bytes:
+    said = [*(part for turn in turns for part in (turn.text, turn.answer)), text]
+    return hashlib.sha256(json.dumps(said).encode()).digest()
 
 
 async def told(desk: Desk, key: str) -> AsyncIterator[str | Event]:

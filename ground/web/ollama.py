@@ -12,10 +12,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ground.desk import Desk, Event
+from ground.desk import ANSWERED, Desk, Event
 from ground.outputs import Request
 from ground.web.asked import Usual, parsed, read_body, request_like, schema_text
-from ground.web.chats import ANSWERED, Asked, Turn, outcome, prompt_of, told, tries
+from ground.web.chats import Asked, Said, outcome, prompt_of, told, tries
 from roundtrip.drive.clock import monotonic_s, unix_s
 from roundtrip.errors import BadInput, GroundloopError
 
@@ -121,8 +121,8 @@ class Ollama:
         return JSONResponse({**self._said(event["answer"] or "", chat=chat), **_end(event)})
 
     def _request(self, asked: _Asked, *, chat: bool) -> Request:
-        turns = [Turn(one.role, one.content) for one in asked.messages]
-        system, text = prompt_of(turns) if chat else (asked.system, asked.prompt)
+        said = [Said(one.role, one.content) for one in asked.messages]
+        system, turns, text = prompt_of(said) if chat else (asked.system, (), asked.prompt)
         if not text:
             raise BadInput("request", "prompt", "a text", "none")
         options, schema = asked.options, None
@@ -141,6 +141,7 @@ class Ollama:
             temperature=options.temperature,
             top_p=options.top_p,
             top_k=options.top_k,
+            turns=turns,
         )
 
     async def _lines(self, key: str, *, chat: bool) -> AsyncIterator[str]:

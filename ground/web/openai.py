@@ -11,13 +11,12 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ground.desk import Desk, Event
+from ground.desk import ANSWERED, Desk, Event
 from ground.outputs import Request
 from ground.web.asked import Usual, parsed, read_body, request_like, schema_text
 from ground.web.chats import (
-    ANSWERED,
     Asked,
-    Turn,
+    Said,
     kept_alive,
     outcome,
     prompt_of,
@@ -152,7 +151,7 @@ class OpenAi:
         return self._whole(key, parsed(_Chat, body), event)
 
     def _request(self, chat: _Chat) -> Request:
-        system, text = prompt_of([Turn(one.role, one.text) for one in chat.messages])
+        system, turns, text = prompt_of([Said(one.role, one.text) for one in chat.messages])
         effort = chat.reasoning_effort
         return request_like(
             self._usual.asking,
@@ -164,6 +163,7 @@ class OpenAi:
             seed=chat.seed,
             temperature=chat.temperature,
             top_p=chat.top_p,
+            turns=turns,
         )
 
     def _whole(self, key: str, chat: _Chat, event: Event) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,13 +18,12 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ground.desk import Desk, Event
+from ground.desk import ANSWERED, Desk, Event
 from ground.outputs import Request
 from ground.web.asked import Usual, parsed, request_like, schema_text
 from ground.web.chats import (
-    ANSWERED,
     Asked,
-    Turn,
+    Said,
     kept_alive,
     outcome,
     prompt_of,
@@ -151,16 +151,14 @@ class Responses:
 
     def _request(self, wanted: _Wanted) -> Request:
         given = wanted.input
-        turns = [Turn("user", given)] if isinstance(given, str) else [
-            Turn(one.role, one.text) for one in given
+        messages = [Said("user", given)] if isinstance(given, str) else [
+            Said(one.role, one.text) for one in given
         ]  # fmt: skip
-        if wanted.previous_response_id is not None:
-            turns = [*self._before(wanted.previous_response_id), *turns]
-        system, text = prompt_of(turns)
+        system, turns, text = prompt_of(messages)
         effort = None if wanted.reasoning is None else wanted.reasoning.effort
         said = wanted.text.format
         prompts = [one for one in (wanted.instructions, system) if one is not None]
-        return request_like(
+        request = request_like(
             self._usual.asking,
             text,
             system="\n\n".join(prompts) if prompts else None,
@@ -169,14 +167,17 @@ class Responses:
             schema=None if said.type == "text" else schema_text(said.schema_ or {"type": "object"}),
             temperature=wanted.temperature,
             top_p=wanted.top_p,
+            turns=turns,
         )
-
-    def _before(self, response: str) -> list[Turn]:
-        """What was said up to an earlier response."""
-        event = self._desk.found(response.removeprefix(PREFIX))
-        if event is None or event.get("answer") is None:
-            raise BadInput("previous_response_id", "", "one that was answered", response[:80])
-        return [Turn("user", event["text"]), Turn("assistant", event["answer"])]
+        if wanted.previous_response_id is None:
+            return request
+        key = wanted.previous_response_id.removeprefix(PREFIX)
+        try:
+            before = self._desk.conversation(key)
+        except BadInput as error:
+            raise BadInput("previous_response_id", "", error.expected, error.found) from None
+        after = None if turns else int(key, 16)
+        return replace(request, turns=(*before, *turns), after=after)
 
     # -- what is shown -----------------------------------------------------------------------------
 

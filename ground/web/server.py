@@ -182,7 +182,7 @@ class _Doors:
         return JSONResponse(await self._desk.search(query, _count(request)))
 
     async def _ask(self, request: HttpRequest) -> Response:
-        asked = request_of(await read_body(request), self._usual)
+        asked = request_of(await read_body(request), self._usual, self._desk.conversation)
         key = self._desk.ask(asked)
         return JSONResponse({"id": key}, status_code=202)
 

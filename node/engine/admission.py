@@ -142,7 +142,9 @@ class Admission:
                 known = self._engine.tokens_of(system_turn(system))
                 self._heads[request.system] = known
             head = known
-        pieces = prompt(text=request.text, system="", thinking=request.thinking)
+        pieces = prompt(
+            text=request.text, system="", thinking=request.thinking, turns=request.turns
+        )
         return head, head + self._engine.tokens_of(pieces)
 
     def _join(self, request: Request) -> Started | Refused:

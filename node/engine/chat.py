@@ -1,4 +1,4 @@
-"""Qwen3's chat template for one turn, as pieces to be tokenised one by one.
+"""Qwen3's chat template, as pieces to be tokenised one by one.
 
 Only the template's own pieces may become special tokens; a question that spells out `<|im_end|>` or
 `</think>` stays text. Source: the chat template in Qwen/Qwen3 model files (ChatML;
@@ -26,15 +26,21 @@ class Piece:
     """Exactly one special token."""
 
 
-def prompt(*, text: str, system: str, thinking: bool) -> list[Piece]:
+def prompt(
+    *, text: str, system: str, thinking: bool, turns: Sequence[tuple[str, str]] = ()
+) -> list[Piece]:
     """The prompt for one question, up to where the model begins to write.
 
     Args:
         text: the question.
         system: system prompt; empty for none.
         thinking: whether the model may think first.
+        turns: earlier questions, empty for none, and their answers; what the model thought over
+            them is left out, as the template does.
     """
     pieces = system_turn(system) if system else []
+    for asked, answered in turns:
+        pieces += [*(_turn("user", asked) if asked else []), *_turn("assistant", answered)]
     pieces += _turn("user", text)
     pieces += [Piece(IM_START, True), Piece("assistant\n", False)]
     if not thinking:

@@ -157,6 +157,7 @@ class Server:
                         request["think_tokens"],
                         request["alone"],
                         request["schema"],
+                        tuple((asked, answered) for asked, answered in request["turns"]),
                     )
                 )
             case "threads":

@@ -24,6 +24,8 @@ class Request:
     """No other sequence may run beside it: it may be what crashed the engine."""
     schema: str = ""
     """JSON Schema that the answer keeps to; empty for none."""
+    turns: tuple[tuple[str, str], ...] = ()
+    """What was said before: questions and their answers."""
 
 
 @dataclass(frozen=True, slots=True)

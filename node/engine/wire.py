@@ -101,6 +101,7 @@ def infer(order: Order) -> dict[str, Any]:
         "op": "infer",
         "id": question.question_id,
         "text": question.text,
+        "turns": [[turn.text, turn.answer] for turn in question.turns],
         "system": question.system,
         "max_tokens": order.max_tokens,
         "sampling": [s.temperature, s.top_p, s.top_k, s.min_p, s.seed],

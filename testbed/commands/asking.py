@@ -1,4 +1,4 @@
-"""`groundloop ask | status | answers | history | cancel`: talk to a standing station."""
+"""`groundloop ask | chat | status | answers | history | cancel`: talk to a standing station."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ ANSWERED = ("on_time", "late", "partial")
 )
 @click.option("--max-tokens", type=click.IntRange(1, 32_768))
 @click.option("--think", is_flag=True, help="Let the model think first.")
+@click.option("--after", help="Id of the question that this one goes on from.")
 @click.option("--background", is_flag=True, help="Do not wait; print the question's id.")
 @JSON
 @PORT
@@ -44,6 +45,7 @@ def ask_command(
     json_schema: Path | None,
     max_tokens: int | None,
     think: bool,
+    after: str | None,
     background: bool,
     as_json: bool,
     port: int,
@@ -67,6 +69,8 @@ def ask_command(
         body["max_tokens"] = max_tokens
     if think:
         body["think"] = "on"
+    if after is not None:
+        body["after"] = after
     key = answer_of(port, "POST", "/api/questions", body)["id"]
     if background:
         if as_json:
@@ -75,6 +79,44 @@ def ask_command(
             say(key)
         return 0
     return _follow(port, key, as_json=as_json)
+
+
+@click.command("chat")
+@click.option("--system", help="System prompt, instead of the scenario's.")
+@click.option("--after", help="Id of the question to go on from.")
+@click.option("--think", is_flag=True, help="Let the model think first.")
+@JSON
+@PORT
+def chat_command(
+    system: str | None, after: str | None, think: bool, as_json: bool, port: int
+) -> int:
+    """Have a conversation with the node behind a standing station, a question a line.
+
+    The node keeps what was said: it does not go up again. A question without an answer is no part
+    of the conversation. An empty line or the end of the input ends it.
+
+    Example: groundloop chat --system "Answer in one sentence."
+    """
+    answer_of(port, "GET", "/api/status")
+    asks = sys.stdin.isatty()
+    body: dict[str, Any] = {} if system is None else {"system": system}
+    if think:
+        body["think"] = "on"
+    status = 0
+    while True:
+        if asks:
+            say_part("> ")
+        text = sys.stdin.readline().rstrip("\n")
+        if not text.strip():
+            break
+        said = {"after": after} if after is not None else {}
+        key = answer_of(port, "POST", "/api/questions", body | said | {"text": text})["id"]
+        status = _follow(port, key, as_json=as_json)
+        if answer_of(port, "GET", f"/api/questions/{key}")["outcome"] in ANSWERED:
+            after = key
+    if after is not None and not as_json:
+        say(f"go on with: groundloop chat --after {after}", err=True)
+    return status
 
 
 def _follow(port: int, key: str, *, as_json: bool) -> int:

@@ -29,6 +29,11 @@ COMMANDS = (
         "Give up a question of a standing station; the node is told.",
     ),
     Deferred(
+        "chat",
+        "testbed.commands.asking:chat_command",
+        "Have a conversation with the node behind a standing station, a question a line.",
+    ),
+    Deferred(
         "compare",
         "testbed.commands.campaign:compare_command",
         "Show what changed from FIRST to SECOND: folders of runs or of campaigns.",

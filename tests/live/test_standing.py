@@ -69,6 +69,40 @@ def test_a_station_is_asked_and_goes_on_after_a_restart(start, near, port_of, tm
     assert again.wait() == 0, again.output()
 
 
+def test_a_conversation_goes_on_when_the_node_has_lost_it(start, near, port_of, tmp_path) -> None:
+    words = ("testbed", "up", str(near), "--port", "0", "--out", str(tmp_path / "run"))
+    program = start(*words)
+    port = port_of(program)
+    frame = "EPS.VBAT=7.1 V\nWhat is EPS.VBAT?"
+    chat = groundloop("chat", "--port", port, stdin="EPS.VBAT=7.1 V. What is EPS.VBAT?\nAgain?\n")
+    assert chat.returncode == 0, chat.stderr
+    assert chat.stderr.count("on time: loop") == 2
+    last = re.search(r"go on with: groundloop chat --after (\w+)", chat.stderr)[1]
+    asked = groundloop("ask", "--port", port, "--after", last, "--json", stdin=frame)
+    ended = json.loads(asked.stdout.splitlines()[-1])
+    assert (ended["after"], ended["outcome"]) == (last, "on_time")
+    prompts = [one["prompt_tokens"] for one in reversed(_answers(port))]
+    assert prompts[0] < prompts[1] < prompts[2], "each with what was said before"
+    unknown = groundloop("ask", "Well?", "--port", port, "--after", "0" * 14)
+    assert unknown.returncode == 104
+    assert "after: expected one that was answered" in unknown.stderr
+    program.process.send_signal(signal.SIGINT)
+    assert program.wait() == 0, program.output()
+    (tmp_path / "run" / "node.sqlite").unlink()
+    again = start(*words)
+    port = port_of(again)
+    asked = groundloop("ask", "And now?", "--port", port, "--after", ended["id"])
+    assert asked.returncode == 0, asked.stderr
+    assert _answers(port)[0]["prompt_tokens"] > prompts[2]
+    again.process.send_signal(signal.SIGINT)
+    assert again.wait() == 0, again.output()
+
+
+def _answers(port: str) -> list[dict[str, object]]:
+    said = groundloop("answers", "--port", port, "--json").stdout
+    return [json.loads(line) for line in said.splitlines()]
+
+
 def test_a_station_under_the_real_sky_goes_on_with_its_plan(start, port_of, tmp_path) -> None:
     words = ("testbed", "up", "leo-now", "--port", "0", "--out", str(tmp_path / "run"))
     starts = []

@@ -11,9 +11,11 @@ import pytest
 
 from dtn.agent import AgentConfig
 from ground.air import LAYERS
+from ground.outputs import Request
 from ground.results.summary import Run
 from node.service_time import load_profile
 from roundtrip.budget import Outcome
+from roundtrip.message import Turn
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import check_scenario
 from roundtrip.transport import agent_config
@@ -172,3 +174,23 @@ def test_questions_that_cannot_be_packed_take_no_more_than_their_text() -> None:
     run = world(scenario(questions=texts)).run()
     assert run.air is not None
     assert run.air["up"]["text"] <= run.air["up"]["raw_text"]
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_what_was_said_before_goes_up_only_where_the_node_has_lost_it(forgets: bool) -> None:
+    of = scenario(20, rate_bps=9_600)
+    truth = Truth(of)
+    it = World(of, 1, load_profile(of.node.profile), truth)
+    first = it.ground.machine.next_id() - 20
+    turns = (Turn(QUESTIONS[0], "x" * 400),)
+    going_on = Request("Since when?", turns=turns, after=first)
+    if forgets:
+        it.link.clock.call_at(s_to_ns(20), partial(it.restart_node, 1, ()))
+    it.link.clock.call_at(s_to_ns(25), partial(it.ground.call, it.ground.machine.ask, going_on))
+    assert on_time(it.run()) == 21
+    asked = [one.question for one in truth.store.values()]
+    second = next(one for one in asked if one.text == "Since when?")
+    assert len(second.turns) == 1
+    assert second.turns[0].text == QUESTIONS[0]
+    assert (second.turns[0].answer == "x" * 400) == forgets, "the node's own, where it has it"
+    assert ("node knows no such turns" in it.out.rejected) == forgets

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from ground.outputs import Asking, Request, Settled, StoreQuestion
 from ground.results.record import LoopRecord
 from roundtrip import message
 from roundtrip.budget import Budget, Outcome
-from roundtrip.message import GREEDY, Answer, Cancel, question_id
+from roundtrip.codec import question_in
+from roundtrip.errors import BadInput
+from roundtrip.message import GREEDY, Answer, Cancel, Turn, Unreadable, question_id
 from roundtrip.units import NS_PER_S
 from tests.unit.ground.test_machine import RUN, Bench, records, rejected
 
@@ -92,3 +96,41 @@ def test_settings_of_a_request_go_along() -> None:
     (asked,) = bench.asked
     assert asked.settings is not None
     assert (asked.settings.system, asked.settings.max_tokens) == ("Be long.", 99)
+
+
+TURNS = (Turn("0?", "Yes."),)
+
+
+def test_what_the_node_has_of_a_conversation_does_not_go_up_again() -> None:
+    bench = Bench(1)
+    bench.wait(0)
+    bench.tell(Answer(question_id(RUN, 0), "Yes.", "stop", 9, 3, 0, 0, 0, 0, 0))
+    going_on = replace(REQUEST, turns=TURNS, after=question_id(RUN, 0))
+    number = bench.ground.next_id()
+    outputs = bench.call(bench.ground.ask, going_on)
+    (kept,) = (question_in(o.payload) for o in outputs if isinstance(o, StoreQuestion))
+    assert (kept.turns, kept.after) == (TURNS, question_id(RUN, 0))
+    assert (bench.asked[-1].after, bench.asked[-1].values) == (question_id(RUN, 0), ())
+    told = bench.tell(Unreadable(number, "turns"))
+    assert rejected(told) == ["node knows no such turns"]
+    again = bench.asked[-1]
+    assert (again.question_id, again.after, len(again.values)) == (number, None, 2)
+    before = len(bench.asked)
+    bench.tell(Unreadable(number, "turns"))
+    assert len(bench.asked) == before, "all of it was there"
+    (record,) = records(bench.tell(Answer(number, "No.", "stop", 9, 3, 0, 0, 0, 0, 0)))
+    assert (record.planned.turns, record.planned.after) == (TURNS, question_id(RUN, 0))
+
+
+def test_a_conversation_from_another_run_goes_up_whole() -> None:
+    bench = Bench(0)
+    bench.call(bench.ground.ask, replace(REQUEST, turns=TURNS, after=question_id(RUN - 1, 5)))
+    assert (bench.asked[-1].after, len(bench.asked[-1].values)) == (None, 2)
+    bench.call(bench.ground.ask, replace(REQUEST, turns=TURNS, after=question_id(RUN + 1, 5)))
+    assert (bench.asked[-1].after, len(bench.asked[-1].values)) == (None, 2)
+
+
+def test_a_conversation_has_so_many_turns() -> None:
+    Request("?", turns=(Turn("", ""),) * 1000)
+    with pytest.raises(BadInput, match="turns: expected at most 1000, found 1001"):
+        Request("?", turns=(Turn("", ""),) * 1001)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from ground.desk import Desk
+from dataclasses import replace
+
+import pytest
+
+from ground.desk import Desk, shown_record
+from ground.history import History
 from ground.outputs import NodeHealth, Settled, StageReached, StoredQuestion
 from ground.results.record import Planned
 from roundtrip.codec import encode
-from roundtrip.message import GREEDY, Health, Question, Vitals
+from roundtrip.errors import BadInput
+from roundtrip.message import GREEDY, Health, Question, Turn, Vitals
 from roundtrip.stages import Stage
 from roundtrip.units import NS_PER_S
 from tests.unit.ground.web.test_server import Actor
@@ -53,3 +59,42 @@ def test_a_node_is_shown_in_units_of_people() -> None:
     assert (node["throttled_s"], node["rss_bytes"], node["threads"]) == (2.5, 1_000, 2)
     levels = [event["level"] for event in desk._events]
     assert levels == ["info", "warning"], "the engine died"
+
+
+def test_a_conversation_goes_back_to_its_first_question(answered, expired) -> None:
+    desk = Desk()
+    desk.stands(Actor())
+    loops = [
+        answered(0, answer="Zero."),
+        answered(1, answer="One."),
+        answered(2, answer="Two."),
+        expired(3),
+    ]
+    before = (Turn("Before?", "Then."), Turn("", "Ready."))
+    plans = [
+        replace(loops[0].planned, turns=before),
+        replace(loops[1].planned, after=0, turns=(*before, Turn("Question 0?", "Zero."))),
+        replace(loops[2].planned, after=1),
+        replace(loops[3].planned, after=2),
+    ]
+    for loop, planned in zip(loops, plans, strict=True):
+        desk.output(Settled(replace(loop, planned=planned)))
+    said = [(turn.text, turn.answer) for turn in desk.conversation(f"{2:014x}")]
+    assert said == [
+        ("Before?", "Then."), ("", "Ready."),
+        ("Question 0?", "Zero."), ("Question 1?", "One."), ("Question 2?", "Two."),
+    ]  # fmt: skip
+    for key in (f"{3:014x}", f"{9:014x}", "x"):
+        with pytest.raises(BadInput, match="after: expected one that was answered"):
+            desk.conversation(key)
+
+
+def test_it_is_known_from_the_history_too(answered, tmp_path) -> None:
+    history = History(tmp_path / "history.sqlite")
+    desk = Desk(history=history)
+    for index in range(300):
+        loop = answered(index)
+        planned = replace(loop.planned, after=index - 1 if index else None)
+        history.add(shown_record(replace(loop, planned=planned)), "a run", 5)
+    assert len(desk.conversation(f"{299:014x}")) == 300
+    history.close()

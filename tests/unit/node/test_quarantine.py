@@ -8,6 +8,7 @@ import pytest
 
 from node import quarantine
 from node.quarantine import Quarantine
+from roundtrip.message import Turn
 
 
 def test_a_prompt_is_known_with_its_system_prompt_and_schema_whatever_the_question(ask) -> None:
@@ -31,3 +32,11 @@ def test_the_oldest_is_forgotten_where_they_are_too_many(
         assert ask(1, f"{number}?") in kept
         assert (ask(1, "0?") in kept) == (number < 2)
     assert ask(1, "1?") in kept
+
+
+def test_what_was_said_before_counts_too(ask) -> None:
+    kept, alone = Quarantine(), ask(1, "Why?")
+    kept.add(replace(alone, turns=(Turn("a", "b"),)))
+    assert replace(alone, question_id=9, turns=(Turn("a", "b"),)) in kept
+    assert alone not in kept
+    assert replace(alone, turns=(Turn("b", "a"),)) not in kept

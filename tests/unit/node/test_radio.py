@@ -12,7 +12,7 @@ import pytest
 from node import radio
 from node.outputs import Rejected, StoreQuestion
 from roundtrip.codec import encode, question_in
-from roundtrip.message import Answer, Question, Unreadable
+from roundtrip.message import Answer, Question, Turn, Unreadable
 from roundtrip.text import packing
 from roundtrip.text.packing import known, pack
 
@@ -115,3 +115,35 @@ def test_a_question_of_another_release_is_said_to_be_one(bench) -> None:
     outputs = bench.send(cbor2.dumps(dict.fromkeys(range(11), 1)))
     assert outputs == [Rejected("message of another release")]
     assert bench.ground.queued_bundles == 0
+
+
+def test_what_was_said_before_is_known_here_and_goes_into_the_question(bench, ask: Ask) -> None:
+    bench.up()
+    first, second, third = (seeded(ask(n, f"{TEXT} {n}")) for n in (1, 2, 3))
+    answered(bench, bench.ask(first), "One.")
+    (second,) = (replace(second, after=1),)
+    turns = (Turn(first.text, "One."),)
+    taken = bench.ask(second, continued=True)
+    assert stored(taken) == [replace(second, turns=turns)]
+    answered(bench, taken, "Two.")
+    third = replace(third, after=2)
+    turns += (Turn(second.text, "Two."),)
+    assert stored(bench.ask(third, continued=True)) == [replace(third, turns=turns)]
+
+
+@pytest.mark.parametrize("reason", ["no question", "no answer yet", "refused"])
+def test_a_question_after_one_without_an_answer_here_is_said_so(
+    bench, ask: Ask, reason: str
+) -> None:
+    bench.up()
+    if reason != "no question":
+        taken = bench.ask(ask(1, TEXT))
+        bench.call(bench.node.question_stored, 1)
+        if reason == "refused":
+            bench.call(bench.node.inference_refused, 1, "too_long", "")
+        assert taken
+    second = seeded(ask(2, TEXT), after=1)
+    assert stored(bench.ask(second, continued=True)) == []
+    assert bench.answers[-1] == Unreadable(2, "turns")
+    whole = replace(second, after=None, turns=(Turn("Hm?", "Yes."),))
+    assert stored(bench.ask(whole)) == [whole], "the same question, with all of it"

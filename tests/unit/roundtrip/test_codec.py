@@ -28,6 +28,7 @@ from roundtrip.message import (
     Sampling,
     Sent,
     Settings,
+    Turn,
     Unreadable,
     Vitals,
     digest_of,
@@ -45,6 +46,8 @@ QUESTIONS = [
     PLAIN,
     Question((1 << 56) - 1, "é中🙂", "", 1, GREEDY, "auto", 0, 99, 2, "{}"),
     Question(0, "", "", 1, GREEDY, "on", 1 << 40, 0, 0),
+    replace(ASKED, turns=(Turn("Is it?", "It is."), Turn("", "é中🙂")), after=ID - 3, priority=2),
+    replace(PLAIN, turns=(Turn("Is it?", ""),), priority=0),
     Question(9, "x" * MAX_TEXT_BYTES, "y" * 50_000, 1, GREEDY, "on", 5, 0, 0, "z" * 50_000),
 ]
 REPLIES: list[Sent] = [
@@ -91,6 +94,26 @@ def test_a_question_by_the_name_of_its_settings_comes_back(asked: Question) -> N
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda m: type(m).__name__)
 def test_a_reply_comes_back(reply: Sent, texts: object) -> None:
     assert decode(encode(reply, texts=texts)) == reply
+
+
+def test_a_conversation_as_long_as_a_text_may_be_comes_back_and_no_longer_one() -> None:
+    half = "x" * (MAX_TEXT_BYTES // 2)
+    asked = replace(PLAIN, text=half, turns=(Turn(half[:-1], "y"),))
+    assert question_in(encode(asked)) == asked
+    with pytest.raises(BadMessage):
+        question_in(encode(replace(asked, text=half + "x")))
+
+
+def test_turns_come_from_the_node_where_they_do_not_go_up() -> None:
+    turns = (Turn("Is it?", "It is."),)
+    asked = replace(ASKED, turns=turns, after=ID - 3)
+    told = decode(encode(asked, continued=True))
+    assert isinstance(told, Asked)
+    assert (told.after, told.values) == (ID - 3, ())
+    assert told.settings is not None
+    assert told.question(told.settings, turns) == asked
+    alone = replace(asked, after=None)
+    assert question_in(encode(alone, continued=True)) == alone, "a node that has it not"
 
 
 def test_durations_are_told_in_steps_of_a_tenth_of_a_millisecond_and_memory_in_mib() -> None:
@@ -142,6 +165,16 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
     ("message", "options", "expected"),
     [
         (PLAIN, RAW, "0a01a0010203040500" + b"Is it well?".hex()),
+        (
+            replace(PLAIN, turns=(Turn("Hm?", "Yes"),), after=ID - 1),
+            {"named": True, "continued": True, **RAW},
+            "0605c19a797f01020304050001" + b"Is it well?".hex(),
+        ),
+        (
+            replace(PLAIN, turns=(Turn("Hm?", "Yes"),)),
+            {"named": True, "continued": True, **RAW},
+            "0609c19a797f0102030405000106486d3f06596573" + b"Is it well?".hex(),
+        ),
         (replace(PLAIN, priority=2), RAW, "0c01a0010203040500" + b"Is it well?".hex()),
         (PLAIN, {"named": True, **RAW}, "02c19a797f010203040500" + b"Is it well?".hex()),
         (REPLIES[0], RAW, "200102030405000000280101010c03505965732e"),
@@ -188,7 +221,7 @@ def test_junk_is_a_bad_message_or_one_that_says_the_same_again(junk: bytes) -> N
             assert decode(encode(found)) == found
 
 
-@given(st.sampled_from([*QUESTIONS[:4], *REPLIES]), st.data())
+@given(st.sampled_from([*QUESTIONS[:6], *REPLIES]), st.data())
 def test_a_changed_byte_raises_only_bad_message(message: Sent, data: st.DataObject) -> None:
     payload = bytearray(encode(message))
     at = data.draw(st.integers(0, len(payload) - 1))
@@ -197,7 +230,7 @@ def test_a_changed_byte_raises_only_bad_message(message: Sent, data: st.DataObje
         decode(bytes(payload))
 
 
-@pytest.mark.parametrize("message", [*QUESTIONS[:3], *REPLIES[:5]], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("message", [*QUESTIONS[:5], *REPLIES[:5]], ids=lambda m: type(m).__name__)
 def test_a_message_cut_short_is_none_or_has_a_shorter_text(message: Sent) -> None:
     whole = encode(message, texts=())
     for size in range(len(whole)):
@@ -251,7 +284,15 @@ def test_each_bad_setting_is_named(body: object, key: str) -> None:
         ("e0", "offset 1"),
         ("e1" + "00" * 5, "flags"),
         ("e0" + "00" * 6, "offset 6"),
-        ("06" + "00" * 10, "priority"),
+        ("06" + "00" * 10, "flags"),
+        ("0610" + "00" * 10, "flags"),
+        ("0607" + "00" * 8 + "0101", "priority"),
+        ("0605" + "00" * 8 + "05" + "00" + "00", "offset 13"),
+        ("0605" + "00" * 8 + "05" + "00" + "06", "offset 12"),
+        ("0609" + "00" * 8 + "05" + "00" + "00", "offset 13"),
+        ("0609" + "00" * 8 + "05" + "00" + "8769", "offset 12"),
+        ("0609" + "00" * 8 + "05" + "00" + "010402ff", "offset 14"),
+        ("0609" + "00" * 8 + "05" + "00" + "0102ff00", "offset 14"),
         ("02" + "00" * 8, "offset 9"),
         ("02" + "00" * 8 + "8000" + "00", "offset 9"),
         ("02" + "00" * 8 + "ffffff7f" + "00", "offset 9"),
@@ -265,7 +306,7 @@ def test_each_bad_setting_is_named(body: object, key: str) -> None:
         ("60" + "00" * 10 + f"{len(REASONS):02x}", "reason"),
         ("82" + "80", "flags"),
         ("80" + "80", ""),
-        ("c2" + "00" * 5, "what is unreadable"),
+        ("c3" + "00" * 5, "what is unreadable"),
         ("c0" + "00" * 6, "offset 6"),
         ("40" + "00" * 6 + "ff", "offset 7"),
     ],

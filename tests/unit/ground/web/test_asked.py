@@ -13,7 +13,7 @@ from ground.outputs import Asking
 from ground.web.asked import Usual, read_body, request_of
 from roundtrip.budget import Budget
 from roundtrip.errors import BadInput
-from roundtrip.message import GREEDY
+from roundtrip.message import GREEDY, Turn
 from roundtrip.units import NS_PER_S
 
 USUAL = Usual(
@@ -23,7 +23,13 @@ USUAL = Usual(
 
 
 def of(**fields: object) -> object:
-    return request_of(json.dumps(fields).encode(), USUAL)
+    return request_of(json.dumps(fields).encode(), USUAL, conversation)
+
+
+def conversation(key: str) -> tuple[Turn, ...]:
+    if int(key, 16) != 0xAB:
+        raise BadInput("question", "after", "one that was answered", key)
+    return (Turn("Well?", "Yes."),)
 
 
 def test_what_is_not_said_is_as_usual() -> None:
@@ -31,6 +37,12 @@ def test_what_is_not_said_is_as_usual() -> None:
     assert (found.text, found.asking, found.budget, found.priority) == (
         "Well?", USUAL.asking, None, 1,
     )  # fmt: skip
+
+
+def test_it_may_go_on_from_another() -> None:
+    found = of(text="Sure?", after="000000000000ab")
+    assert (found.turns, found.after) == ((Turn("Well?", "Yes."),), 0xAB)
+    assert of(text="Sure?").after is None
 
 
 def test_everything_can_be_said() -> None:
@@ -73,6 +85,8 @@ def test_everything_can_be_said() -> None:
         (b'{"text": "?", "max_tokens": true}', "max_tokens"),
         (b'{"text": "?", "seed": 4294967296}', "seed"),
         (b'{"text": "\\ud800"}', ""),
+        (b'{"text": "?", "after": "x"}', "after"),
+        (b'{"text": "?", "after": "000000000000ac"}', "after"),
         (b"\xff", "body"),
         (b'{"text": "?", "json_schema": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001, ""),
         (json.dumps({"text": "x" * 70_000}).encode(), "text"),
@@ -81,7 +95,7 @@ def test_everything_can_be_said() -> None:
 )
 def test_each_wrong_field_is_named(body: bytes, key: str) -> None:
     with pytest.raises(BadInput) as caught:
-        request_of(body, USUAL)
+        request_of(body, USUAL, conversation)
     assert not key or caught.value.key == key
 
 

@@ -7,45 +7,54 @@ import pytest
 from ground.desk import Desk
 from ground.outputs import Request
 from ground.web import chats
-from ground.web.chats import REMEMBERED_S, Asked, Turn, prompt_of, times_of, timings_of, until
+from ground.web.chats import REMEMBERED_S, Asked, Said, prompt_of, times_of, timings_of, until
 from ground.web.openai import _ready
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadInput
+from roundtrip.message import Turn
 
-USER, ASSISTANT = (lambda text: Turn("user", text)), (lambda text: Turn("assistant", text))
+USER, ASSISTANT = (lambda text: Said("user", text)), (lambda text: Said("assistant", text))
 
 
 @pytest.mark.parametrize(
-    ("turns", "system", "text"),
+    ("messages", "system", "turns", "text"),
     [
-        ([USER("Well?")], None, "Well?"),
-        ([Turn("system", "Be short."), USER("Well?")], "Be short.", "Well?"),
-        ([Turn("developer", "A."), USER("?"), Turn("system", "B.")], "A.\n\nB.", "?"),
+        ([USER("Well?")], None, (), "Well?"),
+        ([Said("system", "Be short."), USER("Well?")], "Be short.", (), "Well?"),
+        ([Said("developer", "A."), USER("?"), Said("system", "B.")], "A.\n\nB.", (), "?"),
         (
-            [USER("Hi"), ASSISTANT("Hello"), USER("Well?")],
+            [USER("Hi"), ASSISTANT("Hello"), USER("Well?"), ASSISTANT("Yes."), USER("Sure?")],
             None,
-            "User: Hi\nAssistant: Hello\nUser: Well?",
+            (Turn("Hi", "Hello"), Turn("Well?", "Yes.")),
+            "Sure?",
+        ),
+        ([USER("Hi"), USER("Well?")], None, (), "Hi\n\nWell?"),
+        (
+            [ASSISTANT("Ready."), ASSISTANT("Ask."), USER("Well?")],
+            None,
+            (Turn("", "Ready.\n\nAsk."),),
+            "Well?",
         ),
     ],
 )
-def test_a_conversation_is_a_system_prompt_and_a_text(
-    turns: list[Turn], system: str | None, text: str
+def test_a_conversation_is_a_system_prompt_turns_and_a_text(
+    messages: list[Said], system: str | None, turns: tuple[Turn, ...], text: str
 ) -> None:
-    assert prompt_of(turns) == (system, text)
+    assert prompt_of(messages) == (system, turns, text)
 
 
 @pytest.mark.parametrize(
-    ("turns", "said"),
+    ("messages", "said"),
     [
         ([], "a user's message"),
-        ([Turn("system", "x")], "a user's message"),
+        ([Said("system", "x")], "a user's message"),
         ([USER("x"), ASSISTANT("y")], "a user's message"),
-        ([Turn("tool", "x"), USER("y")], "tool"),
+        ([Said("tool", "x"), USER("y")], "tool"),
     ],
 )
-def test_what_is_no_conversation(turns: list[Turn], said: str) -> None:
+def test_what_is_no_conversation(messages: list[Said], said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        prompt_of(turns)
+        prompt_of(messages)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +152,54 @@ def test_other_tries_are_known_as_long_as_they_are_remembered(
     assert ask(b"a") == "k5"
     now_s[0] = REMEMBERED_S + 1e-3
     assert ask(b"a") == "k6"
+
+
+class Answered(Keys):
+    """Has given every question an answer."""
+
+    def ask(self, request: Request) -> str:
+        self.last = request
+        super().ask(request)
+        return f"{self.asked:014x}"
+
+    def found(self, key: str) -> object | None:
+        if key in self.forgotten:
+            return None
+        return {"answer": f"Answer {int(key, 16)}.", "outcome": "on_time"}
+
+
+@pytest.mark.parametrize(
+    ("turns", "after"),
+    [
+        ((), None),
+        ((Turn("Well?", "Answer 1."),), 1),
+        ((Turn("Well?", "Answer 1."), Turn("Sure?", "Answer 2.")), 2),
+        ((Turn("Well?", "Answer 1"),), None),
+        ((Turn("Well?", "Answer 2."),), None),
+        ((Turn("Sure?", "Answer 2."),), None),
+    ],
+)
+def test_a_conversation_that_was_had_here_is_known(
+    turns: tuple[Turn, ...], after: int | None
+) -> None:
+    desk = Answered()
+    asked = Asked(desk, lambda: 0.0)
+    asked.ask(Request("Well?"), b"1")
+    asked.ask(Request("Sure?", turns=(Turn("Well?", "Answer 1."),)), b"2")
+    assert desk.last.after == 1
+    asked.ask(Request("Why?", turns=turns), b"3")
+    assert (desk.last.after, desk.last.turns) == (after, turns)
+    desk.forgotten = {"00000000000001", "00000000000002"}
+    asked.ask(Request("Why?", turns=turns), b"4")
+    assert desk.last.after is None
+
+
+def test_only_so_many_conversations_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chats, "KEPT_BODIES", 2)
+    desk = Answered()
+    asked = Asked(desk, lambda: 0.0)
+    for n in range(3):
+        asked.ask(Request(f"{n}?"), b"%d" % n)
+    for n, known in ((0, None), (2, 3)):
+        asked.ask(Request("Why?", turns=(Turn(f"{n}?", f"Answer {n + 1}."),)), b"x%d" % n)
+        assert desk.last.after == known

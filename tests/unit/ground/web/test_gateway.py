@@ -104,7 +104,11 @@ SAID = {"role": "user", "content": "Well?"}
     [
         (CHAT, {"messages": [{**SAID, "content": LONG}]}, "text"),
         (CHAT, {"messages": [{**SAID, "role": "system", "content": LONG}, SAID]}, "system"),
-        (CHAT, {"messages": [SAID, {**SAID, "role": "assistant", "content": LONG}, SAID]}, "text"),
+        (
+            CHAT,
+            {"messages": [SAID, {**SAID, "role": "assistant", "content": LONG}, SAID]},
+            "text and turns",
+        ),
         ("/v1/responses", {"input": LONG}, "text"),
         ("/v1/responses", {"input": "Well?", "instructions": LONG}, "system"),
         ("/api/chat", {"messages": [{**SAID, "content": LONG}]}, "text"),

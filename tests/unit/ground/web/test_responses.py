@@ -12,7 +12,7 @@ import pytest
 from ground.desk import Desk
 from ground.outputs import NodeHealth, Settled, StorePart
 from roundtrip.budget import Outcome
-from roundtrip.message import Health, Part
+from roundtrip.message import Health, Part, Turn
 from tests.unit.ground.web.test_server import Actor, served
 
 openai = pytest.importorskip("openai")
@@ -135,7 +135,9 @@ def test_a_conversation_goes_on_from_an_earlier_response(node) -> None:
         )  # fmt: skip
 
     _, second = node(check).machine.asked
-    assert second.text == "User: Question 0?\nAssistant: Yes.\nUser: Sure?"
+    assert second.text == "Sure?"
+    assert second.turns == (Turn("Question 0?", "Yes."),)
+    assert second.after == 5
 
 
 @pytest.mark.parametrize(

@@ -49,3 +49,16 @@ def test_no_part_holds_a_name_and_all_parts_make_the_text(pieces: list[str]) -> 
     parts = list(kept_apart(text, NAMES))
     assert "".join(parts) == text
     assert not any(name in part for part in parts for name in NAMES if len(name) > 1)
+
+
+def test_earlier_turns_are_as_the_model_wrote_them_but_for_its_thoughts() -> None:
+    turns = (("Hi?", "Hello."), ("", "Ready."))
+    assert text_of(text="Well?", system="Be brief.", thinking=False, turns=turns) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n"
+        "<|im_start|>assistant\nReady.<|im_end|>\n"
+        "<|im_start|>user\nWell?<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
+    pieces = prompt(text="?", system="", thinking=False, turns=(("<|im_end|>", "</think>"),))
+    assert [piece.special for piece in pieces if "\n<" in piece.text] == [False, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -17,10 +18,11 @@ from node.engine.events import (
 )
 from node.engine.wire import Load, infer, job_event, load, pack, read, sampling_of, unpack
 from node.scheduler import Job, Order
-from roundtrip.message import Question, Sampling
+from roundtrip.message import Question, Sampling, Turn
 
 SAMPLING = Sampling(0.7, 0.9, 30, 0.05, 12)
 QUESTION = Question(7, "Well?", "Be brief.", 64, SAMPLING, "on", 1000, schema='{"type": "null"}')
+QUESTION = replace(QUESTION, turns=(Turn("Hi?", "Hello."), Turn("", "Ready.")))
 ORDER = Order(Job(QUESTION, 0, 10**12), 48, True, 16, True, None)
 
 
@@ -54,6 +56,7 @@ def test_the_engine_is_asked_for_what_the_order_says() -> None:
     assert request == {
         "op": "infer", "id": 7, "text": "Well?", "system": "Be brief.", "max_tokens": 48,
         "thinking": True, "think_tokens": 16, "alone": True, "schema": '{"type": "null"}',
+        "turns": [["Hi?", "Hello."], ["", "Ready."]],
     }  # fmt: skip
 
 

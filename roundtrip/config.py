@@ -119,25 +119,35 @@ class BurstLoss(Section):
     r: Annotated[float, Field(ge=1e-9, le=1)]
     """Back; a bad spell has 1 / r frames on average."""
     loss_good: Probability = 0.0
+    """Of a frame in the good state."""
     loss_bad: Probability = 1.0
+    """Of a frame in the bad one."""
 
 
 class Fade(Section):
     """`[link.*.fade]`: slow attenuation by rain; above the margin everything is lost, silently."""
 
     mean_db: Decibel
+    """Attenuation on average."""
     sigma_db: Decibel
+    """Its standard deviation."""
     time_constant_s: Duration
+    """How slowly it changes."""
     margin_db: Decibel
+    """What the link can spare."""
 
 
 class Handover(Section):
     """`[link.*.handover]`: every so often a moment with losses, silently."""
 
     every_s: Duration
+    """From one to the next."""
     offset_s: Seconds = 0.0
+    """Of the first."""
     burst_ms: HourMs
+    """How long frames are lost."""
     loss: Probability = 1.0
+    """Of a frame meanwhile."""
 
 
 class Direction(Section):
@@ -148,6 +158,7 @@ class Direction(Section):
     rate_bps: int = Field(default=_NOT_GIVEN, gt=0, le=10**12, validate_default=True)
     """With a budget the most that the modem does; by default its fastest modcod's rate."""
     one_way_delay_ms: HourMs
+    """Light time; added to that of the range, where there is one."""
     loss: Probability = 0.0
     """Probability that a frame vanishes, each frame on its own."""
     burst: BurstLoss | None = None
@@ -162,7 +173,9 @@ class Direction(Section):
     fade: Fade | None = None
     handover: Handover | None = None
     queue_bytes: int = Field(default=65_536, gt=0, le=10**12)
+    """The modem's: a frame that finds it full is lost."""
     mtu_bytes: int = Field(default=1_400, ge=LEAST_MTU_BYTES, le=65_000)
+    """Longest frame."""
 
     @field_validator("rate_bps", mode="before")
     @classmethod
@@ -215,7 +228,9 @@ class LinkConfig(Section):
 
 class _Span(Section):
     start_s: Seconds
+    """From the plan's zero on."""
     end_s: Duration
+    """The first moment after it."""
 
     @model_validator(mode="after")
     def _runs_forward(self) -> Self:
@@ -228,8 +243,11 @@ class ContactConfig(_Span):
     """`[[contact]]`: both directions are open from `start_s` to `end_s`."""
 
     station: Title = ""
+    """For the record."""
     satellite: Title = ""
+    """For the record."""
     max_elevation_deg: Annotated[float, Field(ge=-90, le=90)] | None = None
+    """For the record."""
     ranges_km: tuple[Annotated[float, Field(ge=1e-3, le=1e9)], ...] = ()
     """Evenly from start to end: their light time is added to `one_way_delay_ms`."""
 
@@ -246,17 +264,24 @@ class OrbitConfig(Section):
     start: Date
     """The plan's zero; UTC if it names no zone. In a file also "now"."""
     hours: Annotated[float, Field(ge=0.01, le=MAX_S / 3600)]
+    """Length of the plan."""
 
 
 class SatelliteConfig(Section):
     """`[[satellite]]`: a two-line element set, or a circular orbit at `orbit.start`."""
 
     name: Name
+    """Its own among satellites."""
     tle: tuple[str, ...] = ()
+    """The two lines, or three with a name."""
     altitude_km: Annotated[float, Field(gt=100, le=400_000)] | None = None
+    """Of a circular orbit, instead of `tle`, and so are all below."""
     inclination_deg: Annotated[float, Field(ge=0, le=180)] | Literal["sso"] = "sso"
+    """`sso`: that of a Sun-synchronous orbit."""
     raan_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0
+    """Right ascension of the ascending node."""
     phase_deg: Annotated[float, Field(ge=-360, le=360)] = 0.0
+    """How far past the ascending node."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> SatelliteConfig:
@@ -271,10 +296,15 @@ class StationConfig(Section):
     """`[[station]]`."""
 
     name: Name
+    """Its own among stations."""
     lat_deg: Annotated[float, Field(ge=-90, le=90)]
+    """North is positive."""
     lon_deg: Annotated[float, Field(ge=-180, le=360)]
+    """East is positive."""
     alt_m: Annotated[float, Field(ge=-500, le=10_000)] = 0.0
+    """Above the ellipsoid (WGS 84)."""
     min_elevation_deg: Annotated[float, Field(ge=0, lt=90)] = 10.0
+    """Lower than this it cannot be reached."""
 
 
 class OutageConfig(_Span):
@@ -284,15 +314,18 @@ class OutageConfig(_Span):
     """In the contact plan; told by the modems when it happens; told to nobody; or told to nobody
     while the modem keeps all frames until it is over."""
     direction: Literal["uplink", "downlink", "both"] = "both"
+    """Which is gone."""
 
 
 class QuestionConfig(Section):
     """One entry of `workload.questions`; a bare text is one without `expected`."""
 
     text: Annotated[Text, Field(min_length=1)]
+    """What is asked."""
     expected: Text | None = None
     """The one right answer, where there is one."""
     priority: Literal["bulk", "normal", "expedited"] = "normal"
+    """Which goes first where not all can."""
 
     @model_validator(mode="before")
     @classmethod
@@ -304,19 +337,28 @@ class WorkloadConfig(Section):
     """`[workload]`."""
 
     questions: tuple[QuestionConfig, ...] = ()
+    """Texts, or tables as below; asked in turn, from the first again."""
     questions_file: Line | None = None
     """Relative to the scenario file. One question a line; in a `.jsonl` file one JSON object a
     line, with `text` and, where there is one right answer, `expected`."""
     system: Text = ""
+    """System prompt."""
     arrivals: Literal["fixed", "poisson"] = "fixed"
+    """Evenly, or with exponential gaps."""
     rate_per_min: float = Field(default=6.0, ge=1e-3, le=1e6)
+    """Questions a minute."""
     count: int = Field(gt=0, le=1_000_000)
+    """Of questions."""
     start_s: Seconds = 0.0
+    """Of the first."""
     max_tokens: int = Field(default=64, gt=0, le=32_768)
+    """Of an answer with its thinking."""
     temperature: float = Field(default=0.7, ge=0, le=10)
     """0 is greedy; 0.7, top_p 0.8, top_k 20 are Qwen3's for answers without thinking."""
     top_p: Probability = 0.8
+    """Of the likeliest tokens, share that may be chosen."""
     top_k: int = Field(default=20, ge=0, le=1 << 20)
+    """So many of them; 0: all."""
     thinking: Literal["off", "on", "auto"] = "off"
     """`auto`: where there is time for it."""
     think_tokens: int = Field(default=0, ge=0, le=32_768)
@@ -346,7 +388,9 @@ class BudgetConfig(Section):
     """`[budget]`."""
 
     loop_s: Duration = 120.0
+    """An answer that takes longer is late."""
     objective: Probability = 0.95
+    """Share of questions to be answered on time and right."""
     expire_s: Duration = 600.0
     """The ground stops waiting this long after a question was intended."""
 
@@ -365,6 +409,7 @@ class EnergyConfig(Section):
     """`[node.energy]`: the battery and what fills it; the watts are the profile's `[power]`."""
 
     battery_wh: Annotated[float, Field(ge=1e-3, le=1e9)]
+    """What it holds."""
     floor: Probability = 0.3
     """Share of the battery below which only urgent questions are answered."""
     start: Probability = 1.0
@@ -418,6 +463,7 @@ class NodeConfig(Section):
     cpu_cores: Cores = 0
     """What the engine may use; 0: no limit of ours."""
     context: int = Field(default=2048, ge=64, le=1_048_576)
+    """Tokens of a question and its answer."""
     queue: int = Field(default=256, gt=0, le=100_000)
     """Questions waiting on board; more are refused with `queue_full`."""
     sequences: int = Field(default=0, ge=0, le=64)

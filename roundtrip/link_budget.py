@@ -32,10 +32,15 @@ class Modcod(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1)
+    """For passes and reports."""
     rate_bps: int | None = Field(default=None, gt=0, le=10**12)
+    """Of information."""
     ebn0_db: Decibel | None = None
+    """That it needs, with `rate_bps`."""
     bits_per_symbol: Annotated[float, Field(ge=1e-3, le=32)] | None = None
+    """Of information, framing counted."""
     esn0_db: Decibel | None = None
+    """That it needs, with `bits_per_symbol`."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Modcod:
@@ -54,9 +59,11 @@ class LinkBudget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     eirp_dbw: Decibel
+    """Of the transmitter."""
     g_over_t_db_k: Decibel
     """Of the receiver: antenna gain less system noise temperature, dB/K."""
     frequency_hz: Annotated[float, Field(ge=1e6, le=1e15)]
+    """Of the carrier."""
     losses_db: Loss = 0.0
     """Besides free space: pointing, polarisation, atmosphere, implementation."""
     margin_db: Loss = 0.0
@@ -64,6 +71,7 @@ class LinkBudget(BaseModel):
     symbol_rate_baud: Annotated[float, Field(ge=1, le=1e12)] | None = None
     """For modcods with `bits_per_symbol`."""
     modcods: tuple[Modcod, ...] = Field(min_length=1, max_length=1000)
+    """As below; the fastest that closes is used."""
 
     @model_validator(mode="after")
     def _symbols_have_a_rate(self) -> LinkBudget:

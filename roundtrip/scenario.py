@@ -36,7 +36,9 @@ class Scenario(Section):
     name: Title = ""
     """Without one, that of the file."""
     description: Text = ""
+    """What a report says of it."""
     seed: int = Field(default=1, ge=0, lt=2**63)
+    """Of all that is drawn at random."""
     link: LinkConfig
     orbit: OrbitConfig | None = None
     satellite: tuple[SatelliteConfig, ...] = ()

@@ -27,7 +27,7 @@ RUN = [(page, number, match["text"]) for page, number, match in FOUND if not mat
 
 
 def test_there_are_some_and_those_left_out_say_why() -> None:
-    assert len(RUN) >= 4
+    assert {page for page, _, _ in RUN} >= {"README.md", "how-to.md", "scenario.md"}
     assert all(len(match["why"]) > 5 for _, _, match in FOUND if match["not"])
 
 

@@ -419,6 +419,8 @@ class GroundMachine:
         for entry in list(self._open.values()) if asked is None else [asked]:
             if entry.question is not None and entry.sent != self._wording.form(entry.question):
                 entry.stamps.dropped()
+                if entry.bundle_id is not None:  # its arrival says nothing any more
+                    self._by_bundle.pop(entry.bundle_id, None)
                 outputs += self.question_stored(entry.question_id, now_ns=now_ns)
         return outputs
 

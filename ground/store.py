@@ -200,9 +200,10 @@ class GroundStore:
                 self._db.execute("UPDATE run SET health = ?", (encode(health),))
             case Settled(record=record):
                 key = _key(record.question_id)
-                self._db.execute(
-                    "UPDATE questions SET record = ? WHERE question_id = ?",
-                    (json.dumps(to_json(record, "")), key),
+                self._db.execute(  # also of one that was never asked
+                    "INSERT INTO questions VALUES (?, x'', ?, NULL, NULL, ?) "
+                    "ON CONFLICT DO UPDATE SET record = excluded.record",
+                    (key, record.settled_ns, json.dumps(to_json(record, ""))),
                 )
                 self._db.execute("DELETE FROM parts WHERE question_id = ?", (key,))
 

@@ -92,6 +92,9 @@ class Radio:
         """By name, the one used last at the end."""
         self._texts: Texts = None
         self._unsent: deque[int] = deque()
+        self._told: dict[BundleId, tuple[Unreadable, BundleId]] = {}
+        """What the ground is being told of bundles that could not be read, by its own bundle."""
+        self._untold: deque[tuple[Unreadable, BundleId]] = deque()
         self._settled: OrderedDict[int, None] = OrderedDict()
 
     def recover(self, question_id: int) -> None:
@@ -113,6 +116,9 @@ class Radio:
         self._energy.carrier(cue.rx_up, now_ns=now_ns)
         self._beacon.carrier(cue.tx_up, now_ns)
         outputs: list[NodeOutput] = []
+        untold, self._untold = self._untold, deque()
+        for reply, bundle_id in untold:
+            outputs += self._unreadable(reply, bundle_id, now_ns)
         unsent, self._unsent = self._unsent, deque()
         for question_id in unsent:
             outputs += self.send_reply(question_id, now_ns)
@@ -159,6 +165,7 @@ class Radio:
                     arrived = isinstance(output, bundles.Acknowledged)
                     self._parts.left(bundle_id, acknowledged=arrived)
                     mine += self._reply_left(bundle_id, now_ns)
+                    mine += self._told_left(bundle_id, now_ns, arrived=arrived)
                 case bundles.Rejected():
                     mine.append(Rejected(reason_of(output)))
                 case bundles.QueueFull():
@@ -202,12 +209,13 @@ class Radio:
         if entry.state is State.STORING:
             entry.bundle_id = bundle_id
             return []
-        outputs: list[NodeOutput] = []
         if entry.state is State.SETTLED:  # it must have lost the answer
-            entry.state = State.REPLYING
+            entry.state, entry.bundle_id = State.REPLYING, bundle_id
             del self._settled[question_id]
-            outputs += self.send_reply(question_id, now_ns)
-        return outputs + self.accept(bundle_id, now_ns)
+            return self.send_reply(question_id, now_ns)
+        if entry.state is State.REPLYING and entry.bundle_id is not None:  # on disk it is settled
+            bundle_id, entry.bundle_id = entry.bundle_id, bundle_id
+        return self.accept(bundle_id, now_ns)
 
     def _settings_of(self, asked: Asked) -> Settings | None:
         """What a question has in common with others, as it came with it or with one before."""
@@ -230,12 +238,24 @@ class Radio:
         return *before.question.turns, Turn(before.question.text, before.reply.text)
 
     def _unreadable(self, reply: Unreadable, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
-        """Say so: the ground asks again, in words that are known here."""
-        _, outputs = self._agent.send(
+        """Say so: the ground asks again, in words that are known here. The question is nowhere but
+        there, so its bundle is accepted when that is known there."""
+        told, outputs = self._agent.send(
             codec.encode(reply), lifetime_ms=UNREADABLE_LIFETIME_MS, now_ns=now_ns
         )
-        taken = self._agent.accept(bundle_id, now_ns=now_ns)
-        return self._from_agent([*outputs, *taken], now_ns)
+        if told is None:
+            self._untold.append((reply, bundle_id))
+        else:
+            self._told[told] = reply, bundle_id
+        return self._from_agent(outputs, now_ns)
+
+    def _told_left(self, told: BundleId, now_ns: int, *, arrived: bool) -> list[NodeOutput]:
+        if told not in self._told:
+            return []
+        reply, bundle_id = self._told.pop(told)
+        if arrived:
+            return self.accept(bundle_id, now_ns)
+        return self._unreadable(reply, bundle_id, now_ns)
 
     # -- what goes down ----------------------------------------------------------------------------
 
@@ -269,10 +289,12 @@ class Radio:
         entry = self._entries[question_id]
         entry.state = State.SETTLED
         self._energy.arrived(question_id, now_ns=now_ns)
+        held, entry.bundle_id = entry.bundle_id, None
+        accepted = [] if held is None else self.accept(held, now_ns)
         self._downlink.backlog_bytes -= size_bytes
         self._remember_settled(question_id)
         again = self.send_reply(self._unsent.popleft(), now_ns) if self._unsent else []
-        return [StoreSettled(question_id), *again]
+        return [StoreSettled(question_id), *accepted, *again]
 
     def _remember_settled(self, question_id: int) -> None:
         self._settled[question_id] = None

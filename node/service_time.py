@@ -9,7 +9,7 @@ import math
 import random
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -142,6 +142,15 @@ class _Running:
         return max(0, int(self.output_tokens - self.steps / self.factor))
 
 
+Words = Callable[[str, int], str]
+"""An answer to a question's text, in so many characters."""
+
+
+def dots(_: str, size: int) -> str:
+    """An answer that says nothing."""
+    return "." * size
+
+
 class VirtualEngine:
     """The engine as a pure machine: prompts are read one after the other, then answers written
     together, as fast as the profile says for so many.
@@ -150,10 +159,14 @@ class VirtualEngine:
         profile: the measured one.
         rng: the stream "node/service"; three draws a job, whatever they are used for.
         tell_ns: how often an answer is told of while it is written; 0 for only when it is done.
+        words: what is answered to a question's text, in so many characters.
     """
 
-    def __init__(self, profile: Profile, rng: random.Random, tell_ns: int = 0) -> None:
+    def __init__(
+        self, profile: Profile, rng: random.Random, tell_ns: int = 0, words: Words = dots
+    ) -> None:
         self.profile = profile
+        self._words = words
         self._tell_ns = tell_ns
         self._rng = rng
         self._now_ns = 0.0
@@ -292,7 +305,8 @@ class VirtualEngine:
 
     def _text(self, job: _Running, written: int) -> str:
         answered = max(0, written - job.order.think_tokens)
-        return "." * round(answered * self.profile.bytes_per_token)
+        size = round(answered * self.profile.bytes_per_token)
+        return self._words(job.order.job.question.text, size)
 
     def _done(self, job: _Running, written: int, reason: str, at_ns: int) -> EngineDone:
         return EngineDone(

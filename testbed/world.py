@@ -7,12 +7,14 @@ by a delay.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
+from dtn.bpv7.bundle import BundleId
 from ground import consequences as ground
 from ground.machine import GroundMachine
 from ground.outputs import GroundOutput
@@ -31,7 +33,7 @@ from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.outputs import NodeOutput
 from node.outputs import StoredQuestion as StoredByNode
 from node.scheduler import Order
-from node.service_time import Profile, VirtualEngine
+from node.service_time import Profile, VirtualEngine, Words, dots
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
@@ -44,6 +46,7 @@ from roundtrip.text.packing import known
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
 from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
+from testbed.disk import Disk, SoundDisk
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
@@ -71,6 +74,8 @@ class World:
         trace: told of every output of every machine.
         plain: neither sign nor encrypt.
         dtn_epoch_ms: the date that the ground gives the run; 0: it does not know it.
+        shared_clock: a modem tells the node the time; else its clock is its own, as over UDP.
+        words: what the engine answers.
         watch: a ground that stands, without a workload: nothing is kept here, this is told of every
             output of ground and node and of every frame's fate.
     """
@@ -84,6 +89,8 @@ class World:
         *,
         plain: bool = False,
         dtn_epoch_ms: int = DTN_EPOCH_MS,
+        shared_clock: bool = True,
+        words: Words = dots,
         watch: Callable[[object], None] | None = None,
     ) -> None:
         self._scenario = scenario
@@ -94,7 +101,10 @@ class World:
         self._node_hands = _NodeHands(self)
         self._profile = profile
         self._trace = trace
+        self._shared_clock = shared_clock
+        self._words = words
         self.engine = self._new_engine()
+        self.disks = {side: self._new_disk(side) for side in Side}
         self.out = _Collected()
         self._plain = plain
         link = Link(scenario, seed, dtn_epoch_ms=dtn_epoch_ms)
@@ -113,7 +123,7 @@ class World:
         name = f"{side.value}{life or ''}"
         cue = self.link.machine.cue(side, now_ns=0).carrier
         return BundleAgent(
-            agent_config(side, cue, max_bundles=max_bundles),
+            agent_config(side, cue, max_bundles=max_bundles, shared_clock=self._shared_clock),
             rng=substream(self._seed, f"{name}/ltp"),
             security=None if self._plain else _security(side, name, self._seed),
         )
@@ -133,10 +143,17 @@ class World:
             recovered=recovered,
         )
 
-    def _node_machine(self, life: int = 0, recovered: Iterable[StoredByNode] = ()) -> NodeMachine:
+    def _node_machine(
+        self,
+        life: int = 0,
+        recovered: Iterable[StoredByNode] = (),
+        seen: Iterable[BundleId] = (),
+    ) -> NodeMachine:
         scenario = self._scenario
+        agent = self._agent(Side.NODE, life, MAX_REPLIES)
+        agent.remember(seen)
         return NodeMachine(
-            self._agent(Side.NODE, life, MAX_REPLIES),
+            agent,
             queue=scenario.node.queue,
             lifetime_ms=REPLY_LIFETIME_S * 1000,
             plan=scenario.plan(),
@@ -153,12 +170,14 @@ class World:
         self.ground = Actor(self._clock, "ground", machine, self._from_ground, self._trace)
         self._tell_cue(Side.GROUND)
 
-    def restart_node(self, life: int, recovered: Iterable[StoredByNode]) -> None:
+    def restart_node(
+        self, life: int, recovered: Iterable[StoredByNode], seen: Iterable[BundleId] = ()
+    ) -> None:
         """The node's process is gone, and its engine; others go on with what its store holds."""
         self.node.stop()
         self.engine.stop()
         self.engine = self._new_engine(life)
-        machine = self._node_machine(life, recovered)
+        machine = self._node_machine(life, recovered, seen)
         self.node = Actor(self._clock, "node", machine, self._from_node, self._trace)
         self._tell_cue(Side.NODE)
         self._engine_up()
@@ -169,7 +188,7 @@ class World:
     def _new_engine(self, life: int = 0) -> Actor[VirtualEngine]:
         part_ns = s_to_ns(self._scenario.node.part_s)
         rng = substream(self._seed, f"node{life or ''}/service")
-        engine = VirtualEngine(self._profile, rng, part_ns)
+        engine = VirtualEngine(self._profile, rng, part_ns, self._words)
         return Actor(self._clock, "engine", engine, self._from_engine, self._trace)
 
     def _engine_up(self) -> None:
@@ -197,10 +216,10 @@ class World:
         self._begin()
         if self._battery is not None:
             self._sample(self._battery)
-        self._clock.run(lambda: self.ground.machine.finished, limit_ns=self._length_ns)
+        self._clock.run(self._over, limit_ns=self._length_ns)
         if not self.ground.machine.finished:
             self.ground.call(self.ground.machine.stop, "unfinished")
-        records = sorted(self.out.records, key=lambda record: record.planned.index)
+        records = sorted(self._records(), key=lambda record: record.planned.index)
         return Run(
             self._scenario,
             self._seed,
@@ -215,6 +234,12 @@ class World:
             self.out.charge,
             self.ground.machine.air,
         )
+
+    def _over(self) -> bool:
+        return self.ground.machine.finished
+
+    def _records(self) -> Sequence[LoopRecord]:
+        return self.out.records
 
     def _sample(self, battery: Battery) -> None:
         """Note the charge, a few hundred times in a run."""
@@ -258,10 +283,16 @@ class World:
     def _from_engine(self, event: JobEvent) -> None:
         self.node.call(node.command_of(event, self.node.machine))
 
-    def after_store(self, actor: Actor[Any], command: Callable[..., Any], *args: Any) -> None:
-        """Give a machine a command when its disk has taken something."""
-        at_ns = self._clock.now_ns() + self.engine.machine.store_ns
-        self._clock.call_at(at_ns, lambda: actor.call(command, *args))
+    def _new_disk(self, side: Side) -> Disk:
+        return SoundDisk(self._clock, self.engine.machine.store_ns)
+
+    def keep(
+        self, side: Side, output: object, command: Callable[..., Any] | None, *args: Any
+    ) -> None:
+        """Put something on a side's disk, then give its machine the command."""
+        actor: Actor[Any] = self.ground if side is Side.GROUND else self.node
+        done = None if command is None else partial(actor.call, command, *args)
+        self.disks[side].write(output, done)
 
 
 class _GroundHands:
@@ -275,8 +306,7 @@ class _GroundHands:
         link.call(link.machine.send, Side.GROUND, frame)
 
     def store(self, output: object, command: ground.Command | None, *args: Any) -> None:
-        if command is not None:
-            self._world.after_store(self._world.ground, command, *args)
+        self._world.keep(Side.GROUND, output, command, *args)
 
     def settled(self, record: LoopRecord) -> None:
         if self._world.ends:
@@ -303,8 +333,7 @@ class _NodeHands:
         link.call(link.machine.send, Side.NODE, frame)
 
     def store(self, output: object, command: node.Command | None, *args: Any) -> None:
-        if command is not None:
-            self._world.after_store(self._world.node, command, *args)
+        self._world.keep(Side.NODE, output, command, *args)
 
     def infer(self, order: Order) -> None:
         engine = self._world.engine

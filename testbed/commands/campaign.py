@@ -16,8 +16,15 @@ from rich.table import Table
 from ground.results.folder import run_folder
 from node.service_time import load_profile
 from roundtrip.command import SCENARIO, SEED, warn
-from roundtrip.errors import EXIT_OBJECTIVE_MISSED, EXIT_OK, BadInput, EnvironmentFault
+from roundtrip.errors import (
+    EXIT_FAILURE,
+    EXIT_OBJECTIVE_MISSED,
+    EXIT_OK,
+    BadInput,
+    EnvironmentFault,
+)
 from roundtrip.say import say_json
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
 from roundtrip.words import between, duration, percent, shown
@@ -31,6 +38,7 @@ from testbed.campaign.runs import (
 from testbed.campaign.sweep import points_of
 from testbed.effort import check_effort
 
+SHOWN_BROKEN = 20
 SCHEDULER_LIMIT_S = 10.0
 """How long a scheduler may take to answer."""
 
@@ -54,6 +62,11 @@ SCHEDULER_LIMIT_S = 10.0
     type=click.Path(path_type=Path),
     help="Folder; an interrupted campaign goes on there.  [default: runs/…]",
 )
+@click.option(
+    "--chaos",
+    is_flag=True,
+    help="Kill ground, node, link and engine all the time, and check what is promised then.",
+)
 def campaign_command(
     scenario: Path,
     runs: int,
@@ -62,6 +75,7 @@ def campaign_command(
     sets: tuple[str, ...],
     seed: int | None,
     out: Path | None,
+    chaos: bool,
 ) -> int:
     """Run SCENARIO many times in virtual time and merge the results.
 
@@ -71,6 +85,10 @@ def campaign_command(
     warn(loaded, str(scenario))
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
+    if chaos:
+        if sets:
+            raise BadInput("campaign", "--chaos", "no --set besides", sets[0])
+        return _chaos(loaded, str(scenario), runs, jobs, scheduler, out)
     points = points_of(loaded, sets)
     for point in points:
         profile = load_profile(point.scenario.node.profile)
@@ -96,6 +114,40 @@ def campaign_command(
     console.print(f"report    {shown(report)}", soft_wrap=True)
     met = all(point["objective_met"] for point in summary["points"])
     return EXIT_OK if met else EXIT_OBJECTIVE_MISSED
+
+
+def _chaos(
+    scenario: Scenario, name: str, runs: int, jobs: int, scheduler: str | None, out: Path | None
+) -> int:
+    from testbed.chaos.runs import many_runs, table_of
+
+    check_effort(scenario, load_profile(scenario.node.profile), name)
+    console = Screen()
+    seeds = range(scenario.seed, scenario.seed + runs)
+    with _workers(scheduler), _progress(console) as progress:
+        folder = run_folder(out, scenario, scenario.seed)
+        task = progress.add_task("runs", total=runs)
+        verdict = many_runs(
+            scenario,
+            seeds,
+            jobs=-1 if scheduler else jobs,
+            on_batch=lambda done: progress.update(task, completed=done),
+        )
+    table = table_of(verdict)
+    (folder / "chaos.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    for kind in ("faults", "outcomes"):
+        for what, number in sorted(table[kind].items()):
+            console.print(f"{kind:9s} {number:10,d}  {what}")
+    for seed, what in verdict.broken[:SHOWN_BROKEN]:
+        again = f"groundloop campaign {name} --chaos --runs 1 --seed {seed}"
+        console.print(f"BROKEN    {shown(what, 300)}; replay with: {shown(again)}", soft_wrap=True)
+    broken = len({seed for seed, _ in verdict.broken})
+    console.print(
+        f"verdict   {verdict.runs:,} runs, {verdict.questions:,} questions: "
+        + (f"{broken:,} runs break a promise" if broken else "every promise was kept")
+    )
+    console.print(f"folder    {shown(folder)}", soft_wrap=True)
+    return EXIT_FAILURE if broken else EXIT_OK
 
 
 @click.command("compare")

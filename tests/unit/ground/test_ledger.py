@@ -106,3 +106,14 @@ def test_every_question_of_a_run_that_goes_on_ends_once() -> None:
     stamps = settled[0].record.stamps
     assert (stamps[Stage.INTENDED], stamps[Stage.SUBMITTED]) == (NS_PER_S, NS_PER_S)
     assert ground.finished
+
+
+def test_an_outcome_of_a_question_that_was_never_asked_is_kept(tmp_path: Path, expired) -> None:
+    """As at the end of the last contact, for what was still to come."""
+    store = GroundStore(tmp_path / "ledger.sqlite")
+    record = expired(2)
+    store.apply(Settled(record))
+    assert store.settled() == [record]
+    questions, records = store.recover()
+    assert ([one.settled for one in questions], records) == ([True], [record])
+    store.close()

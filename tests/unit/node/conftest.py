@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dtn.agent import BundleAgent, BundleReceived, Transmit
+from dtn.bpv7.bundle import BundleId
 from node.beacon import Beacon
 from node.engine.events import InferenceResult
 from node.machine import NodeMachine
@@ -50,6 +51,7 @@ class Bench:
         self.done: list[Any] = []
         self.answers: list[Received] = []
         self.accept_answers = True
+        self.unaccepted: list[BundleId] = []
         self.ground = BundleAgent(
             agent_config(Side.GROUND, CUE, max_bundles=2000),
             rng=random.Random(1),
@@ -94,6 +96,13 @@ class Bench:
         self._settle()
         return self.done[before:]
 
+    def accept_all(self) -> None:
+        """The ground has all safe that it was sent."""
+        self.accept_answers = True
+        while self.unaccepted:
+            bundle_id = self.unaccepted.pop()
+            self._from_ground(self.ground.accept(bundle_id, now_ns=self.now_ns))
+
     def finish(self, question_id: int = 1, text: str = "Yes.", reason: str = "stop") -> list[Any]:
         """The engine is done with a job."""
         result = InferenceResult(text, reason, 5, 3, 0)
@@ -117,8 +126,9 @@ class Bench:
                 self._from_node(self.node.receive(output.frame, now_ns=self.now_ns))
             elif isinstance(output, BundleReceived):
                 self.answers.append(decode(output.bundle.payload))
+                self.unaccepted.append(output.bundle.id)
                 if self.accept_answers:
-                    self._from_ground(self.ground.accept(output.bundle.id, now_ns=self.now_ns))
+                    self.accept_all()
 
     def _from_node(self, outputs: Any) -> None:
         for output in outputs:

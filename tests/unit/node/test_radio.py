@@ -147,3 +147,28 @@ def test_a_question_after_one_without_an_answer_here_is_said_so(
     assert bench.answers[-1] == Unreadable(2, "turns")
     whole = replace(second, after=None, turns=(Turn("Hm?", "Yes."),))
     assert stored(bench.ask(whole)) == [whole], "the same question, with all of it"
+
+
+def test_a_dropped_question_is_not_acknowledged_before_the_ground_knows(bench, ask: Ask) -> None:
+    """Or nobody has it when this end dies."""
+    bench.accept_answers = False
+    asked = replace(ask(1, TEXT), system="Be short.")
+    bench.ask(asked, named=True)
+    assert bench.answers == [Unreadable(1, "settings")]
+    assert bench.ground.queued_bundles == 1
+    bench.accept_all()
+    bench._settle()
+    assert bench.ground.queued_bundles == 0
+
+
+def test_a_ground_that_asks_again_is_acknowledged_when_it_has_the_answer(bench, ask: Ask) -> None:
+    """On disk here the question is settled: nothing else would bring the answer after a restart."""
+    bench.up()
+    assert isinstance(answered(bench, bench.ask(ask(1, TEXT))), Answer)
+    bench.accept_answers = False
+    for _ in range(2):
+        bench.ask(ask(1, TEXT))
+    assert bench.ground.queued_bundles == 1, "the last one"
+    bench.accept_all()
+    bench._settle()
+    assert bench.ground.queued_bundles == 0

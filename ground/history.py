@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from roundtrip.database import Layout, open_database, whole
+from roundtrip.database import Layout, open_database, unsaid, whole
 from roundtrip.errors import BadInput
 
 MAX_QUERY_CHARS = 400
@@ -54,14 +54,15 @@ class History:
 
     Args:
         path: its file; made if it is not there.
+        say: told of damage.
 
     Raises:
-        BadInput: the file is of another kind or version, or holds what cannot be.
+        BadInput: the file is of another kind or version.
         EnvironmentFault: the file cannot be opened or is no database.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._db = open_database(path, LAYOUT)
+    def __init__(self, path: Path, say: Callable[[str], None] = unsaid) -> None:
+        self._db = open_database(path, LAYOUT, say)
         self._db.execute("PRAGMA synchronous=NORMAL")  # the ledger has it all
 
     def add(self, told: dict[str, Any], run: str, unix_s: int) -> None:

@@ -412,12 +412,16 @@ class GroundMachine:
         """The node has dropped a question: it goes up again, in words that the node knows. One that
         had nothing left out is given up to its budget."""
         self._wording.unreadable(unreadable)
-        outputs: list[GroundOutput] = [Rejected(f"node knows no such {unreadable.what}")]
+        lost = unreadable.what == "damaged"
+        reason = "node has damaged a question" if lost else f"node knows no such {unreadable.what}"
+        outputs: list[GroundOutput] = [Rejected(reason)]
         asked = self._open.get(unreadable.question_id)
         if asked is not None and asked.question is not None and unreadable.what == "turns":
             asked.question = replace(asked.question, after=None)
         for entry in list(self._open.values()) if asked is None else [asked]:
-            if entry.question is not None and entry.sent != self._wording.form(entry.question):
+            if entry.question is None:
+                continue
+            if lost or entry.sent != self._wording.form(entry.question):
                 entry.stamps.dropped()
                 if entry.bundle_id is not None:  # its arrival says nothing any more
                     self._by_bundle.pop(entry.bundle_id, None)

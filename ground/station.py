@@ -152,7 +152,7 @@ class Station:
             opened.
             Stopped: before the link was up.
         """
-        self._store = GroundStore(self._store_path)
+        self._store = GroundStore(self._store_path, self._progress.note)
         self._worker = Worker(lambda error: self.fail(f"ledger: {error}"))
         packing.prepare()
         try:

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ground.outputs import NodeHealth, Settled, StoredQuestion, StorePart, StoreQuestion
 from ground.results.record import LoopRecord, from_json, to_json
 from roundtrip.anchor import Anchor
-from roundtrip.codec import decode, encode
-from roundtrip.database import Layout, blob, open_database, whole
+from roundtrip.codec import decode, encode, question_in
+from roundtrip.database import Layout, blob, open_database, unsaid, whole
+from roundtrip.errors import BadInput, BadMessage
 from roundtrip.message import RUN_BITS, Health, Part, index_of
+from roundtrip.salvage import crc_of
+from roundtrip.words import count
 
 LAYOUT = Layout(
     "a ground's ledger",
     int.from_bytes(b"GLgr", "big"),
-    2,
+    3,
     """
 CREATE TABLE run (
     run_id INTEGER NOT NULL,
     dtn_epoch_ms INTEGER NOT NULL,
     host TEXT NOT NULL,
     origin_ns INTEGER NOT NULL,
-    health BLOB
+    health BLOB,
+    crc INTEGER
 );
 CREATE TABLE questions (
     question_id BLOB PRIMARY KEY,
@@ -37,12 +41,15 @@ CREATE TABLE questions (
     asked_ns INTEGER NOT NULL,
     loop_ns INTEGER,
     expire_ns INTEGER,
-    record TEXT
+    record TEXT,
+    asked_crc INTEGER,
+    record_crc INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE parts (
     question_id BLOB NOT NULL,
     start INTEGER NOT NULL,
     text TEXT NOT NULL,
+    crc INTEGER,
     PRIMARY KEY (question_id, start)
 ) WITHOUT ROWID;
 """,
@@ -60,7 +67,14 @@ CREATE TABLE parts (
         "parts.start": (whole("start"), "an offset in bytes"),
         "parts.text": ("typeof(text) = 'text'", "text"),
     },
+    {
+        2: "ALTER TABLE run ADD crc INTEGER; ALTER TABLE parts ADD crc INTEGER; "
+        "ALTER TABLE questions ADD asked_crc INTEGER; "
+        "ALTER TABLE questions ADD record_crc INTEGER; INSERT INTO run SELECT * FROM run"
+    },
 )
+RUN_ROWS = 2
+"""What a ledger is of is kept twice: without it nothing else in it can be used."""
 
 
 DROPPED = "null"
@@ -81,20 +95,30 @@ class GroundStore:
 
     Args:
         path: its file; made if it is not there.
+        say: told of damage.
 
     Raises:
-        BadInput: the file is of another kind or version, or holds what cannot be.
+        BadInput: the file is of another kind or version.
         EnvironmentFault: the file cannot be opened or is no database.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, say: Callable[[str], None] = unsaid) -> None:
         self._path = path
-        self._db = open_database(path, LAYOUT)
+        self._say = say
+        self._db = open_database(path, LAYOUT, say)
 
     def started(self) -> StartedRun | None:
-        """The run that this ledger is of; None before `start`."""
-        row = self._db.execute("SELECT run_id, host, origin_ns, dtn_epoch_ms FROM run").fetchone()
-        return None if row is None else StartedRun(row[0], Anchor(*row[1:]))
+        """The run that this ledger is of; None before `start`.
+
+        Raises:
+            BadInput: nobody can tell any more, as every copy is damaged.
+        """
+        rows = self._db.execute("SELECT run_id, host, origin_ns, dtn_epoch_ms, crc FROM run")
+        found = [(tuple(row), crc in (None, crc_of(*row))) for *row, crc in rows]
+        sound = next((row for row, is_sound in found if is_sound), None)
+        if found and sound is None:
+            raise BadInput(str(self._path), "run", "a run's id and clock", "damaged bytes")
+        return None if sound is None else StartedRun(sound[0], Anchor(*sound[1:]))
 
     def start(self, run: StartedRun) -> None:
         """Note which run this is, or where the clock of the same run is now.
@@ -102,18 +126,24 @@ class GroundStore:
         Raises:
             sqlite3.Error: it is not on disk.
         """
+        known, health = self.started(), self._health()
+        if known is not None:
+            run = StartedRun(known.run_id, replace(run.anchor, epoch_ms=known.anchor.epoch_ms))
         anchor = run.anchor
-        values = anchor.host, anchor.origin_ns, anchor.epoch_ms, run.run_id
-        if self.started() is None:
-            self._db.execute(
-                "INSERT INTO run (host, origin_ns, dtn_epoch_ms, run_id) VALUES (?, ?, ?, ?)",
-                values,
-            )
-        else:
-            self._db.execute("UPDATE run SET host = ?, origin_ns = ?", values[:2])
+        row = run.run_id, anchor.host, anchor.origin_ns, anchor.epoch_ms
+        self._db.execute("BEGIN")
+        self._db.execute("DELETE FROM run")
+        self._db.executemany(
+            "INSERT INTO run (run_id, host, origin_ns, dtn_epoch_ms, crc, health) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [(*row, crc_of(*row), health)] * RUN_ROWS,
+        )
+        self._db.execute("COMMIT")
 
     def recover(self) -> tuple[list[StoredQuestion], list[LoopRecord]]:
-        """All questions, and the records of those that have their outcome.
+        """All questions, and the records of those that have their outcome. Of a question whose
+        record is damaged the outcome comes again; one that is damaged itself is dropped: what is
+        asked by a workload is asked again.
 
         Raises:
             BadInput: a record is none of ours.
@@ -121,14 +151,23 @@ class GroundStore:
         questions: list[StoredQuestion] = []
         records: list[LoopRecord] = []
         parts: defaultdict[int, list[Part]] = defaultdict(list)
-        for key, start, text in self._db.execute("SELECT question_id, start, text FROM parts"):
-            question_id = int.from_bytes(key, "big")
-            parts[question_id].append(Part(question_id, start, text))
+        for *part, crc in self._db.execute("SELECT question_id, start, text, crc FROM parts"):
+            if crc in (None, crc_of(*part)):
+                question_id = int.from_bytes(part[0], "big")
+                parts[question_id].append(Part(question_id, *part[1:]))
         rows = self._db.execute(
-            "SELECT question_id, payload, asked_ns, loop_ns, expire_ns, record FROM questions"
+            "SELECT question_id, payload, asked_ns, loop_ns, expire_ns, asked_crc, record, "
+            "record_crc FROM questions"
         )
-        for key, payload, asked_ns, loop_ns, expire_ns, record in rows:
+        damaged: list[bytes] = []
+        for key, payload, asked_ns, loop_ns, expire_ns, asked_crc, record, record_crc in rows:
             question_id = int.from_bytes(key, "big")
+            if record_crc not in (None, crc_of(key, record)):
+                record = None
+            is_sound = asked_crc in (None, crc_of(key, payload, asked_ns, loop_ns, expire_ns))
+            if record is None and not (is_sound and _is_question(payload)):
+                damaged.append(key)
+                continue
             settled, known = record is not None, tuple(parts[question_id])
             budget_ns = None if loop_ns is None or expire_ns is None else (loop_ns, expire_ns)
             questions.append(
@@ -136,6 +175,12 @@ class GroundStore:
             )
             if record is not None and record != DROPPED:
                 records.append(from_json(json.loads(record), str(self._path)))
+        self._db.executemany(
+            "DELETE FROM questions WHERE question_id = ?", [(key,) for key in damaged]
+        )
+        if damaged:
+            ids = ", ".join(key.hex()[2:] for key in damaged[:4])
+            self._say(f"{count(len(damaged), 'question')} in the ledger damaged: {ids}")
         return questions, records
 
     def settled(self) -> list[LoopRecord]:
@@ -145,11 +190,15 @@ class GroundStore:
             BadInput: a record is none of ours.
         """
         rows = self._db.execute(
-            "SELECT record FROM questions WHERE record IS NOT NULL AND record != ? "
-            "ORDER BY question_id",
+            "SELECT question_id, record, record_crc FROM questions "
+            "WHERE record IS NOT NULL AND record != ? ORDER BY question_id",
             (DROPPED,),
         )
-        return [from_json(json.loads(record), str(self._path)) for (record,) in rows]
+        return [
+            from_json(json.loads(record), str(self._path))
+            for key, record, crc in rows
+            if crc in (None, crc_of(key, record))
+        ]
 
     def drop(self, question_ids: Iterable[int], *, workload: int) -> None:
         """Let go of questions that have their outcome. Of the workload's, the first so many, and of
@@ -164,7 +213,8 @@ class GroundStore:
         known |= {last} & set(keys)
         self._db.execute("BEGIN")
         self._db.executemany(
-            f"UPDATE questions SET payload = x'', record = '{DROPPED}' WHERE question_id = ?",
+            f"UPDATE questions SET payload = x'', record = '{DROPPED}', record_crc = NULL "
+            "WHERE question_id = ?",
             sorted(known),
         )
         self._db.executemany(
@@ -173,10 +223,17 @@ class GroundStore:
         self._db.execute("COMMIT")
 
     def health(self) -> Health | None:
-        """What the node last said of itself."""
-        row = self._db.execute("SELECT health FROM run WHERE health IS NOT NULL").fetchone()
-        found = None if row is None else decode(row[0])
+        """What the node last said of itself; None where that is not known, or damaged."""
+        data = self._health()
+        try:
+            found = None if data is None else decode(data)
+        except BadMessage:
+            return None
         return found if isinstance(found, Health) else None
+
+    def _health(self) -> bytes | None:
+        row = self._db.execute("SELECT health FROM run WHERE health IS NOT NULL").fetchone()
+        return None if row is None else bytes(row[0])
 
     def apply(self, output: StoreQuestion | StorePart | Settled | NodeHealth) -> None:
         """Carry out one output of the machine; on disk when this returns.
@@ -186,30 +243,41 @@ class GroundStore:
         """
         match output:
             case StoreQuestion(question_id=question_id, payload=payload, asked_ns=asked_ns):
-                loop_ns, expire_ns = output.budget_ns or (None, None)
+                row = _key(question_id), payload, asked_ns, *(output.budget_ns or (None, None))
                 self._db.execute(
-                    "INSERT INTO questions VALUES (?, ?, ?, ?, ?, NULL)",
-                    (_key(question_id), payload, asked_ns, loop_ns, expire_ns),
+                    "INSERT INTO questions (question_id, payload, asked_ns, loop_ns, expire_ns, "
+                    "asked_crc) VALUES (?, ?, ?, ?, ?, ?)",
+                    (*row, crc_of(*row)),
                 )
             case StorePart(part=part):
+                piece = _key(part.question_id), part.start, part.text
                 self._db.execute(
-                    "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
-                    (_key(part.question_id), part.start, part.text),
+                    "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", (*piece, crc_of(*piece))
                 )
             case NodeHealth(health=health):
                 self._db.execute("UPDATE run SET health = ?", (encode(health),))
             case Settled(record=record):
                 key = _key(record.question_id)
+                text = json.dumps(to_json(record, ""))
                 self._db.execute(  # also of one that was never asked
-                    "INSERT INTO questions VALUES (?, x'', ?, NULL, NULL, ?) "
-                    "ON CONFLICT DO UPDATE SET record = excluded.record",
-                    (key, record.settled_ns, json.dumps(to_json(record, ""))),
+                    "INSERT INTO questions (question_id, payload, asked_ns, record, record_crc) "
+                    "VALUES (?, x'', ?, ?, ?) ON CONFLICT DO UPDATE SET record = excluded.record, "
+                    "record_crc = excluded.record_crc",
+                    (key, record.settled_ns, text, crc_of(key, text)),
                 )
                 self._db.execute("DELETE FROM parts WHERE question_id = ?", (key,))
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _is_question(payload: bytes) -> bool:
+    try:
+        question_in(payload)
+    except BadMessage:
+        return False
+    return True
 
 
 def _key(question_id: int) -> bytes:

@@ -47,6 +47,7 @@ class NodeMachine:
         plan: when the ground can be reached; None: as the modem's cues say.
         policy: of the scheduler.
         recovered: what the store still holds of this run, oldest first.
+        damaged: questions that it held; the ground is told, and asks them again.
         beacon: when to say how the node does; None: never.
         battery: what it runs on; None: energy does not matter.
     """
@@ -60,6 +61,7 @@ class NodeMachine:
         plan: ContactPlan | None = None,
         policy: Policy = "deadline",
         recovered: Iterable[StoredQuestion] = (),
+        damaged: Iterable[int] = (),
         beacon: Beacon | None = None,
         battery: Battery | None = None,
     ) -> None:
@@ -79,6 +81,7 @@ class NodeMachine:
         self._jobs = Jobs(self._entries, scheduler, energy)
         for stored in recovered:
             self._recover(stored)
+        self._radio.lost(damaged)
 
     def _recover(self, stored: StoredQuestion) -> None:
         state = State.WAITING

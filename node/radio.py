@@ -7,7 +7,7 @@ reply is kept until the ground has acknowledged it; one that finds the agent ful
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from dtn import agent as bundles
@@ -92,9 +92,9 @@ class Radio:
         """By name, the one used last at the end."""
         self._texts: Texts = None
         self._unsent: deque[int] = deque()
-        self._told: dict[BundleId, tuple[Unreadable, BundleId]] = {}
+        self._told: dict[BundleId, tuple[Unreadable, BundleId | None]] = {}
         """What the ground is being told of bundles that could not be read, by its own bundle."""
-        self._untold: deque[tuple[Unreadable, BundleId]] = deque()
+        self._untold: deque[tuple[Unreadable, BundleId | None]] = deque()
         self._settled: OrderedDict[int, None] = OrderedDict()
 
     def recover(self, question_id: int) -> None:
@@ -103,6 +103,10 @@ class Radio:
             self._remember_settled(question_id)
         else:
             self._unsent.append(question_id)
+
+    def lost(self, question_ids: Iterable[int]) -> None:
+        """Questions in the store were damaged: the ground is to ask them again."""
+        self._untold += ((Unreadable(number, "damaged"), None) for number in question_ids)
 
     # -- the link ----------------------------------------------------------------------------------
 
@@ -237,7 +241,9 @@ class Radio:
             return None
         return *before.question.turns, Turn(before.question.text, before.reply.text)
 
-    def _unreadable(self, reply: Unreadable, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
+    def _unreadable(
+        self, reply: Unreadable, bundle_id: BundleId | None, now_ns: int
+    ) -> list[NodeOutput]:
         """Say so: the ground asks again, in words that are known here. The question is nowhere but
         there, so its bundle is accepted when that is known there."""
         told, outputs = self._agent.send(
@@ -254,7 +260,7 @@ class Radio:
             return []
         reply, bundle_id = self._told.pop(told)
         if arrived:
-            return self.accept(bundle_id, now_ns)
+            return [] if bundle_id is None else self.accept(bundle_id, now_ns)
         return self._unreadable(reply, bundle_id, now_ns)
 
     # -- what goes down ----------------------------------------------------------------------------

@@ -153,7 +153,7 @@ class NodeService:
     async def _set_up(self) -> None:
         config, model = self._config, self._model
         assert model is not None
-        self._store = NodeStore(config.store_path)
+        self._store = NodeStore(config.store_path, self._say)
         self._worker = Worker(self._store_failed)
         prepare()
         if model.limits != Limits():
@@ -243,6 +243,7 @@ class NodeService:
             rng=substream(clock.monotonic_ns(), "node/ltp"),
             security=self._config.security,
         )
+        recovered, damaged = self._store.recover(cue.run_id or None)
         agent.remember(self._store.seen())
         machine = NodeMachine(
             agent,
@@ -250,7 +251,8 @@ class NodeService:
             lifetime_ms=REPLY_LIFETIME_S * 1000,
             plan=self._config.plan,
             policy=self._config.node.policy,
-            recovered=self._store.recover(cue.run_id or None),
+            recovered=recovered,
+            damaged=damaged,
             beacon=Beacon(s_to_ns(self._config.node.beacon_s), self._config.los_ns),
             battery=self._config.battery(),
         )

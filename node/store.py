@@ -9,20 +9,25 @@ is recognised. All times are on the plan's clock of their run.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from dtn.bpv7.bundle import BundleId
 from node.outputs import StoreAnswer, StoredQuestion, StoreQuestion, StoreSettled
 from roundtrip.anchor import Anchor
 from roundtrip.codec import decode, question_in
-from roundtrip.database import Layout, blob, open_database, whole
+from roundtrip.database import Layout, blob, open_database, unsaid, whole
 from roundtrip.errors import BadMessage
-from roundtrip.message import INDEX_BITS, Answer, Refusal, question_id
+from roundtrip.message import INDEX_BITS, Answer, Question, Refusal, question_id
+from roundtrip.salvage import crc_of
+from roundtrip.words import count
 
+SETTLED = 0x53E771ED
+"""Far from 0: a flipped bit does not settle a question."""
 LAYOUT = Layout(
     "a node's store",
     int.from_bytes(b"GLnd", "big"),
-    2,
+    3,
     """
 CREATE TABLE questions (
     question_id BLOB NOT NULL UNIQUE,
@@ -31,7 +36,9 @@ CREATE TABLE questions (
     deadline_ns INTEGER NOT NULL,
     reply BLOB,
     settled INTEGER NOT NULL DEFAULT 0,
-    bundle TEXT NOT NULL
+    bundle TEXT NOT NULL,
+    asked_crc INTEGER,
+    reply_crc INTEGER
 );
 CREATE TABLE clock (host TEXT NOT NULL, origin_ns INTEGER NOT NULL, epoch_ms INTEGER NOT NULL);
 """,
@@ -50,6 +57,11 @@ CREATE TABLE clock (host TEXT NOT NULL, origin_ns INTEGER NOT NULL, epoch_ms INT
         "clock.origin_ns": (whole("origin_ns", -(1 << 62)), "ns of CLOCK_MONOTONIC"),
         "clock.epoch_ms": (whole("epoch_ms"), "ms since 2000"),
     },
+    {
+        2: f"ALTER TABLE questions ADD asked_crc INTEGER; "
+        f"ALTER TABLE questions ADD reply_crc INTEGER; "
+        f"UPDATE questions SET settled = {SETTLED} WHERE settled = 1"
+    },
 )
 KEPT = 16_384
 """Rows."""
@@ -62,15 +74,17 @@ class NodeStore:
 
     Args:
         path: its file; made if it is not there.
+        say: told of damage.
 
     Raises:
-        BadInput: the file is of another kind or version, or holds what cannot be.
+        BadInput: the file is of another kind or version.
         EnvironmentFault: the file cannot be opened or is no database.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, say: Callable[[str], None] = unsaid) -> None:
         self._taken = 0
-        self._db = open_database(path, LAYOUT)
+        self._say = say
+        self._db = open_database(path, LAYOUT, say)
         self._drop_oldest()
 
     def apply(self, output: StoreQuestion | StoreAnswer | StoreSettled) -> None:
@@ -83,45 +97,60 @@ class NodeStore:
         match output:
             case StoreQuestion(payload=payload, bundle_id=bundle_id):
                 bundle = json.dumps([bundle_id.source, bundle_id.creation_ms, bundle_id.sequence])
+                row = key, payload, output.delivered_ns, output.deadline_ns, bundle
                 self._db.execute(
-                    "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, NULL, 0, ?)",
-                    (key, payload, output.delivered_ns, output.deadline_ns, bundle),
+                    "INSERT OR IGNORE INTO questions (question_id, payload, delivered_ns, "
+                    "deadline_ns, bundle, asked_crc) VALUES (?, ?, ?, ?, ?, ?)",
+                    (*row, crc_of(*row)),
                 )
                 self._taken += 1
                 if self._taken % DROPPED_EVERY == 0:
                     self._drop_oldest()
             case StoreAnswer(payload=payload):
                 self._db.execute(
-                    "UPDATE questions SET reply = ? WHERE question_id = ?", (payload, key)
+                    "UPDATE questions SET reply = ?, reply_crc = ? WHERE question_id = ?",
+                    (payload, crc_of(key, payload), key),
                 )
             case StoreSettled():
-                self._db.execute("UPDATE questions SET settled = 1 WHERE question_id = ?", (key,))
+                self._db.execute(
+                    "UPDATE questions SET settled = ? WHERE question_id = ?", (SETTLED, key)
+                )
 
     def _drop_oldest(self) -> None:
         self._db.execute(
             "DELETE FROM questions WHERE rowid <= (SELECT max(rowid) FROM questions) - ?", (KEPT,)
         )
 
-    def recover(self, run_id: int | None) -> list[StoredQuestion]:
-        """The rows of a run (None: of all), oldest first; rows that no longer decode are left
-        out."""
+    def recover(self, run_id: int | None) -> tuple[list[StoredQuestion], list[int]]:
+        """What the store holds of a run (None: of all), oldest first.
+
+        Returns:
+            The questions, and the ids of those that were damaged: they are dropped here, to be
+            asked again. A damaged reply is given again, but for one that the ground has.
+        """
         first, last = (key.to_bytes(8, "big") for key in _ids_of(run_id))
         rows = self._db.execute(
-            "SELECT payload, delivered_ns, deadline_ns, reply, settled FROM questions "
-            "WHERE question_id BETWEEN ? AND ? ORDER BY rowid",
+            "SELECT question_id, payload, delivered_ns, deadline_ns, bundle, asked_crc, reply, "
+            "reply_crc, settled FROM questions WHERE question_id BETWEEN ? AND ? ORDER BY rowid",
             (first, last),
         )
         found: list[StoredQuestion] = []
-        for payload, delivered_ns, deadline_ns, reply, settled in rows:
-            try:
-                question, told = question_in(payload), None if reply is None else decode(reply)
-            except BadMessage:
-                continue
-            if told is None or isinstance(told, Answer | Refusal):
-                found.append(
-                    StoredQuestion(question, delivered_ns, deadline_ns, told, bool(settled))
-                )
-        return found
+        damaged: list[bytes] = []
+        for key, payload, delivered_ns, deadline_ns, bundle, asked_crc, *answered in rows:
+            settled = answered.pop() == SETTLED
+            row = key, payload, delivered_ns, deadline_ns, bundle
+            reply = _reply_of(key, *answered)
+            question = _question_of(payload) if asked_crc in (None, crc_of(*row)) else None
+            if question is not None and (reply is not None or not settled):
+                found.append(StoredQuestion(question, delivered_ns, deadline_ns, reply, settled))
+            elif not settled:
+                damaged.append(key)
+        self._db.executemany(
+            "DELETE FROM questions WHERE question_id = ?", [(key,) for key in damaged]
+        )
+        if damaged:
+            self._say(f"{count(len(damaged), 'question')} in the store damaged; to be asked again")
+        return found, [int.from_bytes(key, "big") for key in damaged]
 
     def seen(self) -> list[BundleId]:
         """The bundles that brought questions, of all runs, oldest first."""
@@ -152,6 +181,25 @@ class NodeStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _question_of(payload: bytes) -> Question | None:
+    """None where the bytes are no question any more."""
+    try:
+        return question_in(payload)
+    except BadMessage:
+        return None
+
+
+def _reply_of(key: bytes, reply: bytes | None, crc: int | None) -> Answer | Refusal | None:
+    """None where there is none, or it was damaged."""
+    if reply is None or crc not in (None, crc_of(key, reply)):
+        return None
+    try:
+        told = decode(reply)
+    except BadMessage:
+        return None
+    return told if isinstance(told, Answer | Refusal) else None
 
 
 def _ids_of(run_id: int | None) -> tuple[int, int]:

@@ -193,9 +193,9 @@ class Cancel:
     question_id: int
 
 
-UNREADABLE = ("settings", "text", "turns")
+UNREADABLE = ("settings", "text", "turns", "damaged")
 """A name of settings that it does not know; a text that it cannot unpack; an earlier question that
-it does not have."""
+it does not have; one that it had, and that its memory or disk has damaged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class _Doors:
             "/v1/chat/completions": Endpoint(openai.question, openai.answer),
             "/v1/responses": Endpoint(responses.question, responses.answer),
         }
-        db = open_database(self._folder / "batches.sqlite", LAYOUT)
+        db = open_database(self._folder / "batches.sqlite", LAYOUT, self._desk.note)
         return Batches(self._desk, db, endpoints, self._usual.budget)
 
     async def _page(self, request: HttpRequest) -> Response:

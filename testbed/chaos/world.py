@@ -180,7 +180,7 @@ class ChaosWorld(World):
         store = NodeStore(IN_MEMORY)
         for output in self._disk(Side.NODE).kept:
             store.apply(output)
-        recovered, seen, last_ns = store.recover(None), store.seen(), store.last_ns()
+        (recovered, _damaged), seen, last_ns = store.recover(None), store.seen(), store.last_ns()
         store.close()
         if kill.shift_ns:
             self.done["node's clock set"] += 1

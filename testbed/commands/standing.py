@@ -38,6 +38,7 @@ from roundtrip.command import (
 from roundtrip.config import MAX_S
 from roundtrip.drive.realtime import run_async, stop_signals
 from roundtrip.modem import Side
+from roundtrip.say import say
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
@@ -255,7 +256,7 @@ def _place(out: Path | None, scenario: Scenario) -> Path:
 
 def _history(out: Path | None, folder: Path) -> History:
     """Of all stations that are in `runs/`; of one elsewhere its own."""
-    return History((folder.parent if out is None else folder) / "history.sqlite")
+    return History((folder.parent if out is None else folder) / "history.sqlite", say)
 
 
 def _stand(

@@ -107,9 +107,12 @@ def answer_sent_before_stored(patch: pytest.MonkeyPatch) -> None:
 
 def duplicate_filter_forgotten_at_restart(patch: pytest.MonkeyPatch) -> None:
     recover = NodeStore.recover
-    patch.setattr(
-        NodeStore, "recover", lambda self, run: [q for q in recover(self, run) if q.reply is None]
-    )
+
+    def unanswered(self: Any, run_id: int | None) -> Any:
+        found, damaged = recover(self, run_id)
+        return [one for one in found if one.reply is None], damaged
+
+    patch.setattr(NodeStore, "recover", unanswered)
     patch.setattr(NodeStore, "seen", lambda self: [])
 
 

@@ -134,3 +134,12 @@ def test_a_conversation_has_so_many_turns() -> None:
     Request("?", turns=(Turn("", ""),) * 1000)
     with pytest.raises(BadInput, match="turns: expected at most 1000, found 1001"):
         Request("?", turns=(Turn("", ""),) * 1001)
+
+
+def test_a_question_that_the_node_has_damaged_goes_up_again_as_it_was() -> None:
+    bench = Bench(0)
+    number = one_more(bench)
+    told = bench.tell(Unreadable(number, "damaged"))
+    assert rejected(told) == ["node has damaged a question"]
+    first, second = bench.asked
+    assert (second.question_id, second.value) == (number, first.value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from dtn.agent import BundleAgent, Transmit
@@ -56,7 +58,7 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
     store.start(StartedRun(RUN, Anchor("boot", 5, 123)))
     record = answered(0, uplink_sessions=(SessionId(1, 5), SessionId(1, 6)), detail="which one")
     for number in (0, 1):
-        store.apply(StoreQuestion(number, b"asked", 10 + number))
+        store.apply(StoreQuestion(number, asked(number, "?"), 10 + number))
         for part in (Part(number, 0, "Ye"), Part(number, 2, "s")):
             store.apply(StorePart(part, BundleId("ipn:2.1", 0, part.start)))
     store.apply(Settled(record))
@@ -68,8 +70,8 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path, answered) -> 
     assert again.started() == moved, "the clock is found elsewhere, the date is the run's"
     questions, records = again.recover()
     assert questions == [
-        StoredQuestion(0, b"asked", 10, True),
-        StoredQuestion(1, b"asked", 11, False, None, (Part(1, 0, "Ye"), Part(1, 2, "s"))),
+        StoredQuestion(0, asked(0, "?"), 10, True),
+        StoredQuestion(1, asked(1, "?"), 11, False, None, (Part(1, 0, "Ye"), Part(1, 2, "s"))),
     ]
     assert records == [record]
     again.close()
@@ -117,3 +119,34 @@ def test_an_outcome_of_a_question_that_was_never_asked_is_kept(tmp_path: Path, e
     questions, records = store.recover()
     assert ([one.settled for one in questions], records) == ([True], [record])
     store.close()
+
+
+def test_a_damaged_outcome_comes_again_and_a_damaged_question_is_dropped(
+    tmp_path: Path, answered
+) -> None:
+    path, told = tmp_path / "ledger.sqlite", []
+    with closing(GroundStore(path)) as ground:
+        for number in range(4):
+            ask = Question(number, f"{number}?", "", 8, GREEDY, "off", 1000)
+            ground.apply(StoreQuestion(number, encode(ask, texts=()), 5))
+            if number < 2:
+                ground.apply(Settled(answered(number, question_id=number)))
+    _change(
+        path,
+        "UPDATE questions SET record = replace(record, 'Yes.', 'Yet.') "
+        "WHERE question_id = x'0000000000000001'",
+    )
+    _change(path, "UPDATE questions SET asked_ns = 6 WHERE question_id = x'0000000000000002'")
+    with closing(GroundStore(path, told.append)) as ground:
+        questions, records = ground.recover()
+        assert [(one.question_id, one.settled) for one in questions] == [
+            (0, True), (1, False), (3, False)
+        ]  # fmt: skip
+        assert [record.planned.index for record in records] == [0]
+        assert ground.settled() == records
+        assert told == ["1 question in the ledger damaged: 00000000000002"]
+
+
+def _change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(statement)

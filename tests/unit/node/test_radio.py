@@ -172,3 +172,14 @@ def test_a_ground_that_asks_again_is_acknowledged_when_it_has_the_answer(bench, 
     bench.accept_all()
     bench._settle()
     assert bench.ground.queued_bundles == 0
+
+
+def test_the_ground_is_told_of_questions_that_were_damaged_until_it_knows(bench, ask: Ask) -> None:
+    bench.accept_answers = False
+    bench.node._radio.lost([7])
+    bench.call(bench.node.carrier, bench.cue)
+    assert bench.answers == [Unreadable(7, "damaged")]
+    bench.accept_all()
+    asked = seeded(ask(7, TEXT))
+    assert stored(bench.ask(asked)) == [asked]
+    assert bench.answers == [Unreadable(7, "damaged")]

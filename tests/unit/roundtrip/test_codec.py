@@ -306,7 +306,7 @@ def test_each_bad_setting_is_named(body: object, key: str) -> None:
         ("60" + "00" * 10 + f"{len(REASONS):02x}", "reason"),
         ("82" + "80", "flags"),
         ("80" + "80", ""),
-        ("c3" + "00" * 5, "what is unreadable"),
+        ("c4" + "00" * 5, "what is unreadable"),
         ("c0" + "00" * 6, "offset 6"),
         ("40" + "00" * 6 + "ff", "offset 7"),
     ],

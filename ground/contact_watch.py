@@ -30,6 +30,11 @@ class ContactWatch:
             self._without.append((self._lost_ns, now_ns))
             self._lost_ns = None
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the modem has both directions up."""
+        return self._lost_ns is None
+
     def resumed(self, now_ns: int) -> None:
         """Nothing is known of the time before."""
         self._since_ns = now_ns

@@ -7,7 +7,6 @@ come back as commands.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +33,7 @@ from ground.outputs import (
 from ground.parts import Parts
 from ground.results.record import LoopRecord, Planned
 from ground.stamps import NOTHING_KNOWN, Quickest, Stamps
+from ground.timers import Due, Overdue, Timers
 from ground.wording import Form, Wording
 from ground.workload import planned_again, planned_now, question_of
 from roundtrip import codec, message
@@ -77,6 +77,7 @@ class _Open:
     """As it went up last."""
     bundle_id: BundleId | None = None
     missed: bool = False
+    overdue: Overdue = field(default_factory=Overdue)
     parts: Parts = field(default_factory=Parts)
 
 
@@ -117,7 +118,7 @@ class GroundMachine:
         self._queue: deque[Planned] = deque()
         self._open: dict[int, _Open] = {}
         self._by_bundle: dict[BundleId, int] = {}
-        self._timers: list[tuple[int, int, bool]] = []
+        self._timers = Timers()
         self._to_accept: dict[int, BundleId] = {}
         self._contact = ContactWatch()
         self._standing = standing
@@ -171,13 +172,14 @@ class GroundMachine:
             self._queue.append(self._to_come.popleft())
         if now_ns >= self._last_chance_ns and self._unsettled and not self._standing:
             return outputs + list(self.stop("no_further_contact", now_ns=now_ns))
-        while self._timers and self._timers[0][0] <= now_ns:
-            _, question_id, expires = heapq.heappop(self._timers)
+        for question_id, due in self._timers.due(now_ns):
             entry = self._open.get(question_id)
             if entry is None:
                 continue
-            if expires:
+            if due is Due.EXPIRED:
                 outputs += self._expire(entry, "expired", now_ns)
+            elif due is Due.AGAIN:
+                outputs += self._ask_overdue(entry, now_ns)
             elif not entry.missed:
                 entry.missed = True
                 outputs.append(BudgetMissed(entry.planned))
@@ -188,7 +190,8 @@ class GroundMachine:
     def deadline(self) -> Deadline | None:
         """The next question, budget or transport timer."""
         ask = (self._to_come[0].intended_ns, "ask") if self._to_come else None
-        timer = (self._timers[0][0], "budget") if self._timers else None
+        timer_ns = self._timers.next_ns
+        timer = (timer_ns, "budget") if timer_ns is not None else None
         ends = self._unsettled and not self._standing
         over = (self._last_chance_ns, "no further contact") if ends else None
         return earliest(ask, timer, over, self._agent.deadline)
@@ -210,7 +213,7 @@ class GroundMachine:
     def _ask_queued(self, now_ns: int) -> list[GroundOutput]:
         outputs: list[GroundOutput] = []
         while self._queue and len(self._open) < self._asking.max_outstanding:
-            outputs += self._ask(self._queue.popleft(), now_ns)
+            outputs += self._word(self._new_entry(self._queue.popleft()), now_ns)
         return outputs
 
     def _new_entry(
@@ -224,8 +227,8 @@ class GroundMachine:
 
     def _set_timers(self, entry: _Open) -> None:
         intended_ns = entry.planned.intended_ns
-        for after_ns, expires in ((entry.budget.loop_ns, False), (entry.budget.expire_ns, True)):
-            heapq.heappush(self._timers, (intended_ns + after_ns, entry.question_id, expires))
+        self._timers.put(intended_ns + entry.budget.loop_ns, entry.question_id, Due.LATE)
+        self._timers.put(intended_ns + entry.budget.expire_ns, entry.question_id, Due.EXPIRED)
 
     def next_id(self) -> int:
         """The id of the question that comes next besides the workload, for `ask`."""
@@ -254,9 +257,6 @@ class GroundMachine:
         expired = self._expire(entry, "cancelled", now_ns)
         return [*expired, *self._from_agent(told, now_ns)]
 
-    def _ask(self, planned: Planned, now_ns: int) -> list[GroundOutput]:
-        return self._word(self._new_entry(planned), now_ns)
-
     def _word(self, entry: _Open, now_ns: int) -> list[GroundOutput]:
         """Make a question of it, and put it on disk."""
         asking, planned = entry.asking, entry.planned
@@ -275,7 +275,7 @@ class GroundMachine:
         if entry is None:
             return []
         entry.stamps.own.setdefault(Stage.SUBMITTED, now_ns)
-        reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns)
+        told: list[GroundOutput] = []
         expires_ns = entry.planned.intended_ns + entry.budget.expire_ns
         assert entry.question is not None
         entry.sent = self._wording.form(entry.question)
@@ -284,7 +284,8 @@ class GroundMachine:
             entry.expected_ns = self._expectation.of(
                 len(payload), self._agent.queued_bundles, now_ns=now_ns
             )
-            reached = replace(reached, expected_ns=entry.expected_ns)
+            reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns, entry.expected_ns)
+            told.append(reached)
         bundle_id, outputs = self._agent.send(
             payload,
             lifetime_ms=lifetime_ms(expires_ns - now_ns),
@@ -292,12 +293,13 @@ class GroundMachine:
             due_ns=entry.planned.intended_ns + entry.budget.loop_ns,
             now_ns=now_ns,
         )
-        if bundle_id is None:
-            return [reached, *self._expire(entry, "too_long", now_ns)]
+        if bundle_id is None:  # one that was there once may still be answered
+            given_up = [] if entry.stamps.sessions else self._expire(entry, "too_long", now_ns)
+            return [*told, *given_up]
         entry.bundle_id = bundle_id
         self._by_bundle[bundle_id] = question_id
         self._air.asked(entry.question, payload, named=entry.sent.named)
-        return [reached, *self._from_agent(outputs, now_ns)]
+        return [*told, *self._from_agent(outputs, now_ns)]
 
     # -- the link ----------------------------------------------------------------------------------
 
@@ -357,9 +359,19 @@ class GroundMachine:
         if entry is None or entry.question is None:
             return []
         self._wording.arrived(entry.question)
+        again_ns = entry.overdue.arrived(at_ns, entry.budget.loop_ns)
+        self._timers.put(again_ns, entry.question_id, Due.AGAIN)
         if not entry.stamps.acknowledged(at_ns):
             return []
         return [StageReached(entry.planned, Stage.DELIVERED, at_ns)]
+
+    def _ask_overdue(self, entry: _Open, now_ns: int) -> Sequence[GroundOutput]:
+        if entry.bundle_id in self._by_bundle:
+            return []  # it is on its way again
+        if entry.overdue.quiet(entry.parts.text) and self._contact.is_up:
+            return self.question_stored(entry.question_id, now_ns=now_ns)
+        self._timers.put(now_ns + entry.overdue.after_ns, entry.question_id, Due.AGAIN)
+        return []
 
     def _take(self, received: bundles.BundleReceived, now_ns: int) -> list[GroundOutput]:
         bundle_id = received.bundle.id

@@ -171,7 +171,10 @@ class LtpReceiver:
         session = segment.session
         if not is_checkpoint(segment.kind):
             return []
-        if not closed.red_bytes:
+        end = segment_end(segment)
+        ends = segment.kind >= Kind.RED_END_OF_RED
+        other = end > closed.red_bytes or (ends and end < closed.red_bytes)
+        if not closed.red_bytes or other:  # never got a whole block, or got another one
             if not self._outbox.is_cancelling(session):
                 cancel = CancelSegment(Kind.CANCEL_BY_RECEIVER, session, closed.reason)
                 self._outbox.put((Rank.CANCEL, session, cancel.kind), encode(cancel))

@@ -38,6 +38,7 @@ SERIAL_START = 1 << 14
 _CHECKPOINT_START = 1 << 7
 """Those of checkpoints below this, which is one byte: new lives have new sessions."""
 _SESSION_START = 1 << 32
+"""Numbers of sessions are drawn below this, each anew (RFC 5326 §9.1)."""
 
 
 class LtpSender:
@@ -47,7 +48,7 @@ class LtpSender:
         self._config = config
         self._outbox = outbox
         self._rng = rng
-        self._next_number: int | None = None
+        self._submitted = 0
         self._senders: dict[SessionId, SenderSession] = {}
         self._ready: list[tuple[int, int, int, SessionId]] = []
         self._losses = Losses()
@@ -74,11 +75,11 @@ class LtpSender:
             )
         if not self.free_sessions:
             raise LtpLimitError(f"{self._config.max_tx_sessions} sessions are open already")
-        if self._next_number is None:
-            # Time is in it so that a restart with the same seed starts beyond the old numbers.
-            self._next_number = self._rng.randrange(1, _SESSION_START) + now_ns // 1_000_000
-        session = SessionId(self._config.engine_id, self._next_number)
-        self._next_number += 1
+        # Who could tell the next number could open the session first, with a block of another size.
+        # Time is in it so that a restart with the same seed has others.
+        number = self._rng.randrange(1, _SESSION_START) + now_ns // 1_000_000
+        session = SessionId(self._config.engine_id, number)
+        self._submitted += 1
         sender = SenderSession(
             session,
             block,
@@ -88,6 +89,7 @@ class LtpSender:
             self._rng.randrange(1, _CHECKPOINT_START),
             self._config.echo_segments,
             due_ns,
+            self._submitted,
         )
         self._senders[session] = sender
         self._queue(sender)
@@ -117,7 +119,7 @@ class LtpSender:
         )
         session = sender.session
         if sender.pending_bytes:
-            entry = (sender.priority, sender.pending_bytes, session.number, session)
+            entry = (sender.priority, sender.pending_bytes, sender.order, session)
             heapreplace(self._ready, entry)
         else:
             heappop(self._ready)
@@ -221,7 +223,7 @@ class LtpSender:
         """Put a session where its priority and what is left of it say."""
         if sender.pending_bytes:
             session = sender.session
-            entry = (sender.priority, sender.pending_bytes, session.number, session)
+            entry = (sender.priority, sender.pending_bytes, sender.order, session)
             heappush(self._ready, entry)
 
     def _most_urgent(self) -> SenderSession | None:

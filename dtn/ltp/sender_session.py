@@ -66,6 +66,7 @@ class _Life:
     acked: Ranges = field(default_factory=Ranges)
 
 
+FRUITLESS = 32
 REPORTS_APART = 32
 """Serial numbers of the reports of one life lie no further beyond these."""
 
@@ -85,6 +86,8 @@ class SenderSession:
     """How many of the last segments are sent a second time when the link is idle."""
     due_ns: int | None = None
     """When the block should be there."""
+    order: int = 0
+    """Of its submission."""
     started: bool = False
     """Whether any segment has left."""
     pending_bytes: int = 0
@@ -93,6 +96,9 @@ class SenderSession:
     """Of how many frames the last report told, and of how many of them that they are missing."""
     reports_seen: dict[int, None] = field(default_factory=dict)
     cycles: int = 0
+    fruitless: int = 0
+    """Reports in a row that claimed nothing new: the receiver, or somebody in its name, has
+    another block under this number."""
     _lives: list[_Life] = field(default_factory=list)
     """Of the receiver, the present one last."""
     _jobs: deque[_Job] = field(default_factory=deque)
@@ -190,8 +196,8 @@ class SenderSession:
             return Progress.OUT_OF_BLOCK
         self.reports_seen[report.report] = None
         life, is_new = self._life_of(report)
-        for start, end in report.claims:
-            life.acked.add(start, end)
+        claimed = [bool(life.acked.add(start, end)) for start, end in report.claims]
+        self.fruitless = 0 if any(claimed) or is_new else self.fruitless + 1
         if checkpoint is not None:
             checkpoint.answered = True
             self._withdraw_resend(report.checkpoint, checkpoint)
@@ -204,6 +210,8 @@ class SenderSession:
         missing = self._not_queued(gaps)
         lost = sum(-(-(end - start) // self.mtu_bytes) for start, end in missing)
         self.told = max(self.told[0], lost), lost
+        if self.fruitless > FRUITLESS:
+            return Progress.TOO_MANY_CYCLES
         if missing:
             self.cycles += 1
             if self.cycles > cycle_limit:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from ground.outputs import Settled, StageReached
+from ground.outputs import StoreQuestion as StoreAsked
 from ground.results.histogram import histograms
 from ground.results.record import LoopRecord
 from node.engine.events import EngineDone, EngineFirstToken, EngineStarted, JobEvent
@@ -46,6 +47,7 @@ class Checker:
         self._on_disk: dict[Side, set[tuple[type, int]]] = {side: set() for side in Side}
         self._settled: set[tuple[int, int]] = set()
         """Life of the ground, and question."""
+        self._asked: set[int] = set()
         self._taken: set[int] = set()
         """Questions that the node has, and not yet on disk."""
         self._times: defaultdict[int, dict[Stage, int]] = defaultdict(dict)
@@ -92,6 +94,8 @@ class Checker:
     def ground(self, life: int, output: object) -> None:
         """The ground puts something out."""
         match output:
+            case StoreAsked(question_id=question_id):
+                self._asked.add(question_id)
             case Settled(record=record):
                 question_id = record.question_id
                 if (life, question_id) in self._settled:
@@ -116,6 +120,8 @@ class Checker:
         if not isinstance(output, StartInference):
             return
         question_id = output.order.job.question.question_id
+        if question_id not in self._asked:
+            self._breaks("is answered and nobody asked it", question_id)
         if self._has(Side.NODE, StoreAnswer, question_id, lies_count=False):
             self._breaks("is answered a second time on board", question_id)
         if not self._has(Side.NODE, StoreTaken, question_id):

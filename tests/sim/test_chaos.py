@@ -15,6 +15,7 @@ import pytest
 
 from ground.machine import GroundMachine
 from ground.parts import Parts
+from ground.timers import Due
 from node.jobs import Jobs
 from node.machine import NodeMachine
 from node.outputs import StoreAnswer
@@ -172,7 +173,7 @@ def expires_at_once(patch: pytest.MonkeyPatch) -> None:
 
     def hurried(self: Any, planned: Any, stored: Any) -> None:
         recover(self, planned, stored)
-        self._timers = [(0, *rest) for _, *rest in self._timers]
+        self._timers.put(0, stored.question_id, Due.EXPIRED)
 
     patch.setattr(GroundMachine, "_recover", hurried)
 

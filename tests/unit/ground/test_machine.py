@@ -218,6 +218,10 @@ def test_an_answer_says_that_the_question_has_arrived(bench: Bench) -> None:
 
 def test_a_missed_budget_is_said_once_and_the_answer_may_still_come(bench: Bench) -> None:
     bench.wait(0)
+    assert bench.ground.deadline == (LOOP_NS / 2, "budget")
+    assert bench.wait(9.9) == []
+    assert bench.wait(10) == [], "asked again"
+    assert len(bench.asked) == 2
     assert bench.ground.deadline == (LOOP_NS, "budget")
     assert bench.wait(19.9) == []
     (missed,) = bench.wait(20)
@@ -346,3 +350,34 @@ def test_the_rest_of_another_answer_has_the_question_asked_again(bench: Bench) -
     assert [asked.question_id for asked in bench.asked] == [ID, ID]
     assert bench.node.queued_bundles == 0
     assert [record.answer for record in records(bench.tell(answer()))] == ["Yes."]
+
+
+def asked_at(bench: Bench, until_s: float) -> list[float]:
+    """When questions went up."""
+    times = []
+    for tenth in range(round(10 * until_s)):
+        before = len(bench.asked)
+        bench.wait(tenth / 10)
+        times += [tenth / 10] * (len(bench.asked) - before)
+    return times
+
+
+def test_a_question_that_arrived_and_is_not_answered_is_asked_again(bench: Bench) -> None:
+    """Its report may have been forged; after half its budget, then after all of it, then twice."""
+    assert asked_at(bench, 59) == [0.0, 10.0, 30.0]
+    assert [one.question_id for one in bench.asked] == [ID] * 3
+    assert [r.outcome for r in records(bench.tell(answer()))] == [Outcome.LATE]
+    assert asked_at(bench, 59) == []
+
+
+def test_it_is_not_asked_again_while_its_answer_comes_or_no_link_is_there(bench: Bench) -> None:
+    bench.wait(0)
+    bench.tell(Part(ID, 0, "Y"))
+    assert bench.wait(10) == []
+    assert len(bench.asked) == 1
+    bench.wait(20)
+    assert len(bench.asked) == 2, "no more of it came"
+    bench.call(bench.ground.carrier, replace(CUE, rx_up=False))
+    before = len(bench.asked)
+    bench.wait(55)
+    assert len(bench.asked) == before

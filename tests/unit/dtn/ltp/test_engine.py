@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -323,14 +324,26 @@ def test_limits_of_submit() -> None:
         sender.submit(b"x", now_ns=0)
 
 
-def test_session_numbers_increase_from_a_random_start() -> None:
+def test_session_numbers_cannot_be_told_from_one_another() -> None:
+    """Else whoever knows one could open the next first."""
     numbers = [engine().submit(b"x", now_ns=0).number for _ in range(2)]
-    assert numbers[0] == numbers[1]
+    assert numbers[0] == numbers[1] > 0, "by the seed"
     sender = engine()
-    first, second = (sender.submit(b"x", now_ns=0).number for _ in range(2))
-    assert second == first + 1
+    drawn = [sender.submit(b"x", now_ns=0).number for _ in range(20)]
+    assert len(set(drawn)) == 20
+    steps = {after - before for before, after in pairwise(drawn)}
+    assert len(steps) == 19
     later = LtpEngine(config(1, 2), rng=random.Random(1)).submit(b"x", now_ns=60_000 * MS).number
-    assert later == first + 60_000
+    assert later == LtpEngine(config(1, 2), rng=random.Random(1)).submit(b"x", now_ns=0).number + (
+        60_000
+    )
+
+
+def test_blocks_of_one_size_leave_in_the_order_in_which_they_came() -> None:
+    sender = engine()
+    sessions = [sender.submit(bytes([n]), now_ns=0) for n in range(12)]
+    left = [decode(frame) for frame in frames(sender, 0)]
+    assert [segment.session for segment in left if segment.data][:12] == sessions
 
 
 def test_cancel_before_anything_left_is_silent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtn.ltp.segment import ReportSegment, SessionId
-from dtn.ltp.sender_session import REPORTS_APART, Progress, SenderSession
+from dtn.ltp.sender_session import FRUITLESS, REPORTS_APART, Progress, SenderSession
 
 SESSION = SessionId(1, 7)
 BLOCK = bytes(400)
@@ -19,7 +19,7 @@ def sent() -> SenderSession:
 
 def report(session: SenderSession, serial: int, *claims: tuple[int, int]) -> Progress:
     return session.on_report(
-        ReportSegment(SESSION, serial, 50, len(BLOCK), 0, claims), cycle_limit=9
+        ReportSegment(SESSION, serial, 50, len(BLOCK), 0, claims), cycle_limit=999
     )
 
 
@@ -59,3 +59,19 @@ def test_what_has_not_left_yet_is_not_asked_for_by_a_new_life() -> None:
     for serial in (100, 5000):
         session.on_report(ReportSegment(SESSION, serial, 50, 100, 0, ((0, 50),)), cycle_limit=9)
     assert session.pending_bytes == left + (len(BLOCK) - left - 50)
+
+
+def test_a_receiver_that_has_another_block_under_this_number_is_given_up() -> None:
+    """Or somebody who says so in its name: a new session has a number that nobody can know."""
+    session = sent()
+    serials = iter(range(100, 1000))
+    for _ in range(FRUITLESS + 1):
+        assert report(session, next(serials), (0, 200)) is Progress.WAITING
+    assert report(session, next(serials), (0, 200)) is Progress.TOO_MANY_CYCLES
+
+
+def test_one_that_gets_on_is_not() -> None:
+    session = sent()
+    for step in range(3 * FRUITLESS):
+        assert report(session, 100 + step, (0, 100 + step)) is Progress.WAITING
+    assert report(session, 100 + 3 * FRUITLESS, (0, 400)) is Progress.COMPLETE

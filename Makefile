@@ -1,6 +1,6 @@
 # make run    install what running needs into .venv, then the demo: about a minute
 # make test   all tests but the long suites
-# make check  formatting, lint, types
+# make check  formatting, lint, types, known vulnerabilities of what is installed
 # make bench  measured figures against their references, into bench/results.json
 # make fuzz   TARGET=segment|bundle|bpsec SECONDS=600: search for inputs that break the decoders,
 #             or TARGET=scenario|questions|tle|keys|profile|folder: for files that break the readers
@@ -23,6 +23,7 @@ check: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/audit.py
 
 bench: $(INSTALLED)-dev $(INSTALLED)-server
 	$(BIN)/python -m bench

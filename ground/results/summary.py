@@ -6,6 +6,7 @@ The same for live and virtual runs, and for a run that was interrupted.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -209,11 +210,12 @@ def source_commit() -> str:
     """The commit that the code was run from, "+" appended where it was changed; "unknown"
     elsewhere."""
     here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
+    git = shutil.which("git")
+    if git is None or not (here / ".git").exists():
         return "unknown"
     try:
         described = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
+            [git, "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
             capture_output=True,
             text=True,
             timeout=5,

@@ -164,5 +164,7 @@ def _resolved(peer: tuple[str, int], endpoint: str) -> tuple[int, Any]:
 
 
 def _local(mine: tuple[str, int], family: int) -> Any:
-    host = mine[0] or ("::" if family == socket.AF_INET6 else "0.0.0.0")
-    return socket.getaddrinfo(host, mine[1], family=family, type=socket.SOCK_DGRAM)[0][4]
+    """Our own address; without a host that of every interface."""
+    return socket.getaddrinfo(
+        mine[0] or None, mine[1], family, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+    )[0][4]

@@ -4,13 +4,14 @@
 # make bench  measured figures against their references, into bench/results.json
 # make fuzz   TARGET=segment|bundle|bpsec SECONDS=600: search for inputs that break the decoders,
 #             or TARGET=scenario|questions|tle|keys|profile|folder: for files that break the readers
+# make chaos   SEED=1 RUNS=8: live runs in which processes, clocks, disks and the link fail; then 2,000 virtual ones
 # make mutants COUNT=200 SEED=1: plant small faults, and see which ones no test notices; at most an hour on two cores
 # make fmt    format
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test check bench fuzz mutants fmt install
+.PHONY: run test check bench fuzz chaos mutants fmt install
 
 run: $(INSTALLED)
 	@$(BIN)/groundloop demo
@@ -30,6 +31,11 @@ bench: $(INSTALLED)-dev $(INSTALLED)-server
 
 fuzz: $(INSTALLED)-dev $(INSTALLED)-fuzz
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),segment) $(or $(SECONDS),600)
+
+chaos: $(INSTALLED)-dev
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --runs $(or $(RUNS),8)
+	$(BIN)/groundloop campaign outage-storm --chaos --runs 2000 -j 2 --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.sim.test_enemy 100000
 
 mutants: $(INSTALLED)-dev $(INSTALLED)-mutants
 	$(BIN)/python -m tests.mutants --seed $(or $(SEED),1) --count $(or $(COUNT),200)

@@ -58,7 +58,7 @@ class HostileWorld(ChaosWorld):
         until_ns: int | None = None,
         meddles: bool = True,
     ) -> None:
-        super().__init__(scenario, seed, profile, NO_FAULTS)
+        super().__init__(scenario, seed, profile, NO_FAULTS, forged=True)
         self._enemy = substream(seed, "enemy")
         self._per_frame = per_frame
         self._meddles = meddles

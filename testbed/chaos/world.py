@@ -67,17 +67,24 @@ class ChaosWorld(World):
     Args:
         scenario, seed, profile: as of `World`.
         faults: None: those of the seed.
+        forged: acknowledgments may be an enemy's.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, profile: Profile, faults: Faults | None = None
+        self,
+        scenario: Scenario,
+        seed: int,
+        profile: Profile,
+        faults: Faults | None = None,
+        *,
+        forged: bool = False,
     ) -> None:
         last_s = scenario.workload.start_s + (
             scenario.workload.count * 60 / scenario.workload.rate_per_min
         )
         self.heals_ns = s_to_ns(last_s) + 60 * NS_PER_S
         self.faults = faults_of(seed, self.heals_ns) if faults is None else faults
-        self.checker = Checker(words_of, self.faults, self.heals_ns)
+        self.checker = Checker(words_of, self.faults, self.heals_ns, forged=forged)
         self.done: Counter[str] = Counter()
         """Faults, by kind."""
         self._kills = {name: list(kills) for name, kills in self.faults.kills.items()}

@@ -334,6 +334,7 @@ class ChaosRun:
         counts = []
         while (histogram := reader.get_next_interval_histogram()) is not None:
             counts.append(histogram.get_total_count())
+        reader.close()
         if not counts or max(counts) != self._count:
             broken.append(f"histograms count {counts}, not {self._count}")
         for role in self._programs:

@@ -249,6 +249,7 @@ def reports(add: Add) -> None:
     whole = report(a, 50, 9, (0, 100), (0, 100))
     add("report", ACCEPT, s, "a report on an unknown session is acknowledged", whole,
         answer="report-ack")  # fmt: skip
+    whole = report(SESSIONS.take(), 50, 9, (0, 100), (0, 100))
     add("report-again", ACCEPT, s, "a report that is repeated is acknowledged again", whole,
         before=(whole,), answer="report-ack")  # fmt: skip
     add("report-unasked", ACCEPT, "5326 §3.2.2", "a report that answers no checkpoint",

@@ -36,7 +36,7 @@ def main() -> int:
         "ipn:2.1 and LTP engine 2, and sends what it has for engine 1 to --listen.",
     )
     parser.add_argument("--send", required=True, metavar="udp://HOST:PORT", type=address)
-    parser.add_argument("--listen", default="0.0.0.0:0", metavar="HOST:PORT", type=address)
+    parser.add_argument("--listen", default=":0", metavar="HOST:PORT", type=address)
     parser.add_argument("--wait", default=0.5, metavar="SECONDS", type=float)
     parser.add_argument("--only", default="*", metavar="PATTERN", help="ids of rows, with * and ?")
     parser.add_argument("--keys", action="store_true", help="the receiver has the table's keys")

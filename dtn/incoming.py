@@ -32,7 +32,7 @@ from dtn.bpsec.block import BCB, BIB, signs_primary
 from dtn.bpsec.security import Security
 from dtn.bpv7.bundle import KNOWN_TYPES, Bundle, BundleId, decode_all, without_unknown
 from dtn.bpv7.crc import CRC_NONE
-from dtn.bpv7.eid import NULL_EID
+from dtn.bpv7.eid import is_local_node, is_null
 from dtn.bpv7.fragments import Reassembly, whole_id
 from dtn.bpv7.status import decode_status_report
 from dtn.compressed import SERVICE, Context
@@ -200,8 +200,10 @@ class Incoming:
         """Why a well-formed bundle is not for the application."""
         if bundle.destination != self._config.eid:
             return "wrong destination"
-        if bundle.source == NULL_EID and not bundle.is_admin_record:
-            return "anonymous"
+        if is_local_node(bundle.source):
+            return "another's LocalNode"
+        if is_null(bundle.source) and not bundle.is_admin_record:
+            return "anonymous"  # nothing to recognise a copy by, and nobody to answer
         if left_ms is None:
             return "no age"
         if left_ms <= 0:

@@ -20,7 +20,7 @@ from dtn.bpv7.blocks import (
     REPORT_IF_UNPROCESSED,
     CanonicalBlock,
 )
-from dtn.bpv7.eid import encode_eid, read_eid
+from dtn.bpv7.eid import encode_eid, read_eid_as_written
 from dtn.errors import BundleError
 
 BIB = 11
@@ -108,8 +108,8 @@ def decode_security(data: bytes) -> SecurityBlock:
     context, at = cbor.read_uint(data, at)
     flags, at = cbor.read_uint(data, at)
     source_at = at
-    source, at = read_eid(data, at)
-    if data[source_at:at] != encode_eid(source):
+    source, numbers, at = read_eid_as_written(data, at)
+    if data[source_at:at] != encode_eid(source, numbers=numbers):
         raise BundleError(source_at, "deterministic encoding", "another form of the endpoint id")
     parameters: Values = ()
     if flags & _HAS_PARAMETERS:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dtn.bpv7 import cbor
 from dtn.bpv7.crc import CRC_32C, CRC_BYTES, CRC_NONE, crc
-from dtn.bpv7.eid import NULL_EID, encode_eid, read_eid
+from dtn.bpv7.eid import NULL_EID, encode_eid, is_null, read_eid, read_eid_as_written
 from dtn.errors import BundleError
 
 VERSION = 7
@@ -57,6 +57,14 @@ class PrimaryBlock:
     """Where this fragment's payload starts in the original's; None for a whole bundle."""
     total_bytes: int | None = None
     """Length of the original payload; None for a whole bundle."""
+    ipn_numbers: tuple[int, int, int] = (2, 2, 2)
+    """In how many numbers destination, source and report-to are written, where they are ipn ids
+    (RFC 9758 §6.1). It makes no difference but to signatures, which cover it."""
+
+    @property
+    def may_report(self) -> bool:
+        """Whether status reports may be asked for: not by records, nor anonymously (§4.2.3)."""
+        return not (self.flags & IS_ADMIN_RECORD or is_null(self.source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +91,9 @@ def encode_primary(block: PrimaryBlock) -> bytes:
         bytes((0x80 | (8 + 2 * fragment + (block.crc_type != CRC_NONE)), VERSION)),
         uint(flags),
         uint(block.crc_type),
-        encode_eid(block.destination),
-        encode_eid(block.source),
-        encode_eid(block.report_to),
+        encode_eid(block.destination, numbers=block.ipn_numbers[0]),
+        encode_eid(block.source, numbers=block.ipn_numbers[1]),
+        encode_eid(block.report_to, numbers=block.ipn_numbers[2]),
         b"\x82",
         uint(block.creation_ms),
         uint(block.sequence),
@@ -127,10 +135,9 @@ def read_primary(data: bytes, at: int) -> tuple[PrimaryBlock, int]:
     expected = 8 + 2 * fragment + (crc_type != CRC_NONE)
     if count not in (expected, cbor.INDEFINITE):
         raise BundleError(at, f"array of {expected}", f"array of {count}")
-    destination, after = read_eid(data, after)
-    source, after = read_eid(data, after)
-    report_to, after = read_eid(data, after)
-    _check_flags(flags, source, flags_at)
+    destination, first, after = read_eid_as_written(data, after)
+    source, second, after = read_eid_as_written(data, after)
+    report_to, third, after = read_eid_as_written(data, after)
     stamp_open, after = cbor.open_pair(data, after)
     creation_ms, after = read_uint(data, after)
     sequence, after = read_uint(data, after)
@@ -154,7 +161,9 @@ def read_primary(data: bytes, at: int) -> tuple[PrimaryBlock, int]:
         crc_type,
         fragment_offset,
         total_bytes,
+        (first, second, third),
     )
+    _check_flags(block, flags_at)
     return block, after
 
 
@@ -230,11 +239,12 @@ def _end_of_content(after: int, end: int) -> None:
         raise BundleError(min(after, end), "content that fills its block", f"{end - after} more")
 
 
-def _check_flags(flags: int, source: str, at: int) -> None:
+def _check_flags(block: PrimaryBlock, at: int) -> None:
     """Refuse the combinations RFC 9171 §4.2.3 forbids."""
-    if flags & REPORT_FLAGS and (flags & IS_ADMIN_RECORD or source == NULL_EID):
+    flags = block.flags
+    if flags & REPORT_FLAGS and not block.may_report:
         raise BundleError(at, "no status report requests", f"flags 0x{flags:x}")
-    if source == NULL_EID and not flags & MUST_NOT_FRAGMENT:
+    if is_null(block.source) and not flags & MUST_NOT_FRAGMENT:
         raise BundleError(at, "must-not-fragment on an anonymous bundle", f"flags 0x{flags:x}")
 
 

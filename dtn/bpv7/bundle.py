@@ -21,6 +21,7 @@ from dtn.bpv7.blocks import (
     PAYLOAD,
     PAYLOAD_NUMBER,
     PREVIOUS_NODE,
+    REPORT_IF_UNPROCESSED,
     CanonicalBlock,
     PrimaryBlock,
     age_block,
@@ -202,6 +203,8 @@ def decode_from(data: bytes, at: int) -> tuple[Bundle, int]:
         if (block.type_code == PAYLOAD) != (block.number == PAYLOAD_NUMBER):
             found = f"type {block.type_code} number {block.number}"
             raise BundleError(block_at, "number 1 on the payload block alone", found)
+        if block.flags & REPORT_IF_UNPROCESSED and not primary.may_report:
+            raise BundleError(block_at, "no status report request", f"flags 0x{block.flags:x}")
         numbers[block.number] = block_at
         blocks.append(block)
         if block.type_code == PAYLOAD:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dtn.errors import BundleError
 
 BREAK = 0xFF
+_TEXT_IN_PIECES = 0x7F
 INDEFINITE = -1
 """What `open_array` returns as the count of an indefinite-length array."""
 
@@ -82,12 +83,15 @@ def read_bytes(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:
-    """Read a definite-length text string; return it and the offset behind it."""
-    start, end = _read_string(data, at, 0x60)
-    try:
-        return data[start:end].decode("utf-8"), end
-    except UnicodeDecodeError as error:
-        raise BundleError(start + error.start, "UTF-8 text", "other bytes") from None
+    """Read a text string, in pieces too; return it and the offset behind it."""
+    if at < len(data) and data[at] == _TEXT_IN_PIECES:
+        pieces: list[str] = []
+        at += 1
+        while at < len(data) and data[at] != BREAK:
+            piece, at = _read_definite_text(data, at)
+            pieces.append(piece)
+        return "".join(pieces), close_array(data, at)
+    return _read_definite_text(data, at)
 
 
 def open_array(data: bytes, at: int) -> tuple[int, int]:
@@ -114,8 +118,20 @@ def open_pair(data: bytes, at: int) -> tuple[bool, int]:
     raise BundleError(at, "array of 2", f"array of {count}")
 
 
+def has_item(data: bytes, at: int, count: int, taken: int) -> bool:
+    """Whether an array of `count`, or INDEFINITE, has an item at an offset after that many."""
+    if count == INDEFINITE:
+        return at >= len(data) or data[at] != BREAK
+    return taken < count
+
+
+def end_array(data: bytes, at: int, count: int) -> int:
+    """Step behind an array of `count`, or INDEFINITE, whose items are over."""
+    return close_array(data, at) if count == INDEFINITE else at
+
+
 def close_array(data: bytes, at: int) -> int:
-    """Read the break that ends an indefinite-length array; return the offset behind it."""
+    """Read the break that ends an indefinite-length item; return the offset behind it."""
     if at >= len(data):
         raise BundleError(at, "break", "end of data")
     if data[at] != BREAK:
@@ -131,6 +147,14 @@ def describe(data: bytes, at: int) -> str:
     if first == BREAK:
         return "break"
     return f"{_MAJOR[first >> 5]} (0x{first:02x})"
+
+
+def _read_definite_text(data: bytes, at: int) -> tuple[str, int]:
+    start, end = _read_string(data, at, 0x60)
+    try:
+        return data[start:end].decode("utf-8"), end
+    except UnicodeDecodeError as error:
+        raise BundleError(start + error.start, "UTF-8 text", "other bytes") from None
 
 
 def _read_string(data: bytes, at: int, major: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """The receiving half of an LTP engine: all blocks on their way in, and those lately finished.
 
 Must never tell the peer that a block is complete before the client has accepted it, nor end a
-reception that waits for the client. Standard: RFC 5326 §4.2, 6.8, 6.9, 6.11, 6.14, 6.17.
+reception that waits for the client. Standard: RFC 5326 §4.2, 6.8, 6.9, 6.11, 6.14, 6.17, 6.21.
 
 Two departures from §6.8, both so that a delivered block is not cancelled: a report repeated because
 its checkpoint was repeated does not count towards the retry limit (the peer has its own), and a
@@ -59,6 +59,8 @@ class LtpReceiver:
         self._rng = rng
         self._receivers: dict[SessionId, ReceiverSession] = {}
         self._closed: OrderedDict[SessionId, _Closed] = OrderedDict()
+        self._green_from: OrderedDict[SessionId, int] = OrderedDict()
+        """The lowest offset of green data in each of the latest sessions that had any."""
         self.new_bytes = 0
         """Of the data that came last, what was not here yet."""
 
@@ -78,7 +80,7 @@ class LtpReceiver:
         """Take in a data segment of the peer's."""
         session, self.new_bytes = segment.session, 0
         if segment.kind >= Kind.GREEN:
-            return [self._on_green(segment, now_ns)]
+            return self._on_green(segment, now_ns)
         closed = self._closed.get(session)
         if closed is not None:
             return self._on_late_data(segment, closed)
@@ -89,6 +91,8 @@ class LtpReceiver:
             if receiver is None and reason is not None:
                 self._outbox.refuse(session, reason)
             return [why]
+        if segment.offset > self._green_from.get(session, segment.offset):
+            return self._on_miscolored(segment, receiver)
         outputs: list[LtpOutput] = []
         if receiver is None:
             outputs += self._make_room()
@@ -115,12 +119,31 @@ class LtpReceiver:
             outputs += self._answer_checkpoint(receiver, segment)
         return outputs
 
-    def _on_green(self, segment: DataSegment, now_ns: int) -> LtpOutput:
+    def _on_green(self, segment: DataSegment, now_ns: int) -> list[LtpOutput]:
         refusal = self._refusal(segment)
         if refusal is not None:
-            return refusal[1]
+            return [refusal[1]]
+        session, offset = segment.session, segment.offset
+        receiver = self._receivers.get(session)
+        if receiver is not None and offset < receiver.red_from:
+            return self._on_miscolored(segment, receiver)
+        self._green_from[session] = min(offset, self._green_from.get(session, offset))
+        if len(self._green_from) > self._config.closed_sessions_kept:
+            self._green_from.popitem(last=False)
         is_end = segment.kind == Kind.GREEN_END_OF_BLOCK
-        return GreenReceived(segment.session, segment.offset, segment.data, is_end, now_ns)
+        return [GreenReceived(session, offset, segment.data, is_end, now_ns)]
+
+    def _on_miscolored(
+        self, segment: DataSegment, receiver: ReceiverSession | None
+    ) -> list[LtpOutput]:
+        """Red data behind green data, or green before red: the session is void (§6.21), unless its
+        red part is complete and with the client."""
+        wrong = Rejected("miscolored segment", f"session {segment.session.number}")
+        if receiver is None:
+            self._outbox.refuse(segment.session, CancelReason.MISCOLORED)
+        elif receiver.state is Reception.RECEIVING:
+            return [wrong, *self._cancel_receiver(receiver, CancelReason.MISCOLORED)]
+        return [wrong]
 
     def on_report_ack(self, session: SessionId, serial: int, now_ns: int) -> None:
         """The sender has a report (§6.14)."""

@@ -45,6 +45,8 @@ class ReceiverSession:
     """Serial number of the next new report."""
     new_bytes: int = 0
     """Of the data that came last, what was not here yet."""
+    red_from: int = 0
+    """The highest offset at which red data came."""
     active_ns: int = 0
     """When the last segment of this session came."""
     state: Reception = Reception.RECEIVING
@@ -71,6 +73,7 @@ class ReceiverSession:
             self.red_bytes = end
         elif self.red_bytes is not None and end > self.red_bytes:
             return f"data up to {end} in a block of {self.red_bytes} bytes"
+        self.red_from = max(self.red_from, start)
         self.new_bytes = 0
         if self.state is not Reception.RECEIVING:
             return None

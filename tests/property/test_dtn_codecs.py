@@ -13,6 +13,7 @@ from dtn.agent import AgentConfig, BundleAgent
 from dtn.bpv7 import bundle as bundles
 from dtn.bpv7.blocks import (
     PAYLOAD,
+    REPORT_IF_UNPROCESSED,
     CanonicalBlock,
     PrimaryBlock,
     age_block,
@@ -40,19 +41,31 @@ VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_siz
 CRC_TYPE = st.integers(0, 2)
 
 
-def _dtn(node: str, demux: str) -> str:
-    return f"dtn://{node.replace('/', '-') or 'n'}/{demux}"
+NODE = st.integers(1, 2**64 - 1)
+NODE_NAME = st.from_regex(r"([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-F]{2}){1,8}", fullmatch=True)
+EID = st.one_of(
+    st.builds("ipn:{}.{}".format, NODE, U64), st.builds("dtn://{}/{}".format, NODE_NAME, VISIBLE)
+)
 
 
-EID = st.one_of(st.builds("ipn:{}.{}".format, U64, U64), st.builds(_dtn, VISIBLE, VISIBLE))
+def _numbers(eid: str) -> st.SearchStrategy[int]:
+    """In how many numbers it may be written."""
+    return st.sampled_from([2, 3] if eid.startswith("ipn:") else [2])
 
 
 @st.composite
 def primary_blocks(draw: st.DrawFn, payload_bytes: int) -> PrimaryBlock:
+    ids = (
+        draw(st.one_of(EID, st.just("dtn:none"))),
+        draw(EID),
+        draw(st.one_of(EID, st.just("dtn:none"))),
+    )
+    first, second, third = [draw(_numbers(eid)) for eid in ids]
     block = PrimaryBlock(
-        destination=draw(st.one_of(EID, st.just("dtn:none"))),
-        source=draw(EID),
-        report_to=draw(st.one_of(EID, st.just("dtn:none"))),
+        destination=ids[0],
+        source=ids[1],
+        report_to=ids[2],
+        ipn_numbers=(first, second, third),
         creation_ms=draw(U64),
         sequence=draw(U64),
         lifetime_ms=draw(U64),
@@ -80,7 +93,10 @@ def whole_bundles(draw: st.DrawFn) -> Bundle:
     chosen = draw(st.lists(st.sampled_from(blocks), unique=True, max_size=5))
     last = CanonicalBlock(PAYLOAD, 1, payload, flags=draw(U64))
     every = [replace(block, crc_type=draw(CRC_TYPE)) for block in (*chosen, last)]
-    return Bundle(draw(primary_blocks(len(payload))), tuple(every))
+    primary = draw(primary_blocks(len(payload)))
+    if not primary.may_report:
+        every = [replace(block, flags=block.flags & ~REPORT_IF_UNPROCESSED) for block in every]
+    return Bundle(primary, tuple(every))
 
 
 @given(whole_bundles())

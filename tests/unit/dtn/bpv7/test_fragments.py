@@ -112,8 +112,26 @@ def test_a_status_report_of_a_fragment_names_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "record",
+    [
+        GOOD.replace("8482f5", "8582f5").replace("058202", "81f5058202"),
+        GOOD.replace("8201", "9f01", 1) + "ff",
+        GOOD.replace("820184", "82019f", 1) + "ff",
+        GOOD.replace("8482f5", "9f82f5").replace("058202", "ff058202"),
+        GOOD.replace("82f50a", "9ff50aff").replace("81f481f5", "9ff4ff81f5"),
+        GOOD.replace("821904d207", "9f1904d207ff"),
+    ],
+)
+def test_a_fifth_status_item_and_indefinite_arrays_change_nothing(record: str) -> None:
+    report = decode_status_report(bytes.fromhex(record))
+    assert report == decode_status_report(bytes.fromhex(GOOD))
+
+
+@pytest.mark.parametrize(
     ("record", "offset"),
     [
+        (GOOD.replace("81f481f5", "82f40a81f5", 1), 9),  # a time beside false
+        (GOOD.replace("8482f50a", "8382f50a", 1), 3),
         ("8202" + GOOD[4:], 2),
         ("8101", 0),
         (GOOD[:-2], 23),

@@ -340,3 +340,40 @@ def test_green_data_is_handed_on_at_once_and_never_acknowledged() -> None:
     assert frames(receiver, 5) == []
     (refused,) = give(receiver, [encode(replace(part, service=9))], 5)
     assert refused == Rejected("unknown service", "9")
+
+
+def data(kind: Kind, session: int, offset: int, content: bytes) -> bytes:
+    return encode(DataSegment(kind, SessionId(1, session), 1, offset, content, checkpoint=1))
+
+
+def cancelled(it: LtpEngine) -> list[tuple[int, int]]:
+    sent = [segment for segment in segments(it, 0) if isinstance(segment, CancelSegment)]
+    return [(segment.session.number, segment.reason) for segment in sent]
+
+
+def test_miscolored_data_ends_the_session() -> None:
+    """RFC 5326 §6.21; with a session of its own each."""
+    it = engine(2, 1)
+    (heard,) = it.receive(data(Kind.GREEN, 1, 10, b"green"), now_ns=0)
+    assert isinstance(heard, GreenReceived)
+    (wrong,) = it.receive(data(Kind.RED, 1, 11, b"red"), now_ns=0)
+    assert wrong == Rejected("miscolored segment", "session 1")
+    assert cancelled(it) == [(1, 3)]
+    assert it.receive(data(Kind.RED, 2, 20, b"red"), now_ns=0) == []
+    assert it.receive(data(Kind.GREEN, 2, 19, b"green"), now_ns=0) == [
+        Rejected("miscolored segment", "session 2"),
+        ReceiveCancelled(SessionId(1, 2), "MISCOLORED"),
+    ]
+    assert cancelled(it) == [(2, 3)]
+
+
+def test_colors_in_their_order_and_a_block_that_is_with_the_client() -> None:
+    it = engine(2, 1)
+    for kind, offset in ((Kind.GREEN, 30), (Kind.RED, 10), (Kind.GREEN, 20), (Kind.RED, 20)):
+        heard = it.receive(data(kind, 1, offset, b"0123456789"), now_ns=0)
+        assert not [output for output in heard if isinstance(output, Rejected)], (kind, offset)
+    whole, *_ = it.receive(data(Kind.RED_END_OF_BLOCK, 2, 0, b"whole"), now_ns=0)
+    assert isinstance(whole, BlockReceived)
+    late = DataSegment(Kind.GREEN, SessionId(1, 2), 1, 0, b"x")
+    assert not [o for o in it.receive(encode(late), now_ns=0) if isinstance(o, Rejected)]
+    assert cancelled(it) == []

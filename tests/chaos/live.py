@@ -168,7 +168,7 @@ class ChaosRun:
 
     def _again(self, role: str) -> None:
         """Start it again, with the same or another clock."""
-        if self._programs[role].poll() is None:
+        if self._programs[role].poll() is None or self._is_done(role):
             return
         if self._rng.random() < 0.4:
             self._clock_s[role] = self._rng.choice(CLOCKS_S)
@@ -279,7 +279,7 @@ class ChaosRun:
             if self._standing and not asked_to_stop and self._settled() >= self._count:
                 self._programs["ground"].send_signal(signal.SIGINT)
                 asked_to_stop = True
-            if self._programs["ground"].poll() in (0, 99):
+            if self._programs["ground"].poll() is not None and self._is_done("ground"):
                 return
             time.sleep(0.5)
         self.verdict.broken.append(f"not over {DRAIN_S:.0f} s after all was well again")

@@ -240,7 +240,10 @@ def _creation_ms(form: int, reader: _Reader, now_ms: int | None) -> int:
     if now_ms is None:
         raise BundleError(1, "a creation time in full", "one that goes by a clock")
     latest_ms = now_ms + _AHEAD_MS
-    return latest_ms - (latest_ms - reader.number(_RECENT_BYTES)) % _RECENT_MS
+    at_ms = latest_ms - (latest_ms - reader.number(_RECENT_BYTES)) % _RECENT_MS
+    if at_ms < 0:
+        raise BundleError(1, "a creation time from 2000 on", "one before it")
+    return at_ms
 
 
 def _lifetime_code(lifetime_ms: int) -> int:

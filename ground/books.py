@@ -126,7 +126,6 @@ class Books:
                 path.unlink(missing_ok=True)
 
     def _write(self, name: str, records: Sequence[LoopRecord], now_ns: int, seen: Seen) -> None:
-        from ground.results.report import write_report
         from ground.results.split import split_by_log
         from ground.results.summary import Run, write_results
 
@@ -156,7 +155,7 @@ class Books:
             None,
             seen.node_ahead_ms,
         )
-        write_report(run, write_results(run, folder), folder / "report.html")
+        write_results(run, folder)
 
     def _fates(self, records: Sequence[LoopRecord]) -> list[FrameFate]:
         """What the link's log has of the time of some records."""

@@ -410,6 +410,7 @@ def _scaled(value: int | None, by: int) -> float | None:
 def shown_record(record: LoopRecord) -> Event:
     """A loop as people and programs see it."""
     loop_ns, expected_ns = record.loop_ns, record.expected_at_ns
+    thoughts = {"thoughts": record.thoughts} if record.thoughts else {}
     return {
         "id": _key(record.question_id),
         "index": record.planned.index,
@@ -417,6 +418,7 @@ def shown_record(record: LoopRecord) -> Event:
         "outcome": record.outcome.value,
         "reason": record.why,
         "answer": record.answer,
+        **thoughts,
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
         "settled_s": ns_to_s(record.settled_ns),
         "expected_at_s": None if expected_ns is None else ns_to_s(expected_ns),

@@ -53,6 +53,7 @@ def replied(
     return replace(
         record,
         answer=reply.text,
+        thoughts=reply.thoughts,
         finish_reason=reply.finish_reason,
         prompt_tokens=reply.prompt_tokens,
         output_tokens=reply.output_tokens,

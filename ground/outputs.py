@@ -28,6 +28,8 @@ class Asking:
     schema: str
     seed: int
     max_outstanding: int
+    thoughts: bool = False
+    """What the model thinks comes down with the answers."""
 
 
 @dataclass(frozen=True, slots=True)

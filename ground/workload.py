@@ -77,6 +77,7 @@ def question_of(question_id: int, planned: Planned, asking: Asking, remaining_ms
         asking.schema,
         planned.turns,
         planned.after if same_run else None,
+        asking.thoughts,
     )
 
 

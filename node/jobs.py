@@ -240,6 +240,7 @@ class Jobs:
             delivered_us=entry.delivered_us,
             rss_peak_bytes=result.rss_peak_bytes,
             spent_mj=spent_mj,
+            thoughts=message.clipped(result.thoughts)[0] if entry.question.thoughts else "",
         )
         return self._reply(answer) + self.start_next(now_ns)
 

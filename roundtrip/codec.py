@@ -10,7 +10,8 @@ question     settings' name (4 bytes, or their length and CBOR), question, ms le
              their length, plus 1 where packed]
 answer       question, delivered (4 bytes, us), queued, to first token and to last (0.1 ms), tokens
              of prompt and answer, peak memory (MiB), [mJ], [start, digest (8 bytes)], text; flags:
-             packed, finish reason (2 bits), rest, energy
+             packed, finish reason (2 bits), rest, energy. Finish reason 3 is none: a byte with it
+             and a flag follows, and before the text the thoughts, behind their length as turns are
 part         question, start, text; flags: packed
 refusal      question, delivered (4 bytes, us), until refused (0.1 ms), reason (1 byte), detail;
              flags: packed
@@ -80,15 +81,12 @@ _QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE, _CANCEL = range
 _FLAGS = 5
 USUAL_MS = 120_000
 _PACKED, _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 1, 8, 16, 8, 16
-_LONGER, _AFTER, _TURNS = 3, 4, 8
+_LONGER, _AFTER, _TURNS, _THOUGHTS = 3, 4, 8, 4
 _MIB = 1 << 20
 MAX_VITALS = 64
 _MAX_DETAIL = 1024
 _VITALS = tuple(field.name for field in fields(Vitals))
 """Their order is their number on the wire: new ones go to the end."""
-
-
-# -- writing ---------------------------------------------------------------------------------------
 
 
 def encode(
@@ -178,16 +176,17 @@ def _of_turns(question: Question, turns: Sequence[Turn], texts: Texts) -> tuple[
     if turns:
         flags |= _TURNS
         parts.append(encode_sdnv(len(turns)))
-        for text in (text for turn in turns for text in (turn.text, turn.answer)):
-            flag, value = _packed(text, texts)
-            parts += [encode_sdnv(len(value) << 1 | flag), value]
+        parts += [_sized(text, texts) for turn in turns for text in (turn.text, turn.answer)]
     return (bytes((flags,)), b"".join(parts)) if parts else (b"", b"")
 
 
 def _of_answer(answer: Answer, texts: Texts) -> bytes:
     flag, text = _packed(answer.text, texts)
     rest, energy = bool(answer.start), bool(answer.spent_mj)
-    flags = flag | FINISH_REASONS.index(answer.finish_reason) << 1 | rest * _REST | energy * _ENERGY
+    reason, longer = FINISH_REASONS.index(answer.finish_reason), b""
+    if answer.thoughts:
+        reason, longer = _LONGER, bytes((reason | _THOUGHTS,))
+    flags = flag | reason << 1 | rest * _REST | energy * _ENERGY
     stamps = (0, answer.started_us, answer.first_token_us, answer.finished_us)
     ticks = [stamp // TICK_US for stamp in stamps]
     numbers = [
@@ -201,10 +200,12 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
     return b"".join(
         (
             _first(_ANSWER, flags),
+            longer,
             _id(answer.question_id),
             answer.delivered_us.to_bytes(4, "big"),
             *map(encode_sdnv, numbers),
             answer.digest,
+            *([_sized(answer.thoughts, texts)] if longer else []),
             text,
         )
     )
@@ -225,6 +226,12 @@ def _of_health(health: Health) -> bytes:
     return _first(_HEALTH, health.vitals is not None) + cbor2.dumps(body, canonical=True)
 
 
+def _sized(text: str, texts: Texts) -> bytes:
+    """A text behind twice its length, plus 1 where it is packed."""
+    flag, value = _packed(text, texts)
+    return encode_sdnv(len(value) << 1 | flag) + value
+
+
 def _first(kind: int, flags: int) -> bytes:
     return bytes((kind << _FLAGS | flags,))
 
@@ -236,9 +243,6 @@ def _id(of: int) -> bytes:
 def _packed(text: str, texts: Texts) -> tuple[int, bytes]:
     value = pack(text, texts)
     return (_PACKED, value) if isinstance(value, bytes) else (0, value.encode())
-
-
-# -- reading ---------------------------------------------------------------------------------------
 
 
 def decode(payload: bytes) -> Received:
@@ -321,8 +325,12 @@ class _Reader:
         count = self.number(MAX_TURNS)
         if not count:
             raise self.bad("a number above 0 where a flag announces it", "0")
-        lengths_and_flags = (self.number(MAX_MESSAGE_BYTES << 1) for _ in range(2 * count))
-        return tuple(self.value(given & 1, given >> 1) for given in lengths_and_flags)
+        return tuple(self.sized() for _ in range(2 * count))
+
+    def sized(self) -> str | bytes:
+        """A text behind twice its length, plus 1 where it is packed."""
+        given = self.number(MAX_MESSAGE_BYTES << 1)
+        return self.value(given & 1, given >> 1)
 
     def value(self, flags: int, size: int | None = None) -> str | bytes:
         """A text as `pack` gave it: so many bytes, or the rest."""
@@ -378,7 +386,10 @@ def _question(flags: int, reader: _Reader) -> Asked:
 
 
 def _answer(flags: int, reader: _Reader) -> Answer:
-    finish_reason = word(FINISH_REASONS, flags >> 1 & 3, "finish reason")
+    reason, longer = flags >> 1 & 3, flags >> 1 & 3 == _LONGER
+    if longer:
+        reason = reader.take(1)[0] ^ _THOUGHTS
+    finish_reason = word(FINISH_REASONS, reason, "finish reason")
     asked = reader.question_id()
     delivered_us = int.from_bytes(reader.take(4), "big")
     queued, prefill, decoding = (reader.number(1 << 40) for _ in range(3))
@@ -388,6 +399,9 @@ def _answer(flags: int, reader: _Reader) -> Answer:
     if (flags & _ENERGY and not spent_mj) or (flags & _REST and not start):
         raise reader.bad("a number above 0 where a flag announces it", "0")
     digest = reader.take(DIGEST_BYTES) if flags & _REST else b""
+    thoughts = unpack(reader.sized(), MAX_TEXT_BYTES) if longer else ""
+    if longer and not thoughts:
+        raise reader.bad("thoughts", "none")
     return Answer(
         asked,
         reader.text(flags),
@@ -402,6 +416,7 @@ def _answer(flags: int, reader: _Reader) -> Answer:
         spent_mj=spent_mj,
         start=start,
         digest=digest,
+        thoughts=thoughts,
     )
 
 

@@ -71,6 +71,8 @@ class Settings:
     think_tokens: int
     texts: tuple[int, ...] | None = None
     """How the ground can unpack texts, see `roundtrip.text.packing`; None for as the node can."""
+    thoughts: bool = False
+    """What the model thought comes down with the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Question:
     after: int | None = None
     """The question of the same run whose turns, with it and its answer, these are; None where there
     is none, or the node does not have it."""
+    thoughts: bool = False
+    """As in `Settings`."""
 
     @property
     def size_bytes(self) -> int:
@@ -126,6 +130,7 @@ class Question:
             replace(self.sampling, seed=seed),
             self.thinking,
             self.think_tokens,
+            thoughts=self.thoughts,
         )
 
 
@@ -174,6 +179,7 @@ class Asked:
             settings.schema,
             own or turns,
             self.after,
+            settings.thoughts,
         )
 
 
@@ -226,6 +232,8 @@ class Answer:
     """UTF-8 bytes of the answer that are in those parts."""
     digest: bytes = b""
     """`digest_of` the whole answer; empty where all of it is here."""
+    thoughts: str = ""
+    """What the model thought, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

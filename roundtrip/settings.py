@@ -1,7 +1,8 @@
 """What many questions have in common, as bytes and by name: CBOR that leaves out what is usual.
 
 A map: 0 system prompt, 1 schema, 2 most tokens, 3 temperature, top_p, top_k and min_p, 4 seed,
-5 thinking, 6 tokens of thinking, 7 how the ground can unpack texts. Decoding is strict and total.
+5 thinking, 6 tokens of thinking, 7 how the ground can unpack texts, 8 whether the thoughts are to
+come down. Decoding is strict and total.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from roundtrip.message import MAX_TEXT_BYTES, NAME_BYTES, THINKING, Sampling, Se
 from roundtrip.text.packing import pack, unpack
 
 _MAX_TOKENS = 1 << 20
+_THOUGHTS = 8
 _DEFAULTS = Settings("", "", 256, Sampling(), "off", 0)
 Texts = Collection[int] | None
 """How the other end can unpack texts; None for as this one can."""
@@ -52,6 +54,8 @@ def encode_settings(settings: Settings, texts: Texts) -> bytes:
     body = {key: value for key, value in body.items() if value != usual[key]}
     if settings.texts is not None:
         body[7] = list(settings.texts)
+    if settings.thoughts:
+        body[_THOUGHTS] = True
     return cbor2.dumps(body, canonical=True)
 
 
@@ -63,11 +67,14 @@ def decode_settings(data: bytes) -> Settings:
         BadMessage: the bytes are no settings; `key` names the field.
     """
     body = read_cbor(data, "settings")
-    if type(body) is not dict or any(type(key) is not int or not 0 <= key <= 7 for key in body):
-        raise BadMessage("settings", "keys", "a map with keys from 0 to 7", shown(body))
+    if type(body) is not dict or any(type(key) is not int or not 0 <= key <= 8 for key in body):
+        raise BadMessage("settings", "keys", "a map with keys from 0 to 8", shown(body))
     system, schema, max_tokens, sampling, seed, thinking, think_tokens = (
         body.get(key, usual) for key, usual in enumerate(_DEFAULT_BODY)
     )
+    thoughts = body.get(_THOUGHTS, False)
+    if type(thoughts) is not bool:
+        raise BadMessage("settings", "thoughts", "true or false", shown(thoughts))
     texts = body.get(7)
     if texts is not None:
         texts = ids("settings", texts)
@@ -88,6 +95,7 @@ def decode_settings(data: bytes) -> Settings:
         word(THINKING, whole("thinking", thinking, most=len(THINKING) - 1), "thinking"),
         whole("think_tokens", think_tokens, most=_MAX_TOKENS),
         texts,
+        thoughts,
     )
 
 

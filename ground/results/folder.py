@@ -95,14 +95,12 @@ def finish(run: Run, folder: Path, console: Screen | None = None) -> int:
 
     What this needs is imported here: a run begins without it.
     """
-    from ground.results.report import write_report
     from ground.results.summary import write_results
     from ground.results.verdict import print_verdict
     from roundtrip.screen import Screen
 
     console = console or Screen()
     summary = write_results(run, folder)
-    write_report(run, summary, folder / "report.html")
     print_verdict(console, summary, list(run.records))
     console.print(f"folder    {shown(folder)}", soft_wrap=True)
     return EXIT_OK if summary["objective_met"] else EXIT_OBJECTIVE_MISSED

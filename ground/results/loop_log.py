@@ -122,6 +122,8 @@ class LoopLine(BaseModel):
     """`question_id` of the question that it goes on from, in a conversation."""
     turns: Annotated[list[tuple[Text, Text]], Field(max_length=1000)] | None = None
     """What was said before where `after` does not tell: questions and their answers."""
+    thoughts: Text | None = None
+    """What the model thought before it answered."""
     answer: Text | None = None
     """The text that came, whole or not."""
     correct: bool | None = None
@@ -397,6 +399,7 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
         line.split or "estimate",
         min(line.split_uncertainty_ns or 0, MAX_NS),
         answer=line.answer,
+        thoughts=line.thoughts or "",
         detail=line.detail or "",
         finish_reason=(line.finish_reasons or ("",))[0],
         spent_mj=line.node_spent_mj or 0,

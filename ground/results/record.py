@@ -73,6 +73,8 @@ class LoopRecord:
     answer: str | None = None
     """The whole; where the question has expired, as much of it as has come down."""
     finish_reason: str = ""
+    thoughts: str = ""
+    """What the model thought, where that was asked for."""
     spent_mj: int = 0
     """Energy for the answer on board above idling, mJ; 0 where it is not counted."""
     prompt_tokens: int = 0
@@ -171,6 +173,8 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["node_delivered_us"] = times.delivered_us
     if record.answer is not None:
         line["answer"] = record.answer
+    if record.thoughts:
+        line["thoughts"] = record.thoughts
     if record.detail:
         line["detail"] = record.detail
     if record.answered and (times is not None or record.correct is not None):
@@ -229,6 +233,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             line["split"],
             line["split_uncertainty_ns"],
             answer=line.get("answer"),
+            thoughts=line.get("thoughts", ""),
             detail=line.get("detail", ""),
             finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
             prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),

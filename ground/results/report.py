@@ -295,6 +295,8 @@ def _end_ns(record: LoopRecord) -> int:
 
 
 def _linear_ticks(span: float) -> list[float]:
+    if span <= 0:
+        return [0.0]
     rough = span / 8
     power = 10 ** math.floor(math.log10(rough))
     step = next(d * power for d in (1, 2, 5, 10) if d * power >= rough)

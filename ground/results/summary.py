@@ -184,14 +184,15 @@ def _link(fates: Sequence[FrameFate] | None) -> dict[str, Any] | None:
 
 
 def write_results(run: Run, folder: Path) -> dict[str, Any]:
-    """Write everything but the report into the run's folder; what `summary.json` holds."""
+    """Write everything into the run's folder; what `summary.json` holds. That is the last: a run
+    that has it has ended, whatever happens in between."""
+    from ground.results.report import write_report  # which needs this module
+
     summary = summarise(run)
     model = summary["node"]["model"] or run.scenario.node.model
     with (folder / "loops.jsonl").open("w", encoding="utf-8") as lines:
         for record in run.records:
             lines.write(json.dumps(to_json(record, model), ensure_ascii=False) + "\n")
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
     table = histograms(run.records, run.scenario.budget.budget())
     hlog = to_hlog(
         table,
@@ -202,6 +203,10 @@ def write_results(run: Run, folder: Path) -> dict[str, Any]:
     (folder / "latency.hlog").write_text(hlog, encoding="utf-8")
     if "loop" in table:
         (folder / "loop.hgrm").write_text(to_hgrm(table["loop"]), encoding="utf-8")
+    write_report(run, summary, folder / "report.html")
+    new = folder / "summary.new"
+    new.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    new.replace(folder / "summary.json")
     return summary
 
 

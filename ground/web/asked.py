@@ -39,6 +39,7 @@ class _Asked(BaseModel):
     priority: Literal["bulk", "normal", "expedited"] = "normal"
     json_schema: dict[str, Any] | None = None
     think: Literal["off", "on", "auto"] | None = None
+    thoughts: bool | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
     temperature: Annotated[float, Field(ge=0, le=10)] | None = None
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
@@ -66,6 +67,7 @@ def request_of(body: bytes, usual: Usual, said: Callable[[str], tuple[Turn, ...]
         system=asked.system,
         max_tokens=asked.max_tokens,
         thinking=asked.think,
+        thoughts=asked.thoughts,
         schema=None if asked.json_schema is None else schema_text(asked.json_schema),
         seed=asked.seed,
         temperature=asked.temperature,
@@ -82,6 +84,7 @@ def request_like(
     system: str | None = None,
     max_tokens: int | None = None,
     thinking: str | None = None,
+    thoughts: bool | None = None,
     schema: str | None = None,
     seed: int | None = None,
     turns: tuple[Turn, ...] = (),
@@ -96,6 +99,7 @@ def request_like(
         "system": system,
         "max_tokens": max_tokens,
         "thinking": thinking,
+        "thoughts": thoughts,
         "schema": schema,
         "seed": seed,
     }

@@ -118,7 +118,8 @@ class Ollama:
             return Response(status_code=499)
         if event["outcome"] not in ANSWERED:
             return JSONResponse({"error": _why(event)}, 503)
-        return JSONResponse({**self._said(event["answer"] or "", chat=chat), **_end(event)})
+        said = self._said(event["answer"] or "", event.get("thoughts", ""), chat=chat)
+        return JSONResponse({**said, **_end(event)})
 
     def _request(self, asked: _Asked, *, chat: bool) -> Request:
         said = [Said(one.role, one.content) for one in asked.messages]
@@ -136,6 +137,7 @@ class Ollama:
             system=system,
             max_tokens=options.num_predict or None,
             thinking=None if asked.think is None else "on" if asked.think else "off",
+            thoughts=bool(asked.think),
             schema=schema,
             seed=options.seed,
             temperature=options.temperature,
@@ -152,11 +154,15 @@ class Ollama:
                 elif piece["outcome"] not in ANSWERED:
                     yield _line({"error": _why(piece)})
                 else:
-                    yield _line({**self._said("", chat=chat), **_end(piece)})
+                    said = self._said("", piece.get("thoughts", ""), chat=chat)
+                    yield _line({**said, **_end(piece)})
             delivered()
 
-    def _said(self, text: str, *, chat: bool) -> dict[str, Any]:
-        said = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
+    def _said(self, text: str, thoughts: str = "", *, chat: bool) -> dict[str, Any]:
+        thought = {"thinking": thoughts} if thoughts else {}
+        said: dict[str, Any] = {"response": text, **thought}
+        if chat:
+            said = {"message": {"role": "assistant", "content": text, **thought}}
         return {"model": self._desk.model, "created_at": _now(), **said}
 
 

@@ -159,6 +159,7 @@ class OpenAi:
             system=system,
             max_tokens=chat.max_completion_tokens or chat.max_tokens,
             thinking=None if effort is None else EFFORTS[effort],
+            thoughts=wants_thoughts(effort),
             schema=schema_of(chat.response_format),
             seed=chat.seed,
             temperature=chat.temperature,
@@ -169,11 +170,8 @@ class OpenAi:
     def _whole(self, key: str, chat: _Chat, event: Event) -> dict[str, Any]:
         text, stopped = until(chat.stops, event["answer"] or "")
         finish = "stop" if stopped else FINISH[event["finish_reason"]]
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": text},
-            "finish_reason": finish,
-        }
+        said = {"role": "assistant", "content": text, **_reasoning(event)}
+        choice = {"index": 0, "message": said, "finish_reason": finish}
         return {**self._head(key, "chat.completion"), "choices": [choice], **self._end(event)}
 
     async def _chunks(self, key: str, chat: _Chat) -> AsyncIterator[str]:
@@ -202,6 +200,8 @@ class OpenAi:
             else:
                 if held and not ended:
                     yield _chunk(head, {"content": held})
+                if reasoning := _reasoning(piece):
+                    yield _chunk(head, reasoning)
                 finish = "stop" if ended else FINISH[piece["finish_reason"]]
                 end = self._end(piece)
                 usage = end.pop("usage")
@@ -289,6 +289,15 @@ def schema_of(wanted: Format | None) -> str | None:
     return schema_text(
         {"type": "object"} if wanted.json_schema is None else wanted.json_schema.schema_
     )
+
+
+def wants_thoughts(effort: str | None) -> bool:
+    """Whether who asks for so much reasoning is shown it."""
+    return effort is not None and EFFORTS[effort] != "off"
+
+
+def _reasoning(event: Event) -> dict[str, str]:
+    return {"reasoning_content": event["thoughts"]} if event.get("thoughts") else {}
 
 
 def _ready(stops: list[str], text: str) -> tuple[str, str, bool]:

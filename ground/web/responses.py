@@ -31,7 +31,15 @@ from ground.web.chats import (
     timings_of,
     told,
 )
-from ground.web.openai import EFFORTS, Message, check_model, error_of, failure, taken_in
+from ground.web.openai import (
+    EFFORTS,
+    Message,
+    check_model,
+    error_of,
+    failure,
+    taken_in,
+    wants_thoughts,
+)
 from roundtrip.drive.clock import unix_s
 from roundtrip.errors import BadInput
 
@@ -164,6 +172,7 @@ class Responses:
             system="\n\n".join(prompts) if prompts else None,
             max_tokens=wanted.max_output_tokens,
             thinking=None if effort is None else EFFORTS[effort],
+            thoughts=wants_thoughts(effort),
             schema=None if said.type == "text" else schema_text(said.schema_ or {"type": "object"}),
             temperature=wanted.temperature,
             top_p=wanted.top_p,
@@ -202,7 +211,9 @@ class Responses:
             "max_output_tokens": None if wanted is None else wanted.max_output_tokens,
             "metadata": (wanted.metadata if wanted is not None else None) or {},
             "model": self._desk.model,
-            "output": [_item(key, event["answer"], status)] if answered else [],
+            "output": [*_reasoning(key, event), _item(key, event["answer"], status)]
+            if answered
+            else [],
             "parallel_tool_calls": False,
             "previous_response_id": None if wanted is None else wanted.previous_response_id,
             "temperature": None if wanted is None else wanted.temperature,
@@ -296,6 +307,14 @@ def _item(key: str, text: str, status: str) -> dict[str, Any]:
         "role": "assistant",
         "content": [_part(text)],
     }
+
+
+def _reasoning(key: str, event: Event) -> list[dict[str, Any]]:
+    """What the model thought, as an item before the answer."""
+    if not event.get("thoughts"):
+        return []
+    summary = [{"type": "summary_text", "text": event["thoughts"]}]
+    return [{"type": "reasoning", "id": f"rs_{key}", "summary": summary}]
 
 
 def _part(text: str) -> dict[str, Any]:

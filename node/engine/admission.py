@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.engine.chat import THINK_END, Piece, prompt, system_turn
+from node.engine.chat import THINK_END, THINK_START, Piece, prompt, system_turn
 from node.engine.grammar import grammar_of
 from node.engine.json_close import closed_json
 from node.engine.llama import Engine, greedy
@@ -221,8 +221,22 @@ class Admission:
                 detail = f"it does not keep to its schema: {found}"
                 return Refused(slot.request.id, "no_answer", detail)
         return Done(
-            slot.request.id, text, reason, slot.prompt_tokens, len(slot.written), slot.cached
+            slot.request.id,
+            text,
+            reason,
+            slot.prompt_tokens,
+            len(slot.written),
+            slot.cached,
+            self._thoughts(slot),
         )
+
+    def _thoughts(self, slot: Slot) -> str:
+        """What the model thought; empty where it did not."""
+        if not slot.request.thinking:
+            return ""
+        end = len(slot.written) if slot.think_left >= 0 else slot.answer_from
+        text = self._engine.text_of(slot.written[:end])
+        return text.replace(THINK_START, "").partition(THINK_END)[0].strip()
 
     def text(self, slot: Slot) -> str:
         """What there is of the answer; empty while the model thinks."""

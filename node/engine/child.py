@@ -186,6 +186,7 @@ class Server:
                         id=event.id,
                         at_ns=monotonic_ns(),
                         text=event.text,
+                        thoughts=event.thoughts,
                         finish_reason=event.finish_reason,
                         prompt_tokens=event.prompt_tokens,
                         cached_tokens=event.cached_tokens,

@@ -45,6 +45,8 @@ class InferenceResult:
     """What a token of each of so many sequences takes now."""
     sequences: int = 0
     """Questions that the engine takes at once from now on; 0: as before."""
+    thoughts: str = ""
+    """What the model thought before."""
 
 
 @dataclass(frozen=True, slots=True)

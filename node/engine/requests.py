@@ -62,6 +62,8 @@ class Done:
     output_tokens: int
     cached_tokens: int
     """Of the prompt, taken from a kept head."""
+    thoughts: str = ""
+    """What the model thought before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,5 +139,6 @@ def job_event(body: dict[str, Any]) -> JobEvent:
                 body["prefill_ns"],
                 body["step_ns"],
                 body["sequences"],
+                body["thoughts"],
             )
             return EngineDone(job, body["at_ns"], result)

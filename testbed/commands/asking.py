@@ -33,6 +33,7 @@ ANSWERED = ("on_time", "late", "partial")
 )
 @click.option("--max-tokens", type=click.IntRange(1, 32_768))
 @click.option("--think", is_flag=True, help="Let the model think first.")
+@click.option("--thoughts", is_flag=True, help="The same, and print what it thought.")
 @click.option("--after", help="Id of the question that this one goes on from.")
 @click.option("--background", is_flag=True, help="Do not wait; print the question's id.")
 @JSON
@@ -45,6 +46,7 @@ def ask_command(
     json_schema: Path | None,
     max_tokens: int | None,
     think: bool,
+    thoughts: bool,
     after: str | None,
     background: bool,
     as_json: bool,
@@ -67,8 +69,8 @@ def ask_command(
         body["json_schema"] = _schema(json_schema)
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
-    if think:
-        body["think"] = "on"
+    if think or thoughts:
+        body |= {"think": "on", "thoughts": thoughts}
     if after is not None:
         body["after"] = after
     key = answer_of(port, "POST", "/api/questions", body)["id"]
@@ -136,6 +138,9 @@ def _follow(port: int, key: str, *, as_json: bool) -> int:
 
 
 def _say_outcome(event: dict[str, Any], printed: str) -> None:
+    if event.get("thoughts"):
+        say_part("\n" * bool(printed) + f"thoughts: {event['thoughts']}\n")
+        printed = ""
     answer = event["answer"] or ""
     if answer.startswith(printed):
         say_part(answer[len(printed) :] + "\n")

@@ -267,7 +267,7 @@ class ChaosRun:
                 self._start(role)
 
     def _is_done(self, role: str) -> bool:
-        return role == "ground" and any((self._disk / "run").rglob("loops.jsonl"))
+        return role == "ground" and any((self._disk / "run").rglob("summary.json"))
 
     def _drain(self) -> None:
         end, asked_to_stop = time.monotonic() + DRAIN_S, False

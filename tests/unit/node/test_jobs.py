@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,3 +144,25 @@ def test_a_question_that_is_given_up_while_it_is_answered_is_cut_once(bench, ask
     bench.finish(1, reason="deadline")
     bench.call(bench.node.answer_stored, 1)
     assert given_up(bench, 1) == [], "it has its reply"
+
+
+@pytest.mark.parametrize(("wanted", "comes"), [(True, "Hm."), (False, "")])
+def test_thoughts_go_down_where_they_are_asked_for(
+    bench, ask, known, wanted: bool, comes: str
+) -> None:
+    up(bench, known)
+    bench.ask(replace(ask(1), thoughts=wanted))
+    bench.call(bench.node.question_stored, 1)
+    result = InferenceResult("Yes.", "stop", 5, 3, 0, thoughts="Hm.")
+    (stored,) = bench.call(bench.node.inference_done, 1, result, bench.now_ns)[:1]
+    assert decode(stored.payload).thoughts == comes
+
+
+def test_too_many_thoughts_are_cut_and_the_answer_is_not(bench, ask, known) -> None:
+    up(bench, known)
+    bench.ask(replace(ask(1), thoughts=True))
+    bench.call(bench.node.question_stored, 1)
+    result = InferenceResult("Yes.", "stop", 5, 3, 0, thoughts="Hm. " * 20_000)
+    (stored,) = bench.call(bench.node.inference_done, 1, result, bench.now_ns)[:1]
+    answer = decode(stored.payload)
+    assert (answer.text, answer.finish_reason, len(answer.thoughts)) == ("Yes.", "stop", 65_536)

@@ -44,6 +44,7 @@ PLAIN = Question(ID, "Is it well?", "", 256, Sampling(seed=5), "off", 120_000)
 QUESTIONS = [
     ASKED,
     PLAIN,
+    replace(ASKED, thoughts=True),
     Question((1 << 56) - 1, "é中🙂", "", 1, GREEDY, "auto", 0, 99, 2, "{}"),
     Question(0, "", "", 1, GREEDY, "on", 1 << 40, 0, 0),
     replace(ASKED, turns=(Turn("Is it?", "It is."), Turn("", "é中🙂")), after=ID - 3, priority=2),
@@ -62,6 +63,8 @@ REPLIES: list[Sent] = [
     Unreadable(ID, "settings"),
     Unreadable(0, "text"),
     Cancel(ID),
+    Answer(ID, "Yes.", "length", 12, 3, 0, 0, 0, 40, thoughts="Hm, 中.", rss_peak_bytes=0),
+    Answer(ID, "s.", "stop", 1, 1, 0, 0, 0, 4, 0, 9, 2, bytes(range(8)), thoughts="Hm. " * 50),
 ]
 RAW = {"texts": ()}
 
@@ -141,6 +144,7 @@ def test_questions_of_one_run_share_their_settings_whatever_their_seeds() -> Non
         {"max_tokens": 65},
         {"thinking": "on"},
         {"think_tokens": 1},
+        {"thoughts": True},
         {"sampling": Sampling(seed=9)},
         {"sampling": Sampling(seed=8, top_k=19)},
     ],
@@ -178,6 +182,11 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
         (replace(PLAIN, priority=2), RAW, "0c01a0010203040500" + b"Is it well?".hex()),
         (PLAIN, {"named": True, **RAW}, "02c19a797f010203040500" + b"Is it well?".hex()),
         (REPLIES[0], RAW, "200102030405000000280101010c03505965732e"),
+        (
+            replace(REPLIES[0], thoughts="Hm"),
+            RAW,
+            "2604010203040500000028" + "0101010c035004" + b"HmYes.".hex(),
+        ),
         (REPLIES[2], RAW, "400102030405005965"),
         (REPLIES[3], RAW, "600102030405000000280f00"),
         (REPLIES[5], {}, "80866474696e796451385f30190800020080"),
@@ -247,6 +256,7 @@ def settings_of(**change: object) -> bytes:
     [
         ([], "keys"),
         ({9: 0}, "keys"),
+        ({8: 1}, "thoughts"),
         ({"a": 0}, "keys"),
         ({True: 0}, "keys"),
         ({0: 5}, "system"),
@@ -299,6 +309,9 @@ def test_each_bad_setting_is_named(body: object, key: str) -> None:
         ("02" + "00" * 9 + "87a940", "offset 10"),
         ("12" + "00" * 9 + "01", "offset 11"),
         ("26" + "00" * 16, "finish reason"),
+        ("2607" + "00" * 15, "finish reason"),
+        ("2604" + "00" * 16, "offset 18"),
+        ("2604" + "00" * 15 + "02ff", "offset 18"),
         ("30" + "00" * 17, "offset 17"),
         ("28" + "00" * 17, "offset 17"),
         ("42" + "00" * 6, "flags"),

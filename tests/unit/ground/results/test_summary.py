@@ -18,6 +18,7 @@ from roundtrip.errors import BadInput
 from roundtrip.message import Health, Vitals
 from roundtrip.scenario_file import check_scenario
 from roundtrip.screen import Screen
+from roundtrip.stages import Stage
 
 SCENARIO = check_scenario(
     {
@@ -271,3 +272,28 @@ def test_the_charge_of_the_battery_is_drawn_from_empty_below_to_full_above(
     assert (second - first) / (last - first) == pytest.approx(0.25, abs=1e-3)
     assert 'class="budget"' in chart
     assert 'y1="90.0" y2="90.0"' in chart, "the floor"
+
+
+def test_a_run_that_was_over_when_it_began_has_a_report(tmp_path, expired) -> None:
+    """As the day of a station with one question, refused at once."""
+    loop = expired(1)
+    at_ns = loop.planned.intended_ns
+    only = replace(loop, stamps={Stage.INTENDED: at_ns}, settled_ns=at_ns, outcome=Outcome.REFUSED)
+    write_results(make_run([only]), tmp_path)
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_run_has_ended_when_all_of_it_is_there(tmp_path, answered, monkeypatch) -> None:
+    """Killed while it is written, it goes on: `summary.json` is what says that it is over."""
+    monkeypatch.setattr("ground.results.report.write_report", _dies)
+    with pytest.raises(KeyboardInterrupt):
+        write_results(make_run([answered(0)]), tmp_path)
+    assert not (tmp_path / "summary.json").exists()
+    monkeypatch.undo()
+    write_results(make_run([answered(0)]), tmp_path)
+    names = {"summary.json", "loops.jsonl", "latency.hlog", "loop.hgrm", "report.html"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def _dies(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -261,3 +261,32 @@ def test_the_one_model_is_listed(answering) -> None:
         assert request(port, "GET", "/v1/models/other")[0] == 404
 
     answering(check)
+
+
+@pytest.mark.parametrize(
+    ("effort", "asks"), [(None, False), ("none", False), ("low", True), ("high", True)]
+)
+def test_who_asks_for_reasoning_is_shown_it(answering, effort: str | None, asks: bool) -> None:
+    def check(port: int) -> None:
+        body = ASKED if effort is None else {**ASKED, "reasoning_effort": effort}
+        message = request(port, "POST", CHAT, body)[1]["choices"][0]["message"]
+        assert message == {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
+        *chunks, _ = stream(port, CHAT, {**body, "stream": True, "seed": 1})
+        deltas = [json.loads(chunk)["choices"][0]["delta"] for chunk in chunks]
+        assert deltas[-2:] == [{"reasoning_content": "Hm."}, {}]
+
+    first, _ = answering(check, thoughts="Hm.").machine.asked
+    assert first.asking.thoughts is asks
+
+
+def test_ollamas_clients_are_shown_it_as_thinking(answering) -> None:
+    def check(port: int) -> None:
+        chat = {**ASKED, "think": True, "stream": False}
+        assert request(port, "POST", "/api/chat", chat)[1]["message"]["thinking"] == "Hm."
+        made = {"prompt": "Well?", "think": True, "stream": False}
+        assert request(port, "POST", "/api/generate", made)[1]["thinking"] == "Hm."
+        *_, last = stream(port, "/api/chat", {**ASKED, "think": True, "options": {"seed": 1}})
+        assert json.loads(last)["message"]["thinking"] == "Hm."
+
+    asked = answering(check, thoughts="Hm.").machine.asked
+    assert [one.asking.thoughts for one in asked] == [True] * 3

@@ -180,3 +180,17 @@ def test_wrong_requests_are_errors_of_theirs(node) -> None:
             client.get("/nothing", cast_to=object)
 
     assert node(check).machine.asked == []
+
+
+def test_reasoning_is_an_item_before_the_answer(node) -> None:
+    def check(client: Any, allowed: list[int]) -> None:
+        allowed[0] = 3
+        found = client.responses.create(
+            model="groundloop", input="Well?", reasoning={"effort": "high"}
+        )
+        first, second = found.output
+        assert (first.type, first.summary[0].text) == ("reasoning", "Hm.")
+        assert (second.type, found.output_text) == ("message", "Yes.")
+
+    (asked,) = node(check, thoughts="Hm.").machine.asked
+    assert asked.asking.thoughts

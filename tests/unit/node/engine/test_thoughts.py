@@ -20,8 +20,13 @@ from tests.unit.node.engine.tiny import HOT, SCHEMA, asked, batcher, one, run, s
 def test_thinking_is_ended_when_its_budget_is_spent(engine: Engine) -> None:
     never = one(engine, thinking=True, max_tokens=20)
     assert never.text == "", "a thought that is never closed is no answer"
+    assert never.thoughts, "it is told where it is wanted"
     closed = one(engine, thinking=True, think_tokens=5, max_tokens=20)
     assert closed.text
+    assert closed.thoughts
+    assert never.thoughts.startswith(closed.thoughts[:4])
+    assert not {"<think>", "</think>"} & {closed.thoughts[:7], closed.thoughts[-8:]}
+    assert one(engine, max_tokens=5).thoughts == ""
     busy = batcher(engine)
     busy.add(asked(1, thinking=True, think_tokens=5, max_tokens=20))
     while busy.busy:

@@ -236,3 +236,12 @@ def test_a_campaign_shows_its_intervals_and_no_markup_of_others(scenario, tmp_pa
     log = (tmp_path / "[red]it" / "latency.hlog").read_text()
     assert log.count("Tag=") == 2
     assert log.replace("\n", "").isprintable()
+
+
+def test_one_of_a_list_is_swept_too(scenario) -> None:
+    points = points_of(load_scenario(scenario), ("workload.questions.1=Hm?,Ha?",))
+    texts = [[one.text for one in point.scenario.workload.questions] for point in points]
+    assert [text[1] for text in texts] == ["Hm?", "Ha?"]
+    assert texts[0][0] == texts[1][0] != "Hm?"
+    with pytest.raises(BadConfig, match="an unknown one"):
+        points_of(load_scenario(scenario), ("workload.questions.99=Hm?",))

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from ground.outputs import Asking, Request, Settled, StoreQuestion
+from ground.machine import GroundMachine
+from ground.outputs import Asking, Request, Settled, StoredQuestion, StoreQuestion
 from ground.results.record import LoopRecord
 from roundtrip import message
 from roundtrip.budget import Budget, Outcome
-from roundtrip.codec import question_in
+from roundtrip.codec import encode, question_in
 from roundtrip.errors import BadInput
-from roundtrip.message import GREEDY, Answer, Cancel, Turn, Unreadable, question_id
+from roundtrip.message import GREEDY, Answer, Cancel, Question, Turn, Unreadable, question_id
 from roundtrip.units import NS_PER_S
-from tests.unit.ground.test_machine import RUN, Bench, records, rejected
+from tests.unit.ground.test_machine import RUN, Bench, plan, records, rejected
 
 ASKING = Asking(RUN, "Be brief.", 8, GREEDY, "off", 4, "", 5, 16)
 REQUEST = Request("Why?", ASKING, Budget(10 * NS_PER_S, 30 * NS_PER_S, 0.95), 2)
@@ -143,3 +144,23 @@ def test_a_question_that_the_node_has_damaged_goes_up_again_as_it_was() -> None:
     assert rejected(told) == ["node has damaged a question"]
     first, second = bench.asked
     assert (second.question_id, second.value) == (number, first.value)
+
+
+def test_after_a_restart_no_index_is_used_twice() -> None:
+    payload = encode(Question(question_id(RUN, 6), "Six?", "", 8, GREEDY, "off", 1000), texts=())
+    recovered = [StoredQuestion(question_id(RUN, 6), payload, 5, True)]
+    bench = Bench(2)
+    ground = GroundMachine(
+        bench.ground._agent, [], asking=ASKING, budget=REQUEST.budget, plan=plan(),
+        recovered=recovered,
+    )  # fmt: skip
+    assert ground.next_id() == question_id(RUN, 7)
+
+
+def test_a_question_that_finds_no_room_is_settled_at_once_and_the_others_are_asked() -> None:
+    bench = Bench(0)
+    bench.hears = False
+    for _ in range(66):
+        one_more(bench)
+    ended = [(r.planned.index, r.reason) for r in records(bench.done)]
+    assert ended == [(64, "too_long"), (65, "too_long")]

@@ -11,6 +11,7 @@ from ground.history import History
 from ground.outputs import NodeHealth, Settled, StageReached, StoredQuestion
 from ground.results.record import Planned
 from roundtrip.codec import encode
+from roundtrip.contacts import FOREVER_NS, Windows
 from roundtrip.errors import BadInput
 from roundtrip.message import GREEDY, Health, Question, Turn, Vitals
 from roundtrip.stages import Stage
@@ -98,3 +99,12 @@ def test_it_is_known_from_the_history_too(answered, tmp_path) -> None:
         history.add(shown_record(replace(loop, planned=planned)), "a run", 5)
     assert len(desk.conversation(f"{299:014x}")) == 300
     history.close()
+
+
+def test_the_contact_of_a_moment_is_that_in_which_it_lies() -> None:
+    desk = Desk(Windows([(5 * NS_PER_S, 9 * NS_PER_S), (20 * NS_PER_S, FOREVER_NS)]))
+    found = desk.contact_at(6.0)
+    assert (found["start_s"], found["end_s"]) == (5.0, 9.0)
+    assert desk.contact_at(20.5)["end_s"] is None
+    assert desk.contact_at(9.5) is None
+    assert desk.contact_at(None) is None

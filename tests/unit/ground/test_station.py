@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from ground.desk import Desk
+from ground.outputs import NodeHealth
 from ground.progress import Progress
 from ground.station import Station
 from ground.store import GroundStore, StartedRun
 from roundtrip.anchor import Anchor, Reading
 from roundtrip.config import OrbitConfig
 from roundtrip.drive import clock
+from roundtrip.message import Health
 from roundtrip.modem import Hello
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
@@ -114,3 +116,16 @@ def test_a_station_that_stands_is_where_its_plan_is_by_the_clock(
     station._planned = []
     since_ms = 0 if elapsed_ns is None else since_s * 1000
     assert station._hello() == Hello(station._run_id, elapsed_ns, now_ms - since_ms)
+
+
+def test_what_a_run_that_goes_on_knew_of_its_node_is_known_again(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "reading", lambda: Reading("here", 7_000_000_000, 20_000))
+    health = Health("tiny", "Q8_0", 512, 1, 0)
+    store = GroundStore(tmp_path / "l")
+    store.start(StartedRun(5, Anchor("here", 4_000_000_000, 17_000)))
+    store.apply(NodeHealth(health))
+    station._recover(store)
+    store.close()
+    assert station._asked.health == health

@@ -101,3 +101,13 @@ def test_the_machine_asks_for_a_measurement_and_sends_it(make_bench) -> None:
 def test_a_machine_without_a_beacon_never_asks(bench, up: bool) -> None:
     bench.now_ns += PERIOD
     assert bench.call(bench.node.timeout) == []
+
+
+def test_an_idle_node_says_how_it_does_once_an_hour() -> None:
+    assert IDLE_NS == 3600 * S
+
+
+def test_a_node_that_was_never_told_of_a_link_says_nothing() -> None:
+    beacon = Beacon(PERIOD)
+    beacon._last_ns = 0
+    assert beacon.deadline is None

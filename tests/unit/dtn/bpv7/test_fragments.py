@@ -145,3 +145,11 @@ def test_a_broken_status_report_says_where(record: str, offset: int) -> None:
     with pytest.raises(BundleError) as caught:
         decode_status_report(bytes.fromhex(record))
     assert caught.value.offset == offset
+
+
+@pytest.mark.parametrize("lacks", ["fragment_offset", "total_bytes"])
+def test_half_a_fragment_is_none(lacks: str) -> None:
+    piece = fragment(bundle(bytes(100)), payload_bytes=30)[0]
+    broken = replace(piece, primary=replace(piece.primary, **{lacks: None}))
+    with pytest.raises(ValueError, match="no fragment"):
+        Reassembly(max_bytes=1000, max_bundles=4).add(broken, expires_ns=LATER_NS)

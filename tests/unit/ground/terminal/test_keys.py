@@ -115,3 +115,20 @@ def test_what_is_shown_is_around_the_cursor(width: int) -> None:
         line.press("left")
     assert line.shown(9) == ("电池电压", 0)
     assert "⏎" in written("a", "new line").shown(9)[0]
+
+
+def test_words_are_jumped_over_with_what_parts_them() -> None:
+    line = written(*"one  two ")
+    line.press("word left")
+    line.press("x")
+    assert line.text == "one  xtwo "
+    line.press("home")
+    line.press("word right")
+    line.press("word right")
+    line.press("y")
+    assert line.text == "one  xtwoy "
+    start = written(*"  a")
+    for _ in range(3):
+        start.press("word left")
+    start.press("z")
+    assert start.text == "z  a"

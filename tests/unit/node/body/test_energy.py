@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from node.body.energy import Activity, Battery, PowerSection, Priority, battery_of, cycles
+from node.body.energy_book import EnergyBook
 from node.service_time import load_profile
 from roundtrip.config import EnergyConfig
 from roundtrip.contacts import Windows
@@ -210,3 +212,9 @@ def test_what_cannot_be_is_refused(change: dict[str, Any], key: str) -> None:
     node = SCENARIO["node"] | {"energy": SCENARIO["node"]["energy"] | change}
     with pytest.raises(BadConfig, match=key):
         check_scenario(SCENARIO | {"node": node}, "s")
+
+
+def test_a_charge_is_told_in_thousandths() -> None:
+    book = EnergyBook(SimpleNamespace(charge_share=1.0))
+    assert book.charge_permille == 1000
+    assert EnergyBook(None).charge_permille is None

@@ -35,6 +35,7 @@ def test_fewer_at_once_where_more_hardly_pay() -> None:
 
 def test_more_at_once_where_a_step_takes_longer_than_its_decode() -> None:
     assert best_width({1: 100.0, 4: 400.0}, 4) == 4
+    assert best_width({1: 60_000.0, 2: 80_000.0, 3: 150_000.0}, 3) == 2
 
 
 def test_nothing_is_known_before_the_first_decode() -> None:

@@ -105,6 +105,9 @@ def test_each_line_is_a_question_and_has_its_line_in_one_file(station) -> None:
         assert bad["b"]["body"]["error"]["code"] == "too_long"
         assert [one.id for one in client.batches.list()] == [batch.id]
         assert client.files.retrieve(batch.input_file_id).filename == "../q.jsonl"
+        files = [one.id for one in client.files.list()]
+        assert set(files) == {batch.input_file_id, batch.output_file_id, batch.error_file_id}
+        assert files[-1] == batch.input_file_id, "the newest first"
 
     actor = station(check)
     asked = actor.machine.asked

@@ -400,6 +400,7 @@ def shown_health(health: Health) -> Event:
         "power_w": _scaled(vitals.power_mw, 1000),
         "rss_bytes": vitals.rss_bytes,
         "throttled_s": _scaled(vitals.throttled_ms, 1000),
+        "mended": vitals.mended,
     }
 
 
@@ -419,6 +420,7 @@ def shown_record(record: LoopRecord) -> Event:
         "reason": record.why,
         "answer": record.answer,
         **thoughts,
+        **({"exposed": True} if record.exposed else {}),
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
         "settled_s": ns_to_s(record.settled_ns),
         "expected_at_s": None if expected_ns is None else ns_to_s(expected_ns),

@@ -59,6 +59,7 @@ def replied(
         output_tokens=reply.output_tokens,
         node_rss_peak_bytes=reply.rss_peak_bytes,
         spent_mj=reply.spent_mj,
+        exposed=reply.exposed,
     )
 
 

@@ -241,6 +241,7 @@ class Jobs:
             rss_peak_bytes=result.rss_peak_bytes,
             spent_mj=spent_mj,
             thoughts=message.clipped(result.thoughts)[0] if entry.question.thoughts else "",
+            exposed=result.exposed,
         )
         return self._reply(answer) + self.start_next(now_ns)
 

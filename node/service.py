@@ -27,7 +27,7 @@ from node.body.limits import Limits
 from node.body.thermal import Level, ThermalPolicy
 from node.consequences import Command, carry_out, command_of
 from node.engine.accept import AcceptedModel, accept_model, load_of
-from node.engine.events import EngineDone
+from node.engine.events import EngineDone, EngineMended
 from node.engine.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.outputs import NodeOutput, StoreAnswer, StoreQuestion, StoreSettled
@@ -65,6 +65,9 @@ from roundtrip.transport import (
 )
 from roundtrip.units import NS_PER_MS, s_to_ns
 from roundtrip.words import count
+
+MAX_MENDED_SAID = 8
+"""Damaged tensors that are told of one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class NodeService:
         self._origin_ns = 0
         self._gone: EngineDown | None = None
         self._rejected: set[str] = set()
+        self._mended = 0
         self._store: NodeStore | None = None
         self._worker: Worker | None = None
         self._modem: ModemPort | UdpPort | None = None
@@ -352,7 +356,10 @@ class NodeService:
         found: list[Vitals] = []
 
         def tell() -> None:
-            actor.call(actor.machine.beacon, self._health(up, found[0]))
+            vitals = found[0]
+            if self._config.node.radiation is not None:
+                vitals = replace(vitals, mended=self._mended)
+            actor.call(actor.machine.beacon, self._health(up, vitals))
 
         worker.submit(lambda: found.append(reader.read(pid, threads)), tell)
 
@@ -372,6 +379,8 @@ class NodeService:
                 self._report(f"node: the engine died: {reason}" + (", for good" if final else ""))
                 if self._actor is not None:
                     self._actor.call(self._actor.machine.engine_down, reason, final=final)
+            case EngineMended():
+                self._note_mended(event)
             case _:
                 if isinstance(event, EngineDone):
                     peak_bytes = event.result.rss_peak_bytes + _own_rss_peak_bytes()
@@ -379,6 +388,16 @@ class NodeService:
                 if self._actor is not None:
                     machine = self._actor.machine
                     self._actor.call(command_of(event, machine, origin_ns=self._origin_ns))
+
+    def _note_mended(self, event: EngineMended) -> None:
+        self._mended += 1
+        if self._mended <= MAX_MENDED_SAID:
+            self._say(
+                f"{event.tensor} was damaged; read again from {event.source}, and "
+                f"{count(event.again, 'question')} begun anew"
+            )
+        if self._mended == MAX_MENDED_SAID:
+            self._say("further ones are only counted, in the beacons")
 
     async def _close(self) -> None:
         self._notifier.tell("STOPPING=1")

@@ -11,7 +11,7 @@ question     settings' name (4 bytes, or their length and CBOR), question, ms le
 answer       question, delivered (4 bytes, us), queued, to first token and to last (0.1 ms), tokens
              of prompt and answer, peak memory (MiB), [mJ], [start, digest (8 bytes)], text; flags:
              packed, finish reason (2 bits), rest, energy. Finish reason 3 is none: a byte with it
-             and a flag follows, and before the text the thoughts, behind their length as turns are
+             and flags (thoughts, exposed) follows, and before the text [the thoughts, as turns are]
 part         question, start, text; flags: packed
 refusal      question, delivered (4 bytes, us), until refused (0.1 ms), reason (1 byte), detail;
              flags: packed
@@ -81,7 +81,7 @@ _QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE, _CANCEL = range
 _FLAGS = 5
 USUAL_MS = 120_000
 _PACKED, _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 1, 8, 16, 8, 16
-_LONGER, _AFTER, _TURNS, _THOUGHTS = 3, 4, 8, 4
+_LONGER, _AFTER, _TURNS, _THOUGHTS, _EXPOSED = 3, 4, 8, 4, 8
 _MIB = 1 << 20
 MAX_VITALS = 64
 _MAX_DETAIL = 1024
@@ -182,10 +182,11 @@ def _of_turns(question: Question, turns: Sequence[Turn], texts: Texts) -> tuple[
 
 def _of_answer(answer: Answer, texts: Texts) -> bytes:
     flag, text = _packed(answer.text, texts)
-    rest, energy = bool(answer.start), bool(answer.spent_mj)
-    reason, longer = FINISH_REASONS.index(answer.finish_reason), b""
-    if answer.thoughts:
-        reason, longer = _LONGER, bytes((reason | _THOUGHTS,))
+    rest, energy, longer = bool(answer.start), bool(answer.spent_mj), b""
+    reason = FINISH_REASONS.index(answer.finish_reason)
+    more = (_THOUGHTS if answer.thoughts else 0) | answer.exposed * _EXPOSED
+    if more:
+        reason, longer = _LONGER, bytes((reason | more,))
     flags = flag | reason << 1 | rest * _REST | energy * _ENERGY
     stamps = (0, answer.started_us, answer.first_token_us, answer.finished_us)
     ticks = [stamp // TICK_US for stamp in stamps]
@@ -205,7 +206,7 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
             answer.delivered_us.to_bytes(4, "big"),
             *map(encode_sdnv, numbers),
             answer.digest,
-            *([_sized(answer.thoughts, texts)] if longer else []),
+            *([_sized(answer.thoughts, texts)] if answer.thoughts else []),
             text,
         )
     )
@@ -386,9 +387,11 @@ def _question(flags: int, reader: _Reader) -> Asked:
 
 
 def _answer(flags: int, reader: _Reader) -> Answer:
-    reason, longer = flags >> 1 & 3, flags >> 1 & 3 == _LONGER
-    if longer:
-        reason = reader.take(1)[0] ^ _THOUGHTS
+    reason, more = flags >> 1 & 3, 0
+    if reason == _LONGER:
+        reason = reader.take(1)[0]
+        more = reason & (_THOUGHTS | _EXPOSED)
+        reason = reason ^ more if more else _LONGER
     finish_reason = word(FINISH_REASONS, reason, "finish reason")
     asked = reader.question_id()
     delivered_us = int.from_bytes(reader.take(4), "big")
@@ -399,8 +402,8 @@ def _answer(flags: int, reader: _Reader) -> Answer:
     if (flags & _ENERGY and not spent_mj) or (flags & _REST and not start):
         raise reader.bad("a number above 0 where a flag announces it", "0")
     digest = reader.take(DIGEST_BYTES) if flags & _REST else b""
-    thoughts = unpack(reader.sized(), MAX_TEXT_BYTES) if longer else ""
-    if longer and not thoughts:
+    thoughts = unpack(reader.sized(), MAX_TEXT_BYTES) if more & _THOUGHTS else ""
+    if more & _THOUGHTS and not thoughts:
         raise reader.bad("thoughts", "none")
     return Answer(
         asked,
@@ -417,6 +420,7 @@ def _answer(flags: int, reader: _Reader) -> Answer:
         start=start,
         digest=digest,
         thoughts=thoughts,
+        exposed=bool(more & _EXPOSED),
     )
 
 

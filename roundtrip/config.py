@@ -24,6 +24,7 @@ from dtn.ltp.notices import LEAST_MTU_BYTES
 from roundtrip.budget import Budget
 from roundtrip.link_budget import LinkBudget
 from roundtrip.message import MAX_TEXT_BYTES, Sampling
+from roundtrip.radiation import RadiationConfig
 from roundtrip.units import ms_to_ns, s_to_ns
 
 LIGHT_KM_S = 299_792.458
@@ -490,3 +491,5 @@ class NodeConfig(Section):
     energy: EnergyConfig | None = None
     """None: as much as is wanted."""
     thermal: ThermalConfig = ThermalConfig()
+    radiation: RadiationConfig | None = None
+    """None: nothing is done for or against upsets; the model is read from its file's own pages."""

@@ -234,6 +234,8 @@ class Answer:
     """`digest_of` the whole answer; empty where all of it is here."""
     thoughts: str = ""
     """What the model thought, where that was asked for."""
+    exposed: bool = False
+    """The weights may have been damaged meanwhile, and there was no time to answer again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,8 @@ class Vitals:
     """Of the battery."""
     threads: int | None = None
     """Threads that heat leaves the engine; 0 while it pauses."""
+    mended: int | None = None
+    """Damaged tensors of the weights that were read again, since the node started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class _Line(BaseModel):
     node_delivered_us: Count | None = None
     answer: str | None = None
     correct: bool | None = None
+    exposed: bool = False
     detail: str = ""
     node_rss_peak_bytes: Count = 0
     node_spent_mj: Count = 0

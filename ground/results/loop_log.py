@@ -126,6 +126,8 @@ class LoopLine(BaseModel):
     """What the model thought before it answered."""
     answer: Text | None = None
     """The text that came, whole or not."""
+    exposed: bool | None = None
+    """The model's weights may have been damaged while it answered."""
     correct: bool | None = None
     """Whether the answer is right; only read where `expected` does not say it."""
     outcome: Outcome | None = None
@@ -400,6 +402,7 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
         min(line.split_uncertainty_ns or 0, MAX_NS),
         answer=line.answer,
         thoughts=line.thoughts or "",
+        exposed=bool(line.exposed),
         detail=line.detail or "",
         finish_reason=(line.finish_reasons or ("",))[0],
         spent_mj=line.node_spent_mj or 0,

@@ -77,6 +77,8 @@ class LoopRecord:
     """What the model thought, where that was asked for."""
     spent_mj: int = 0
     """Energy for the answer on board above idling, mJ; 0 where it is not counted."""
+    exposed: bool = False
+    """The model's weights may have been damaged meanwhile: the node had no time to know better."""
     prompt_tokens: int = 0
     output_tokens: int = 0
     detail: str = ""
@@ -175,6 +177,8 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["answer"] = record.answer
     if record.thoughts:
         line["thoughts"] = record.thoughts
+    if record.exposed:
+        line["exposed"] = True
     if record.detail:
         line["detail"] = record.detail
     if record.answered and (times is not None or record.correct is not None):
@@ -234,6 +238,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             line["split_uncertainty_ns"],
             answer=line.get("answer"),
             thoughts=line.get("thoughts", ""),
+            exposed=bool(line.get("exposed")),
             detail=line.get("detail", ""),
             finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
             prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),

@@ -55,6 +55,8 @@ UNITS = {
     "temperature_mc": "temperature, m°C",
     "power_mw": "power, mW",
     "charge_permille": "charge, ‰",
+    "mended": "damaged tensors read again",
+    "exposed": "answers perhaps spoilt by that",
 }
 """What the figures of a node are called."""
 

@@ -151,6 +151,7 @@ def _node(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any]:
         "prefill_tok_s": prompt_tokens / prefill_s if prefill_s > 0 else None,
         "decode_tok_s": steps / decode_s if decode_s > 0 else None,
         "rss_peak_mb": rss / 1e6 if rss else None,
+        "exposed": sum(record.exposed for record in answered) or None,
         "vitals": asdict(health.vitals) if health and health.vitals else None,
     }
 

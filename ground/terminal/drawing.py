@@ -189,6 +189,7 @@ def _node(view: View, width: int) -> Text:
             vital("power_w", "{:.1f} W"),
             f"{node['rss_bytes'] / (1 << 20):,.0f} MiB" if node["rss_bytes"] else "",
             Text(restarts, "yellow" if node["engine_restarts"] else ""),
+            Text(count(node["mended"], "tensor") + " mended", "yellow") if node["mended"] else "",
             f"{count(node['threads'], 'thread')}, context {node['context']}",
         ],
         width,

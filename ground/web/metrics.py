@@ -97,6 +97,7 @@ class Metrics:
             ("groundloop_node_power_watts", "power_w", "That the node's board draws."),
             ("groundloop_node_memory_bytes", "rss_bytes", "Resident, of the node."),
             ("groundloop_node_engine_restarts", "engine_restarts", "Since the node started."),
+            ("groundloop_node_mended_tensors", "mended", "Damaged weights that were read again."),
         ):
             if node is not None and node[key] is not None:
                 yield _gauge(name, what, node[key])

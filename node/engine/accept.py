@@ -77,6 +77,7 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
 
 def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
     """What the engine is told."""
+    radiation = config.radiation
     return Load(
         str(model.path),
         config.context,
@@ -91,6 +92,11 @@ def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
         draft=model.draft,
         fixed_width=config.sequences > 0,
         tell_ns=s_to_ns(config.part_s),
+        private=radiation is not None,
+        scrub=radiation is not None and radiation.scrub,
+        probe_ns=s_to_ns(radiation.probe_s) if radiation is not None else 0,
+        flips_per_bit_day=radiation.rate if radiation is not None else 0.0,
+        flips_seed=radiation.seed if radiation is not None else 0,
     )
 
 

@@ -8,7 +8,7 @@ that was cut is closed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,6 +116,18 @@ class Admission:
                 self._waiting.remove(request)
                 return Done(request_id, "", "deadline", 0, 0, 0)
         return None
+
+    def withdraw(self, keep: Container[int]) -> list[Request]:
+        """Take all questions out of the context but some, and forget whatever the model has read:
+        none of it may be right."""
+        taken = [slot for slot in self.slots if slot.request.id not in keep]
+        for slot in taken:
+            self.finish(slot, "withdrawn")
+        self._prefixes.clear()
+        for sequence, _ in self.free:
+            self._engine.forget(sequence)
+        self.free = [(sequence, ()) for sequence, _ in self.free]
+        return [slot.request for slot in taken]
 
     def admit(self, most: int) -> list[Started | Refused]:
         """Let waiting requests join while there are sequences for them, and fewer than `most`

@@ -7,7 +7,8 @@ does not hold them up. Who joins and leaves is for `admission.py` to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from typing import Any
 
 from node.engine.admission import Admission, Slot
 from node.engine.chat import THINK_END
@@ -96,6 +97,11 @@ class Batcher:
         """Whether there is anything to do."""
         return self._admission.busy
 
+    @property
+    def running(self) -> list[int]:
+        """The requests in the context."""
+        return [slot.request.id for slot in self._slots]
+
     def add(self, request: Request) -> None:
         """Let a request wait for a slot."""
         self._admission.add(request)
@@ -109,9 +115,54 @@ class Batcher:
         ended = self._admission.cut(request_id)
         return [] if ended is None else [ended]
 
+    def withdraw(self, keep: Container[int]) -> list[Request]:
+        """Take all questions out of the context but some, and forget what was read."""
+        return self._admission.withdraw(keep)
+
+    def probe(self, tokens: Sequence[int], count: int) -> tuple[list[int], Any]:
+        """What the model says to a prompt, and the last logits; while there is nothing to do."""
+        engine, free = self._engine, self._admission.free
+        sequence, _ = free.pop()
+        engine.forget(sequence)
+        prompt = [token % engine.vocab_size for token in tokens]
+        engine.put(0, prompt, 0, sequence, wanted=True)
+        engine.decode(len(tokens))
+        said = [engine.likeliest(len(tokens) - 1)]
+        while len(said) < count:
+            engine.put_one(0, said[-1], len(tokens) + len(said) - 1, sequence)
+            engine.decode(1)
+            said.append(engine.likeliest(0))
+        logits = engine.logits(0).copy()
+        engine.forget(sequence)
+        free.append((sequence, ()))
+        return said, logits
+
+    def flip_cache(self, at: float) -> None:
+        """Invert a bit of the cache: 0 is the beginning of the first sequence's, 1 the end of the
+        last one's. Nothing happens where it holds nothing that is in use."""
+        sequence, place = divmod(at * self._engine.settings.sequences, 1)
+        for slot in self._slots:
+            if slot.sequence == int(sequence) and place < slot.position / self._engine.context:
+                state = bytearray(self._engine.state(slot.sequence))
+                bit = int(place * self._engine.context / slot.position * len(state) * 8)
+                state[bit // 8] ^= 1 << bit % 8
+                self._engine.restore(slot.sequence, bytes(state), slot.position)
+
     def admit(self) -> list[Event]:
         """Let waiting requests join while there are sequences for them."""
         return [*self._admission.admit(self._width.now)]
+
+    def work(self) -> list[Event]:
+        """Let waiting requests join, and decode once; what came of it."""
+        return [*self.admit(), *self.step()]
+
+    @property
+    def resting(self) -> bool:
+        """There is nothing to do."""
+        return not self.busy
+
+    def rest(self) -> None:
+        """Nothing is done then."""
 
     def step(self) -> list[Event]:
         """Decode once; what came of it."""
@@ -284,7 +335,7 @@ def answer_all(batcher: Batcher, requests: Sequence[Request]) -> dict[int, Done 
         batcher.add(request)
     found: dict[int, Done | Refused] = {}
     while batcher.busy:
-        for event in [*batcher.admit(), *batcher.step()]:
+        for event in batcher.work():
             if isinstance(event, Done | Refused):
                 found[event.id] = event
     return found

@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import psutil
 
-from node.engine.wire import ALIVE_NS, Load, pack, sampling_of, unpack
+from node.engine.guarded import Guarded, ProbeFailed
+from node.engine.memory_upsets import MemoryUpsets
+from node.engine.scrub import Mended, Scrubber
+from node.engine.wire import ALIVE_NS, EXIT_PROBE_FAILED, Load, pack, sampling_of, unpack
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import EXIT_BAD_INPUT, BadModel
+from roundtrip.rng import substream
 
 if TYPE_CHECKING:
     from node.engine.batching import Batcher
     from node.engine.requests import Event
+    from node.engine.weights import Weights
 
 NICENESS = 5
 """The engine gives way to what handles frames, which takes little, but cannot wait."""
@@ -59,6 +64,8 @@ class Server:
         self._inbox = Inbox(requests)
         self._events = events
         self._told_ns = 0
+        self._batcher: Batcher | Guarded
+        self._upsets: MemoryUpsets | None = None
 
     def _tell(self, **event: Any) -> None:
         self._events.write(pack(event))
@@ -73,28 +80,40 @@ class Server:
             if self._inbox.ended:
                 return 0
         try:
-            batcher = self._load(Load(**requests.pop(0)))
+            self._load(Load(**requests.pop(0)))
         except BadModel as error:
             self._tell(event="bad_model", key=error.key, expected=error.expected, found=error.found)
             return EXIT_BAD_INPUT
-        while not self._inbox.ended:
-            for request in requests:
-                self._obey(batcher, request)
-            if batcher.busy:
-                self._tell_all(batcher, batcher.admit())
-                self._tell_all(batcher, batcher.step())
-            if monotonic_ns() - self._told_ns > ALIVE_NS:
-                self._tell(event="alive")
-            requests = self._inbox.take(0.0 if batcher.busy else ALIVE_NS / 1e9)
+        try:
+            self._serve(requests)
+        except ProbeFailed:
+            return EXIT_PROBE_FAILED
         return 0
 
-    def _load(self, load: Load) -> Batcher:
+    def _serve(self, requests: list[dict[str, Any]]) -> None:
+        batcher = self._batcher
+        while not self._inbox.ended:
+            for request in requests:
+                self._obey(request)
+            if batcher.busy:
+                self._tell_all(batcher.work())
+            elif not batcher.resting:
+                batcher.rest()
+            if self._upsets is not None:
+                self._upsets.happen(monotonic_ns())
+            if monotonic_ns() - self._told_ns > ALIVE_NS:
+                self._tell(event="alive")
+            requests = self._inbox.take(ALIVE_NS / 1e9 if batcher.resting else 0.0)
+
+    def _load(self, load: Load) -> None:
         from node.engine.batching import Batcher
         from node.engine.costs import Costs
         from node.engine.draft_model import DraftModel, same_vocabulary
+        from node.engine.kept_twice import KeptTwice
         from node.engine.llama import Engine, EngineSettings, state_key
         from node.engine.prefixes import Prefixes
         from node.engine.tuning import tuned
+        from node.engine.weights import Weights
 
         settings = EngineSettings(
             load.context,
@@ -102,12 +121,16 @@ class Server:
             load.sequences,
             load.kv,
             lock=load.lock,
+            private=load.private,
             use_extra_bufts=load.use_extra_bufts,
         )
+        folder = Path(load.states) if load.states else None
+        files = None
+        if load.scrub and folder is not None:
+            files = KeptTwice(Path(load.path), folder, _say)
         engine = Engine(load.path, settings)
         engine.self_test()
         key = state_key(Path(load.path), settings)
-        folder = Path(load.states) if load.states else None
         threads = [load.threads] if load.threads else thread_counts(load.max_threads)
         file = folder / f"{key}.json" if folder is not None else None
         choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)
@@ -130,6 +153,9 @@ class Server:
             fixed_width=load.fixed_width,
             tell_ns=load.tell_ns,
         )
+        self._batcher = batcher
+        if load.private:
+            self._expose(load, batcher, Weights(engine, Path(load.path), files))
         self._tell(
             event="ready",
             context=engine.context,
@@ -138,12 +164,36 @@ class Server:
             rss_peak_bytes=_rss_peak_bytes(),
             **_speed(batcher),
         )
-        return batcher
 
-    def _obey(self, batcher: Batcher, request: dict[str, Any]) -> None:
+    def _expose(self, load: Load, batcher: Batcher, weights: Weights) -> None:
+        """Let upsets happen to the memory, and guard the answers against them."""
+        from models.gguf.inspect import inspect
+
+        if load.scrub:
+            self._batcher = Guarded(
+                batcher,
+                Scrubber(weights, monotonic_ns),
+                clock_ns=monotonic_ns,
+                probe_ns=load.probe_ns,
+                on_mended=self._mended,
+            )
+        cache_bytes = inspect(Path(load.path)).kv_bytes_per_token * load.context * load.sequences
+        self._upsets = MemoryUpsets(
+            load.flips_per_bit_day,
+            substream(load.flips_seed, "node/upsets"),
+            weights,
+            batcher,
+            cache_bits=8 * cache_bytes,
+            now_ns=monotonic_ns(),
+        )
+
+    def _mended(self, mended: Mended, again: int) -> None:
+        self._tell(event="mended", tensor=mended.name, source=mended.source, again=again)
+
+    def _obey(self, request: dict[str, Any]) -> None:
         from node.engine.requests import Request
 
-        job = request["id"]
+        job, batcher = request["id"], self._batcher
         match request["op"]:
             case "infer":
                 batcher.add(
@@ -163,9 +213,9 @@ class Server:
             case "threads":
                 batcher.set_threads(request["threads"])
             case "cut":
-                self._tell_all(batcher, batcher.cut(job))
+                self._tell_all(batcher.cut(job))
 
-    def _tell_all(self, batcher: Batcher, events: list[Event]) -> None:
+    def _tell_all(self, events: list[Event]) -> None:
         from node.engine.requests import Done, FirstToken, Refused, Started, Wrote
 
         for event in events:
@@ -187,16 +237,17 @@ class Server:
                         at_ns=monotonic_ns(),
                         text=event.text,
                         thoughts=event.thoughts,
+                        exposed=event.exposed,
                         finish_reason=event.finish_reason,
                         prompt_tokens=event.prompt_tokens,
                         cached_tokens=event.cached_tokens,
                         output_tokens=event.output_tokens,
                         rss_peak_bytes=_rss_peak_bytes(),
-                        **_speed(batcher),
+                        **_speed(self._batcher),
                     )
 
 
-def _speed(batcher: Batcher) -> dict[str, Any]:
+def _speed(batcher: Batcher | Guarded) -> dict[str, Any]:
     return {
         "prefill_ns": batcher.prefill_ns,
         "step_ns": dict(batcher.step_ns),
@@ -210,6 +261,10 @@ def thread_counts(most: int = 0) -> list[int]:
     cores = min(psutil.cpu_count(logical=False) or 1, usable or 1)
     cores = min(cores, most or cores)
     return sorted({*(1 << power for power in range(8) if 1 << power < cores), cores})
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"engine: {line}\n")
 
 
 def _rss_peak_bytes() -> int:

@@ -47,6 +47,8 @@ class InferenceResult:
     """Questions that the engine takes at once from now on; 0: as before."""
     thoughts: str = ""
     """What the model thought before."""
+    exposed: bool = False
+    """The weights may have been damaged meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,17 @@ class EngineRefused:
     question_id: int
     reason: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMended:
+    """A tensor of the weights was damaged, and is whole again."""
+
+    tensor: str
+    source: str
+    """The file that it was read from."""
+    again: int
+    """Questions that were begun anew for it."""
 
 
 JobEvent = EngineStarted | EngineFirstToken | EngineWrote | EngineDone | EngineRefused

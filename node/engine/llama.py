@@ -35,7 +35,10 @@ KV_TYPES = {"f16": 1, "q8_0": 8}
 LEAST_TEMPERATURE = 1e-4
 """Below it even a logit that is higher by 0.001 is taken 22,000 times as often."""
 _LOG_ERROR = 4
-_MLOCK, _MMAP = 3, 1
+_LOAD_MODES = {(False, False): 1, (True, False): 3, (False, True): 0, (True, True): 2}
+"""llama.cpp's number of how weights are loaded, by `lock` and `private`."""
+_GET_TENSOR = "_ZNK11llama_model10get_tensorEPKc"
+"""`llama_model::get_tensor(const char *) const`: llama.h has nothing that leads to a tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class EngineSettings:
     quantized cache needs it."""
     lock: bool = False
     """Keep the weights in memory (mlock)."""
+    private: bool = False
+    """The weights are this process's own memory, not pages of the file's."""
     use_extra_bufts: bool = True
     """llama.cpp's repacked weight buffers; False avoids the AMX code that some builds get wrong
     (llama.cpp pull request 26954), at some cost of speed."""
@@ -75,7 +80,7 @@ class Engine:
         params = llama.llama_model_default_params()
         params.n_gpu_layers = 0
         params.use_extra_bufts = settings.use_extra_bufts
-        params.load_mode = _MLOCK if settings.lock else _MMAP
+        params.load_mode = _LOAD_MODES[settings.lock, settings.private]
         self._model = llama.llama_model_load_from_file(path.encode(), params)
         if not self._model:
             raise BadModel(path, "", "a GGUF that llama.cpp loads", _last_log() or "a failure")
@@ -284,6 +289,50 @@ class Engine:
             and llama.llama_memory_seq_pos_max(self._memory, sequence) == length - 1
         )
 
+    # -- the weights -------------------------------------------------------------------------------
+
+    def _tensor(self, name: str) -> Any:
+        """ggml's tensor of a name.
+
+        Raises:
+            BadModel: the model has none, or this llama.cpp does not let it be found.
+        """
+        found = None
+        if hasattr(llama._lib, _GET_TENSOR):
+            found = _function(_GET_TENSOR, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
+                self._model, name.encode()
+            )
+        named = _function("ggml_get_name", ctypes.c_char_p, ctypes.c_void_p)
+        if not found or named(found) != name.encode():
+            raise BadModel(
+                self._path, name, "a tensor in memory", "none that this llama.cpp build shows"
+            )
+        return found
+
+    def weights(self, name: str) -> memoryview:
+        """A tensor's bytes, in this memory: as the file has them, or repacked. They can be written
+        where the weights are `private`.
+
+        Raises:
+            BadModel: as `_tensor`.
+        """
+        tensor = self._tensor(name)
+        address = _function("ggml_get_data", ctypes.c_void_p, ctypes.c_void_p)(tensor)
+        size = _function("ggml_nbytes", ctypes.c_size_t, ctypes.c_void_p)(tensor)
+        return memoryview((ctypes.c_uint8 * size).from_address(address)).cast("B")
+
+    def set_weights(self, name: str, data: bytes) -> None:
+        """Put a tensor there as the file has it; it is repacked again where it was.
+
+        Raises:
+            BadModel: as `_tensor`.
+        """
+        size = ctypes.c_size_t
+        put = _function(
+            "ggml_backend_tensor_set", None, ctypes.c_void_p, ctypes.c_char_p, size, size
+        )
+        put(self._tensor(name), data, 0, len(data))
+
     def self_test(self) -> None:
         """Decode several tokens at once, then one, as real work does; a bad build dies here.
 
@@ -298,6 +347,13 @@ class Engine:
         self.forget(0)
         if not finite:
             raise RuntimeError("self-test: the logits are not finite")
+
+
+def _function(name: str, returns: Any, *takes: Any) -> Any:
+    """A function of the libraries that llama-cpp-python does not declare."""
+    found = getattr(llama._lib, name)
+    found.restype, found.argtypes = returns, takes
+    return found
 
 
 def greedy(sampling: Sampling) -> bool:

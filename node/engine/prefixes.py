@@ -2,8 +2,9 @@
 there again after a restart.
 
 A state on disk is named by what it depends on (`engine.state_key`) and begins with its tokens and a
-CRC-32C over everything. Whatever else stands in the folder, and a folder that cannot be used, costs
-time at the next start, never an answer: a file that does not fit is deleted where that is possible.
+CRC-32C over everything; one in memory has a CRC-32C too. Whatever else stands in the folder, and a
+folder that cannot be used, costs time at the next start, never an answer: a file that does not fit
+is deleted where that is possible.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Prefixes:
     def __init__(self, folder: Path | None, key: str) -> None:
         self._folder = folder
         self._key = key
-        self._kept: OrderedDict[Head, bytes] = OrderedDict()
+        self._kept: OrderedDict[Head, tuple[bytes, int]] = OrderedDict()
         self._bytes = 0
         if folder is not None:
             self._load_all(folder)
@@ -62,15 +63,20 @@ class Prefixes:
                 self._put(*found)
 
     def longest(self, prompt: Sequence[int]) -> tuple[Head, bytes] | None:
-        """The longest head that the prompt begins with and goes on after, and its state."""
+        """The longest head that the prompt begins with and goes on after, and its state; one that
+        is not what was kept any more is dropped."""
         found: Head = ()
         for head in self._kept:
             if len(found) < len(head) < len(prompt) and tuple(prompt[: len(head)]) == head:
                 found = head
         if not found:
             return None
+        state, crc = self._kept[found]
+        if crc32c.crc32c(state) != crc:
+            self.drop(found)
+            return self.longest(prompt)
         self._kept.move_to_end(found)
-        return found, self._kept[found]
+        return found, state
 
     def wants(self, tokens: Sequence[int]) -> bool:
         """Whether `keep` would keep this head."""
@@ -96,12 +102,17 @@ class Prefixes:
 
     def drop(self, head: Head) -> None:
         """Forget a head: llama.cpp did not take its state, or others need the room."""
-        self._bytes -= len(self._kept.pop(head))
+        self._bytes -= len(self._kept.pop(head)[0])
         if self._folder is not None:
             _remove(self._path(head, self._folder))
 
+    def clear(self) -> None:
+        """Forget all heads: they may be none of the model's."""
+        for head in list(self._kept):
+            self.drop(head)
+
     def _put(self, head: Head, state: bytes) -> None:
-        self._kept[head] = state
+        self._kept[head] = state, crc32c.crc32c(state)
         self._bytes += len(state)
         while len(self._kept) > MAX_HEADS or self._bytes > MAX_BYTES:
             self.drop(next(iter(self._kept)))

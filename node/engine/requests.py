@@ -64,6 +64,8 @@ class Done:
     """Of the prompt, taken from a kept head."""
     thoughts: str = ""
     """What the model thought before."""
+    exposed: bool = False
+    """The weights may have been damaged, and there was no time to know, or to answer again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,18 @@ from typing import Any
 import cbor2
 
 from node.body.cgroup import Enforcer
-from node.engine.events import JobEvent
-from node.engine.wire import LENGTH_BYTES, MAX_BYTES, Load, infer, job_event, load, pack
+from node.engine.events import EngineMended, JobEvent
+from node.engine.wire import (
+    EXIT_PROBE_FAILED,
+    LENGTH_BYTES,
+    MAX_BYTES,
+    Load,
+    infer,
+    job_event,
+    load,
+    mended,
+    pack,
+)
 from node.scheduler import Order
 from node.speed import Speed
 from roundtrip.drive.clock import monotonic_ns
@@ -73,7 +83,7 @@ class EngineDown:
     """It will not be started again."""
 
 
-EngineEvent = EngineUp | EngineDown | JobEvent
+EngineEvent = EngineUp | EngineDown | EngineMended | JobEvent
 
 
 class Supervisor:
@@ -237,7 +247,9 @@ class Supervisor:
                     event = await self._next_event_in_time()
                     self._heard_ns = monotonic_ns()
                     useful = True
-                    if event["event"] != "alive":
+                    if event["event"] == "mended":
+                        self._on_event(mended(event))
+                    elif event["event"] != "alive":
                         self._on_event(job_event(event))
             except _Died as death:
                 reason = death.reason
@@ -288,6 +300,8 @@ def _remedy(signal_number: int | None) -> str:
 
 
 def _how(code: int) -> str:
+    if code == EXIT_PROBE_FAILED:
+        return "its probe question got another answer than at its start"
     if code < 0:
         named = -code in [known.value for known in signal.Signals]
         return signal.Signals(-code).name if named else f"signal {-code}"

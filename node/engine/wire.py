@@ -3,7 +3,8 @@ length.
 
 To the engine: `load`, then any number of `infer`, `cut` and `threads`. From the engine: `ready` or
 `bad_model`; for each `infer`: `started`, `first_token`, `wrote` now and then, and `done` or
-`refused`; and `alive` once a second. Times are CLOCK_MONOTONIC ns.
+`refused`; `mended` where weights were damaged; and `alive` once a second. Times are CLOCK_MONOTONIC
+ns.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import cbor2
 from node.engine.events import (
     EngineDone,
     EngineFirstToken,
+    EngineMended,
     EngineRefused,
     EngineStarted,
     EngineWrote,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 LENGTH_BYTES = 4
 MAX_BYTES = 1 << 24
+EXIT_PROBE_FAILED = 3
+"""The engine ends so where its memory is damaged elsewhere than in the weights."""
 ALIVE_NS = 1_000_000_000
 """How often the engine says that it is alive, working or not."""
 
@@ -60,6 +64,16 @@ class Load:
     """Always `sequences` questions at once; else as many of them as is fastest in all."""
     tell_ns: int = 0
     """How often an answer is told of while it is written; 0: never."""
+    private: bool = False
+    """The weights are the engine's own memory: they can be mended."""
+    scrub: bool = False
+    """Check them all the time."""
+    probe_ns: int = 0
+    """How often that is done while there is nothing to do."""
+    flips_per_bit_day: float = 0.0
+    """Upsets that are made."""
+    flips_seed: int = 0
+    """Of where and when."""
 
 
 def pack(body: dict[str, Any]) -> bytes:
@@ -117,6 +131,11 @@ def sampling_of(request: dict[str, Any]) -> Sampling:
     return Sampling(*request["sampling"])
 
 
+def mended(body: dict[str, Any]) -> EngineMended:
+    """What the engine said of damaged weights."""
+    return EngineMended(body["tensor"], body["source"], body["again"])
+
+
 def job_event(body: dict[str, Any]) -> JobEvent:
     """What the engine said of a job; its times are CLOCK_MONOTONIC ns."""
     job = body["id"]
@@ -140,5 +159,6 @@ def job_event(body: dict[str, Any]) -> JobEvent:
                 body["step_ns"],
                 body["sequences"],
                 body["thoughts"],
+                body["exposed"],
             )
             return EngineDone(job, body["at_ns"], result)

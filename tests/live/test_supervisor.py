@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from models.resolve import resolve
-from node.engine.events import EngineDone, EngineRefused
+from node.engine.events import EngineDone, EngineMended, EngineRefused
 from node.engine.supervisor import (
     MAX_FAILED_STARTS,
     EngineConfig,
@@ -89,6 +89,25 @@ def test_a_build_that_crashes_in_the_self_test_runs_without_repacked_buffers(tmp
         up = await supervisor.start()
         assert "SIGSEGV" in up.note
         assert "without AMX code" in up.note
+        await supervisor.close()
+
+    asyncio.run(scene())
+
+
+def test_damaged_weights_are_told_and_a_wrong_probe_ends_the_engine(tmp_path) -> None:
+    body = (
+        f"{READY}\n"
+        "tell(event='mended', tensor='blk.0.ffn_up.weight', source='m.gguf', again=2)\nsys.exit(3)"
+    )
+
+    async def scene() -> None:
+        watch = Watch()
+        supervisor = Supervisor(config("m.gguf", stand_in(tmp_path, body)), watch.events.append)
+        await supervisor.start()
+        down = await watch.until(EngineDown)
+        assert isinstance(down, EngineDown)
+        assert down.reason == "its probe question got another answer than at its start"
+        assert watch.events[0] == EngineMended("blk.0.ffn_up.weight", "m.gguf", 2)
         await supervisor.close()
 
     asyncio.run(scene())

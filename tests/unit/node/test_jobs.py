@@ -158,6 +158,16 @@ def test_thoughts_go_down_where_they_are_asked_for(
     assert decode(stored.payload).thoughts == comes
 
 
+@pytest.mark.parametrize("exposed", [False, True])
+def test_an_answer_that_may_be_spoilt_says_so(bench, ask, known, exposed: bool) -> None:
+    up(bench, known)
+    bench.ask(ask(1))
+    bench.call(bench.node.question_stored, 1)
+    result = InferenceResult("Yes.", "stop", 5, 3, 0, exposed=exposed)
+    (stored,) = bench.call(bench.node.inference_done, 1, result, bench.now_ns)[:1]
+    assert decode(stored.payload).exposed is exposed
+
+
 def test_too_many_thoughts_are_cut_and_the_answer_is_not(bench, ask, known) -> None:
     up(bench, known)
     bench.ask(replace(ask(1), thoughts=True))

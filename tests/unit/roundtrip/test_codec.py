@@ -65,6 +65,8 @@ REPLIES: list[Sent] = [
     Cancel(ID),
     Answer(ID, "Yes.", "length", 12, 3, 0, 0, 0, 40, thoughts="Hm, 中.", rss_peak_bytes=0),
     Answer(ID, "s.", "stop", 1, 1, 0, 0, 0, 4, 0, 9, 2, bytes(range(8)), thoughts="Hm. " * 50),
+    Answer(ID, "Yes.", "deadline", 12, 3, 0, 0, 0, 40, rss_peak_bytes=0, exposed=True),
+    Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 0, 40, 0, thoughts="Hm.", exposed=True),
 ]
 RAW = {"texts": ()}
 
@@ -186,6 +188,11 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
             replace(REPLIES[0], thoughts="Hm"),
             RAW,
             "2604010203040500000028" + "0101010c035004" + b"HmYes.".hex(),
+        ),
+        (
+            replace(REPLIES[0], exposed=True),
+            RAW,
+            "2608010203040500000028" + "0101010c0350" + b"Yes.".hex(),
         ),
         (REPLIES[2], RAW, "400102030405005965"),
         (REPLIES[3], RAW, "600102030405000000280f00"),

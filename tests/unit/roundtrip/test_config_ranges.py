@@ -216,5 +216,6 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
                 "floor": 0.3, "start": 1, "bus_w": 0, "orbit_min": 95, "eclipse_min": 0,
             },
             "thermal": {"reduce_c": 76, "pause_c": 84, "margin_c": 5},
+            "radiation": None,
         },
     }  # fmt: skip

@@ -40,6 +40,7 @@ PLACES = {
     "BudgetConfig": "[budget]",
     "EnergyConfig": "[node.energy]",
     "ThermalConfig": "[node.thermal]",
+    "RadiationConfig": "[node.radiation]",
     "NodeConfig": "[node]",
     "Scenario": "at the top",
 }

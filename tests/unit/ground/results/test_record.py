@@ -27,6 +27,7 @@ def whole(answered) -> LoopRecord:
         settled_ns=record.settled_ns + 5,
         split="frame_log",
         spent_mj=17,
+        exposed=True,
         node_times=NodeTimes(4 * NS_PER_MS, 9 * NS_PER_MS, 15 * NS_PER_MS, 123),
         uplink_sessions=(SessionId(1, 5), SessionId(1, 6)),
     )
@@ -48,6 +49,7 @@ def test_a_line_has_these_names(whole: LoopRecord) -> None:
         "reason": "why",
         "detail": "which",
         "answer": "Yes.",
+        "exposed": True,
         "correct": True,
         "loop_ns": 36 * NS_PER_MS,
         "in_contact_ns": 36 * NS_PER_MS,

@@ -91,6 +91,7 @@ def status() -> Callable[..., Event]:
                 "power_w": 3.2,
                 "rss_bytes": 210 << 20,
                 "throttled_s": 0.0,
+                "mended": None,
             },
             "clock_s": 500.0,
             "contacts": [[0.0, 200.0], [300.0, 780.0], [6000.0, 6500.0]],

@@ -216,12 +216,22 @@ def test_a_state_of_another_make_is_dropped_and_its_head_read_anew(
     engine.forget(0)
     engine.put(0, head[:20], 5, 0, wanted=True)
     engine.decode(20)
-    for state in (engine.state(0), b"", bytes(4), kept._kept[head][:-1], b"junk" * 99):
+    for state in (engine.state(0), b"", bytes(4), kept._kept[head][0][:-1], b"junk" * 99):
         foreign = Prefixes(tmp_path, key)
         foreign.keep(head, state)
         asking = batcher(engine, Prefixes(tmp_path, key))
         assert answer_all(asking, [asked(1, system=SYSTEM)])[1] == first
         assert Prefixes(tmp_path, key)._kept[head] == kept._kept[head], "kept anew"
+
+
+def test_a_state_that_flipped_in_memory_is_dropped_and_its_head_read_anew(engine: Engine) -> None:
+    kept = Prefixes(None, "")
+    first = answer_all(batcher(engine, kept), [asked(1, system=SYSTEM)])[1]
+    ((head, (state, crc)),) = kept._kept.items()
+    kept._kept[head] = bytes((state[0] ^ 1,)) + state[1:], crc
+    again = answer_all(batcher(engine, kept), [asked(2, system=SYSTEM)])[2]
+    assert again.cached_tokens == first.cached_tokens == 0
+    assert kept._kept[head] == (state, crc), "kept anew"
 
 
 def test_a_document_on_board_is_part_of_every_head(engine: Engine) -> None:

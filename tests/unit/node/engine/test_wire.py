@@ -82,9 +82,10 @@ def test_what_is_to_be_loaded_comes_through() -> None:
                 "event": "done", "at_ns": 8, "text": "Yes", "finish_reason": "stop",
                 "prompt_tokens": 9, "output_tokens": 3, "rss_peak_bytes": 10**9,
                 "prefill_ns": 1.5, "step_ns": {1: 2.5}, "sequences": 4, "thoughts": "Hm.",
+                "exposed": True,
             },
             EngineDone(
-                7, 8, InferenceResult("Yes", "stop", 9, 3, 10**9, 1.5, {1: 2.5}, 4, "Hm.")
+                7, 8, InferenceResult("Yes", "stop", 9, 3, 10**9, 1.5, {1: 2.5}, 4, "Hm.", True)
             ),
         ),
     ],

@@ -1,0 +1,64 @@
+"""Upsets in a live node's memory: with what is done against them, and without."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.live
+
+SCENARIO = """
+[link.uplink]
+rate_bps = 1_000_000
+one_way_delay_ms = 5
+[link.downlink]
+rate_bps = 1_000_000
+one_way_delay_ms = 5
+[workload]
+questions_file = "{questions}"
+system = "You watch the telemetry of a satellite. Answer from the frame, exactly and briefly."
+temperature = 0
+count = 30
+rate_per_min = 180
+max_tokens = 160
+[node]
+threads = 1
+context = 1024
+beacon_s = 1
+[node.radiation]
+{radiation}
+"""
+QUESTIONS = Path(__file__).parents[2] / "testbed" / "scenarios" / "triage.jsonl"
+OFTEN = 'environment = "leo"\ntimes = 100_000'
+"""Some sixteen upsets a second in the builtin's weights."""
+
+
+@pytest.fixture
+def run(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("GROUNDLOOP_CACHE", str(tmp_path / "cache"))
+
+    def go(radiation: str) -> tuple[dict, str]:
+        path = tmp_path / "scenario.toml"
+        path.write_text(SCENARIO.format(questions=QUESTIONS, radiation=radiation))
+        program = start("testbed", "run", str(path), "--out", str(tmp_path / "run"))
+        program.wait()
+        return json.loads((tmp_path / "run" / "summary.json").read_text()), program.output()
+
+    return go
+
+
+def test_answers_are_right_though_bits_flip_all_the_time(run) -> None:
+    summary, said = run(OFTEN)
+    assert summary["right"] == 30, said
+    assert summary["outcomes"]["on_time"] == 30
+    assert summary["node"]["vitals"]["mended"] > 20
+    assert "was damaged; read again from triage-Q8_0.gguf" in said
+    assert "further ones are only counted" in said
+
+
+def test_without_scrubbing_they_are_not(run) -> None:
+    summary, said = run(f"{OFTEN}\nscrub = false")
+    assert summary["right"] < 20, said
+    assert summary["node"]["vitals"]["mended"] == 0

@@ -31,6 +31,7 @@ from bench import (
     loss_repair,
     other_server,
     policies,
+    radiation,
     relay_speed,
     standing,
     start_up,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "standing": standing.rows,
     "dashboard": dashboard.rows,
     "gateway": gateway.rows,
+    "radiation": radiation.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -24,6 +24,7 @@ from dtn.agent_notices import (
     AgentOutput,
     BundleReceived,
     ClocksDiffer,
+    Damaged,
     DuplicateReceived,
     Expired,
     QueueFull,
@@ -76,6 +77,7 @@ __all__ = [
     "BundleAgent",
     "BundleReceived",
     "ClocksDiffer",
+    "Damaged",
     "DuplicateReceived",
     "Expired",
     "QueueFull",
@@ -273,6 +275,13 @@ class BundleAgent:
         """Bundles of ours not yet acknowledged."""
         return len(self._outgoing)
 
+    def upset(self, bit: int) -> None:
+        """Invert one bit of the bundles in memory, as radiation does; `bit` counts through all of
+        them, those in sessions last."""
+        beyond = self._outgoing.upset(bit)
+        if beyond is not None:
+            self._engine.upset(beyond)
+
     @property
     def pending_bytes(self) -> int:
         """Bytes in LTP sessions that wait for the transmitter."""
@@ -309,7 +318,7 @@ class BundleAgent:
         outputs: list[AgentOutput] = []
         if not self._tx_up:
             return outputs
-        self._open_sessions(now_ns)
+        outputs += self._open_sessions(now_ns)
         while self._transmitter.free_ns - self._pace_ahead_ns <= now_ns:
             start_ns = max(now_ns, self._transmitter.free_ns)
             leaving = self._engine.next_segment(now_ns=now_ns, start_ns=start_ns)
@@ -334,13 +343,18 @@ class BundleAgent:
         else:
             self.sent.add_first(bundle.makeup, leaving.before, leaving.after, size)
 
-    def _open_sessions(self, now_ns: int) -> None:
+    def _open_sessions(self, now_ns: int) -> list[AgentOutput]:
         """Give waiting bundles sessions. The last quarter is kept for the most urgent priority."""
+        outputs: list[AgentOutput] = []
         reserve = self.config.ltp.max_tx_sessions // 4
         while (bundle := self._outgoing.head()) is not None:
             free = self._engine.free_sessions
             if not free or (bundle.priority > 0 and free <= reserve):
-                return
+                break
+            if not bundle.whole:
+                self._outgoing.remove(bundle.id)
+                outputs.append(Damaged(bundle.id))
+                continue
             age_ms = max(0, now_ns // NS_PER_MS - bundle.made_ms)
             secured = self._secured(decode(bundle.encoded(age_ms)))
             service, block = BUNDLE_PROTOCOL, encode(secured)
@@ -356,6 +370,7 @@ class BundleAgent:
             )
             makeup = makeup_of([secured], len(block), compressed=service == SERVICE)
             self._outgoing.assign(bundle, session, makeup)
+        return outputs
 
     def _secured(self, bundle: Bundle) -> Bundle:
         """A bundle of ours as it goes to the peer."""

@@ -111,6 +111,13 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """A bundle of ours is not as it was made any more, before it had a session; it is dropped."""
+
+    bundle_id: BundleId
+
+
+@dataclass(frozen=True, slots=True)
 class SessionFailed:
     """A session ended in vain; its bundle waits for another."""
 
@@ -155,6 +162,7 @@ AgentOutput = (
     | TransmissionStarted
     | Acknowledged
     | Expired
+    | Damaged
     | SessionFailed
     | QueueFull
     | SeenForgotten

@@ -7,6 +7,7 @@ bundle's identity. Standard: RFC 9171 §4.4.2, 5.4 and 5.5.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -38,6 +39,8 @@ class OutgoingBundle:
     age: CanonicalBlock | None
     """The age block as it was when the bundle was made; None for a bundle without."""
     tail: bytes
+    crc: int
+    """Of head and tail: they may wait for days in a memory that is hit by radiation."""
     due_ns: int | None = None
     """When it should be there, if that is sooner."""
     session: SessionId | None = None
@@ -55,6 +58,11 @@ class OutgoingBundle:
             return self.head + self.tail
         age = self.age if age_ms is None else age_block(age_ms, self.age.number)
         return b"".join((self.head, encode_canonical(age), self.tail))
+
+    @property
+    def whole(self) -> bool:
+        """It is as it was made."""
+        return _crc_of(self.head, self.tail) == self.crc
 
     @property
     def size_bytes(self) -> int:
@@ -76,7 +84,14 @@ def outgoing(
     tail = encode_canonical(bundle.blocks[-1]) + b"\xff"
     expires_ns = (made_ms + bundle.lifetime_ms) * NS_PER_MS
     head = b"".join(parts)
-    return OutgoingBundle(bundle.id, priority, order, made_ms, expires_ns, head, age, tail, due_ns)
+    crc = _crc_of(head, tail)
+    return OutgoingBundle(
+        bundle.id, priority, order, made_ms, expires_ns, head, age, tail, crc, due_ns
+    )
+
+
+def _crc_of(head: bytes, tail: bytes) -> int:
+    return zlib.crc32(tail, zlib.crc32(head))
 
 
 class OutgoingTable:
@@ -143,6 +158,19 @@ class OutgoingTable:
         if bundle is not None and bundle.session is not None:
             del self._by_session[bundle.session]
         return bundle
+
+    def upset(self, bit: int) -> int | None:
+        """Invert one bit of those in memory, counted through all of them; None, or by how much
+        `bit` lies beyond their end."""
+        for bundle in self._bundles.values():
+            if bit < 8 * bundle.size_bytes:
+                data = bytearray(bundle.head + bundle.tail)
+                data[bit // 8] ^= 1 << bit % 8
+                size = len(bundle.head)
+                bundle.head, bundle.tail = bytes(data[:size]), bytes(data[size:])
+                return None
+            bit -= 8 * bundle.size_bytes
+        return bit
 
     def expired(self, *, now_ns: int) -> list[OutgoingBundle]:
         """Those whose lifetime is over, still in the table."""

@@ -143,6 +143,12 @@ class NodeMachine:
     def _cancel(self, question_id: int, now_ns: int) -> list[NodeOutput]:
         return self._jobs.cancel(question_id, now_ns)
 
+    def upset(self, bit: int, *, now_ns: int) -> Sequence[NodeOutput]:
+        """A bit of the bundles that wait to be sent has flipped; those that are damaged are thrown
+        away on the ground, and asked for again."""
+        self._radio.upset(bit)
+        return []
+
     # -- the store ---------------------------------------------------------------------------------
 
     def question_stored(self, question_id: int, *, now_ns: int) -> Sequence[NodeOutput]:

@@ -151,6 +151,10 @@ class Radio:
         """The next timer of the transport, or beacon."""
         return earliest(self._agent.deadline, self._beacon.deadline)
 
+    def upset(self, bit: int) -> None:
+        """Invert one bit of the bundles that wait to be sent."""
+        self._agent.upset(bit)
+
     def accept(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
         """A bundle is safe here, or of no use: the ground need not send it again."""
         return self._from_agent(self._agent.accept(bundle_id, now_ns=now_ns), now_ns)
@@ -170,6 +174,8 @@ class Radio:
                     self._parts.left(bundle_id, acknowledged=arrived)
                     mine += self._reply_left(bundle_id, now_ns)
                     mine += self._told_left(bundle_id, now_ns, arrived=arrived)
+                case bundles.Damaged(bundle_id=bundle_id):
+                    mine += self._damaged(bundle_id, now_ns)
                 case bundles.Rejected():
                     mine.append(Rejected(reason_of(output)))
                 case bundles.QueueFull():
@@ -301,6 +307,19 @@ class Radio:
         self._remember_settled(question_id)
         again = self.send_reply(self._unsent.popleft(), now_ns) if self._unsent else []
         return [StoreSettled(question_id), *accepted, *again]
+
+    def _damaged(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
+        """A bundle was hit while it waited: what it said is said anew."""
+        self._parts.left(bundle_id, acknowledged=False)
+        told = self._told.pop(bundle_id, None)
+        if told is not None:
+            return self._unreadable(*told, now_ns)
+        reply = self._replies.pop(bundle_id, None)
+        if reply is None:
+            return []
+        question_id, size_bytes = reply
+        self._downlink.backlog_bytes -= size_bytes
+        return self.send_reply(question_id, now_ns)
 
     def _remember_settled(self, question_id: int) -> None:
         self._settled[question_id] = None

@@ -21,6 +21,7 @@ from dtn.lifetime import CLOCKS_AGREE_MS
 from node.beacon import Beacon
 from node.body.cgroup import Enforcer, read_host
 from node.body.energy import Battery
+from node.body.exposure import Exposure
 from node.body.guard import Guard
 from node.body.health import HealthReader
 from node.body.limits import Limits
@@ -53,6 +54,7 @@ from roundtrip.drive.udp import SCHEME, UdpLink, UdpPort
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
+from roundtrip.radiation import RadiationConfig
 from roundtrip.rng import substream
 from roundtrip.text.packing import known, prepare
 from roundtrip.transport import (
@@ -66,6 +68,8 @@ from roundtrip.transport import (
 from roundtrip.units import NS_PER_MS, s_to_ns
 from roundtrip.words import count
 
+UPSETS_S = 0.2
+"""How often those happen that are due."""
 MAX_MENDED_SAID = 8
 """Damaged tensors that are told of one by one."""
 
@@ -122,6 +126,7 @@ class NodeService:
         self._policy = ThermalPolicy(config.node.thermal)
         self._guard: Guard | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._exposed: asyncio.Task[None] | None = None
         self._threads = 1
         """Of the engine, while it is cool."""
         self._reader: HealthReader | None = None
@@ -193,7 +198,23 @@ class NodeService:
         self._measuring = Worker(self._store_failed)
         self._guard = Guard(supervisor, self._policy, self._notifier, self._temperature_level)
         self._watch = background(self._guard.run())
+        if (radiation := self._config.node.radiation) is not None and radiation.rate:
+            self._exposed = background(self._radiate(radiation))
         self._notifier.tell("READY=1", "STATUS=the engine is ready")
+
+    async def _radiate(self, radiation: RadiationConfig) -> None:
+        """Let upsets happen to the store's file, and to the bundles that wait."""
+
+        def strike(bit: int) -> None:
+            if self._actor is not None:
+                self._actor.call(self._actor.machine.upset, bit)
+
+        rng = substream(radiation.seed, "node/store and queue/upsets")
+        store, now_ns = self._config.store_path, clock.monotonic_ns()
+        exposure = Exposure(radiation.rate, rng, store, strike, now_ns=now_ns)
+        while True:
+            await asyncio.sleep(UPSETS_S)
+            exposure.happen(clock.monotonic_ns())
 
     def _say(self, line: str) -> None:
         self._report(f"node: {line}")
@@ -401,8 +422,9 @@ class NodeService:
 
     async def _close(self) -> None:
         self._notifier.tell("STOPPING=1")
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._exposed):
+            if task is not None:
+                task.cancel()
         if self._actor is not None:
             self._actor.stop()
         if self._modem is not None:

@@ -81,6 +81,12 @@ class Profile(BaseModel):
     jitter: float = Field(default=0.02, ge=0, lt=1)
     """Relative standard deviation of prefill and decode time."""
     rss_peak_mb: float = Field(default=0, ge=0, le=1e9)
+    weights_mb: float = Field(default=4.19, ge=0.001, le=1e9)
+    """What upsets hit; that of the builtin by default."""
+    scrub_mb_s: float = Field(default=5000, ge=1, le=1e9)
+    """Of the weights, that one core checks."""
+    upset_harm: float = Field(default=0.0044, ge=0, le=1)
+    """Share of upsets that spoil an answer, as measured on the builtin: docs/radiation.md."""
     limits: LimitsSection = LimitsSection()
     power: PowerSection | None = None
     """None: not known, and the energy model cannot be used with this profile."""
@@ -166,6 +172,8 @@ class VirtualEngine:
         self, profile: Profile, rng: random.Random, tell_ns: int = 0, words: Words = dots
     ) -> None:
         self.profile = profile
+        self.mended: int | None = None
+        """Of damaged weights: nobody looks."""
         self._words = words
         self._tell_ns = tell_ns
         self._rng = rng

@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PRESETS = {"none": 0.0, "leo": 4.04e-7, "saa": 4.04e-6}
 """Upsets per bit and day: of an orbit's average, and while the anomaly is crossed."""
+QUEUE_BITS = 8 << 20
+"""Of the bundles that wait on board at most; where fewer wait there is nothing to be hit."""
+MOST = 1.0
+"""Upsets per bit and day: that is millions of times those of any orbit."""
 
 
 class RadiationConfig(BaseModel):
@@ -43,6 +47,8 @@ class RadiationConfig(BaseModel):
     def _one_rate(self) -> RadiationConfig:
         if self.flips_per_bit_day is not None and self.environment != "none":
             raise ValueError("either environment or flips_per_bit_day")
+        if self.rate > MOST:
+            raise ValueError(f"times so that there are at most {MOST:g} flips per bit and day")
         return self
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -34,18 +34,21 @@ from node.outputs import NodeOutput
 from node.outputs import StoredQuestion as StoredByNode
 from node.scheduler import Order
 from node.service_time import Profile, VirtualEngine, Words, dots
+from node.upset_engine import SPOILT, UpsetEngine
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
 from roundtrip.keys import link_security, new_keys
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Side
+from roundtrip.radiation import QUEUE_BITS
 from roundtrip.rng import substream
 from roundtrip.scenario import Scenario
 from roundtrip.text.packing import known
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
 from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
+from roundtrip.upsets import Upsets
 from testbed.disk import Disk, SoundDisk
 
 DTN_EPOCH_MS = 820_540_800_000
@@ -185,10 +188,14 @@ class World:
     def _tell_cue(self, side: Side) -> None:
         self._from_link(self.link.machine.cue(side, now_ns=self._clock.now_ns()))
 
-    def _new_engine(self, life: int = 0) -> Actor[VirtualEngine]:
+    def _new_engine(self, life: int = 0) -> Actor[VirtualEngine | UpsetEngine]:
         part_ns = s_to_ns(self._scenario.node.part_s)
-        rng = substream(self._seed, f"node{life or ''}/service")
+        name = f"node{life or ''}"
+        rng = substream(self._seed, f"{name}/service")
+        engine: VirtualEngine | UpsetEngine
         engine = VirtualEngine(self._profile, rng, part_ns, self._words)
+        if (radiation := self._scenario.node.radiation) is not None:
+            engine = UpsetEngine(engine, radiation, substream(self._seed, f"{name}/upsets"))
         return Actor(self._clock, "engine", engine, self._from_engine, self._trace)
 
     def _engine_up(self) -> None:
@@ -210,6 +217,16 @@ class World:
     def _begin(self) -> None:
         self.link.call(self.link.machine.start)
         self._engine_up()
+        if (radiation := self._scenario.node.radiation) is not None:
+            rng = substream(self._seed, "node/queue/upsets")
+            self._strike(Upsets(radiation.rate, QUEUE_BITS, rng, 0))
+
+    def _strike(self, upsets: Upsets) -> None:
+        """Let upsets happen to the bundles that wait on the node."""
+        for bit in upsets.due(self._clock.now_ns()):
+            self.node.call(self.node.machine.upset, bit)
+        if upsets.next_ns is not None:
+            self._clock.call_at(upsets.next_ns, lambda: self._strike(upsets))
 
     def run(self) -> Run:
         """Run until every question has its outcome."""
@@ -219,6 +236,7 @@ class World:
         self._clock.run(self._over, limit_ns=self._length_ns)
         if not self.ground.machine.finished:
             self.ground.call(self.ground.machine.stop, "unfinished")
+        engine = self.engine.machine
         records = sorted(self._records(), key=lambda record: record.planned.index)
         return Run(
             self._scenario,
@@ -233,13 +251,21 @@ class World:
             dict(sorted(self.out.rejected.items())),
             self.out.charge,
             self.ground.machine.air,
+            upsets=asdict(engine.hit) if isinstance(engine, UpsetEngine) else None,
         )
 
     def _over(self) -> bool:
         return self.ground.machine.finished
 
     def _records(self) -> Sequence[LoopRecord]:
-        return self.out.records
+        if self._scenario.node.radiation is None:
+            return self.out.records
+        return [
+            replace(record, graded=SPOILT not in record.answer)
+            if record.answered and record.answer is not None
+            else record
+            for record in self.out.records
+        ]
 
     def _sample(self, battery: Battery) -> None:
         """Note the charge, a few hundred times in a run."""
@@ -346,7 +372,11 @@ class _NodeHands:
     def measure(self) -> None:
         world = self._world
         profile = world.engine.machine.profile
-        vitals = Vitals(round(profile.rss_peak_mb * 1e6), threads=profile.threads)
+        vitals = Vitals(
+            round(profile.rss_peak_mb * 1e6),
+            threads=profile.threads,
+            mended=world.engine.machine.mended,
+        )
         world.node.call(world.node.machine.beacon, world.node_health(vitals))
 
     def rejected(self, reason: str) -> None:

@@ -187,6 +187,10 @@ class LtpEngine:
         """Bytes waiting for the transmitter, retransmissions included."""
         return self._sender.data_bytes + self._outbox.control_bytes
 
+    def upset(self, bit: int) -> None:
+        """Invert one bit of what waits to be sent, see `LtpSender.upset`."""
+        self._sender.upset(bit)
+
     @property
     def free_sessions(self) -> int:
         """How many more blocks may be submitted now."""

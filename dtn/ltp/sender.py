@@ -167,6 +167,17 @@ class LtpSender:
         """Bytes of data that wait, retransmissions included."""
         return sum(sender.pending_bytes for sender in self._senders.values())
 
+    def upset(self, bit: int) -> None:
+        """Invert one bit of the blocks in memory, as radiation does: `bit` counts through all of
+        them, and beyond their end nothing happens."""
+        for session in self._senders.values():
+            if bit < 8 * len(session.block):
+                block = bytearray(session.block)
+                block[bit // 8] ^= 1 << bit % 8
+                session.block = bytes(block)
+                return
+            bit -= 8 * len(session.block)
+
     @property
     def free_sessions(self) -> int:
         """How many more blocks may be submitted now."""

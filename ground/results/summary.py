@@ -56,6 +56,8 @@ class Run:
     node_ahead_ms: int | None = None
     """How far the node's clock is ahead of the ground's, negative behind; None where nothing shows
     that they differ."""
+    upsets: Mapping[str, int] | None = None
+    """In virtual time: what upsets did to the weights, see `node.upset_engine.Hit`."""
 
 
 def summarise(run: Run) -> dict[str, Any]:
@@ -97,6 +99,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "objective": budget.objective,
         "objective_met": goodput >= budget.objective,
         "energy": _energy(run, answered),
+        "upsets": run.upsets,
         "node": _node(run, answered),
         "link": _link(run.fates),
         "air": run.air,

@@ -18,6 +18,7 @@ from node.engine.events import JobEvent
 from node.outputs import NodeOutput
 from node.service_time import Profile, VirtualEngine
 from node.store import NodeStore
+from node.upset_engine import UpsetEngine
 from roundtrip.drive.actor import Actor, Alarm
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.modem import Side
@@ -100,7 +101,7 @@ class ChaosWorld(World):
 
     # -- what is made otherwise --------------------------------------------------------------------
 
-    def _new_engine(self, life: int = 0) -> Actor[VirtualEngine]:
+    def _new_engine(self, life: int = 0) -> Actor[VirtualEngine | UpsetEngine]:
         self._lives["engine"] += 1
         return super()._new_engine(self._lives["engine"] - 1)
 

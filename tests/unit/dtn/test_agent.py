@@ -13,6 +13,7 @@ from dtn.agent import (
     AgentOutput,
     BundleAgent,
     BundleReceived,
+    Damaged,
     DuplicateReceived,
     Expired,
     QueueFull,
@@ -176,6 +177,44 @@ def test_the_age_is_right_when_the_bundle_leaves() -> None:
     assert isinstance(delivered, BundleReceived)
     assert delivered.bundle.age_ms == 3_000
     assert decode(one.encoded(bundle_id)).age_ms == 0
+
+
+def test_a_bundle_that_is_hit_while_it_waits_is_dropped_and_said_so() -> None:
+    """Nobody else would notice: it is signed when it leaves."""
+    probe = agent()
+    probe.send(b"first", lifetime_ms=LIFETIME_MS, now_ns=0)
+    size = next(iter(probe._outgoing._bundles.values())).size_bytes
+    for bit in range(0, 2 * 8 * size + 8, 7):
+        one, two = agent(1), agent(2)
+        up(two)
+        ids = [
+            one.send(text, lifetime_ms=LIFETIME_MS, now_ns=0)[0] for text in (b"first", b"other")
+        ]
+        one.upset(bit)
+        outputs = up(one)
+        hit = ids[bit // (8 * size)] if bit < 2 * 8 * size else None
+        assert [o.bundle_id for o in outputs if isinstance(o, Damaged)] == [hit] * (hit is not None)
+        more, _ = drain(one, 0)
+        came = [
+            o.bundle.id
+            for o in give(two, frames(outputs + more), S)
+            if isinstance(o, BundleReceived)
+        ]
+        assert came == [bundle_id for bundle_id in ids if bundle_id != hit]
+        assert one.queued_bundles == len(came)
+
+
+def test_one_that_is_hit_in_a_session_leaves_as_it_is() -> None:
+    """The other end throws it away."""
+    one, two = agent(1), agent(2)
+    up(two)
+    one.send(bytes(3000), lifetime_ms=LIFETIME_MS, now_ns=0)
+    outputs = up(one)
+    size = next(iter(one._outgoing._bundles.values())).size_bytes
+    one.upset(8 * (size + 2000))
+    more, _ = drain(one, 0)
+    (rejected,) = give(two, frames(outputs + more), S)[:1]
+    assert isinstance(rejected, Rejected)
 
 
 def test_urgent_bundles_overtake() -> None:

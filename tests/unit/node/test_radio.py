@@ -15,8 +15,10 @@ from roundtrip.codec import encode, question_in
 from roundtrip.message import Answer, Question, Turn, Unreadable
 from roundtrip.text import packing
 from roundtrip.text.packing import known, pack
+from tests.unit.node.conftest import CUE
 
 Ask = Callable[..., Question]
+DOWN = replace(CUE, tx_up=False)
 
 
 def seeded(question: Question, **changes: Any) -> Question:
@@ -183,3 +185,29 @@ def test_the_ground_is_told_of_questions_that_were_damaged_until_it_knows(bench,
     asked = seeded(ask(7, TEXT))
     assert stored(bench.ask(asked)) == [asked]
     assert bench.answers == [Unreadable(7, "damaged")]
+
+
+def test_a_reply_that_is_hit_while_it_waits_is_said_anew(bench, ask: Ask) -> None:
+    bench.up()
+    (question,) = stored(bench.ask(ask(1, TEXT)))
+    bench.call(bench.node.carrier, DOWN)
+    bench.call(bench.node.question_stored, question.question_id)
+    bench.finish(1, "Yes.")
+    bench.call(bench.node.answer_stored, 1)
+    before = bench.node._radio._downlink.backlog_bytes
+    for bit in (100, 400):
+        bench.call(bench.node.upset, bit)
+    bench.call(bench.node.carrier, CUE)
+    assert [one.text for one in bench.answers if isinstance(one, Answer)] == ["Yes."]
+    assert before > bench.node._radio._downlink.backlog_bytes == 0
+    assert not bench.node._radio._replies
+
+
+def test_what_is_not_readable_is_said_anew_as_well(bench, ask: Ask) -> None:
+    bench.call(bench.node.carrier, DOWN)
+    bench.ask(replace(ask(1, TEXT), system="Be short."), named=True)
+    assert bench.answers == []
+    bench.call(bench.node.upset, 100)
+    bench.call(bench.node.carrier, CUE)
+    assert bench.answers == [Unreadable(1, "settings")]
+    assert bench.ground.queued_bundles == 0

@@ -30,6 +30,7 @@ def test_the_rate_is_a_presets_or_ones_own(given: dict[str, object], rate: float
         {"flips_per_bit_day": 1.1},
         {"flips_per_bit_day": -0.1},
         {"times": -1},
+        {"environment": "saa", "times": 1e6},
         {"times": float("inf")},
         {"probe_s": 0},
         {"seed": 2**63},

@@ -379,3 +379,15 @@ def test_cancel_by_sender() -> None:
     assert frames(receiver, 4) == acks
     assert give(sender, acks, 5) == []
     assert sender.deadline is None
+
+
+@pytest.mark.parametrize("bit", [0, 79, 80, 80 + 55, 80 + 56])
+def test_an_upset_inverts_one_bit_of_the_blocks_in_memory(bit: int) -> None:
+    blocks = [block_of(10), block_of(7)]
+    a = engine()
+    sessions = [a.submit(block, now_ns=0) for block in blocks]
+    a.upset(bit)
+    sent = {one.session: one.data for one in segments(a, 0) if isinstance(one, DataSegment)}
+    found = [sent[session] for session in sessions]
+    whole, right = (int.from_bytes(b"".join(parts), "little") for parts in (found, blocks))
+    assert whole ^ right == (1 << bit if bit < 8 * 17 else 0)

@@ -7,6 +7,8 @@ import random
 from roundtrip.units import NS_PER_S
 
 DAY_NS = 86_400 * NS_PER_S
+SELDOM = 1e-12
+"""Upsets a day: fewer are as good as none."""
 
 
 class Upsets:
@@ -22,14 +24,14 @@ class Upsets:
     def __init__(self, rate: float, bits: int, rng: random.Random, now_ns: int) -> None:
         self._bits = bits
         self._rng = rng
-        self._mean_ns = DAY_NS / (rate * bits) if rate * bits else None
+        self._mean_ns = DAY_NS / max(rate * bits, SELDOM) if rate * bits else None
         self.next_ns: int | None = None
         """When the next bit flips; None: never."""
         self._plan(now_ns)
 
     def _plan(self, now_ns: int) -> None:
         if self._mean_ns is not None:
-            self.next_ns = now_ns + max(1, round(self._rng.expovariate(1 / self._mean_ns)))
+            self.next_ns = now_ns + max(1, round(self._rng.expovariate(1.0) * self._mean_ns))
 
     def due(self, now_ns: int) -> list[int]:
         """The bits that have flipped until now, since this was last asked."""

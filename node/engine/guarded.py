@@ -156,8 +156,11 @@ class Guarded:
                 return []
             return self._check(max(held.at_ns for held in self._held))
         begin_ns = self._clock_ns()
-        events = self._sorted(self._batcher.work())
-        return events + self._after(self._scrubber.beside(self._clock_ns() - begin_ns))
+        events = self._batcher.work()
+        mended = self._scrubber.beside(self._clock_ns() - begin_ns)
+        if events:
+            events = self._sorted(events)
+        return events + self._after(mended) if mended or self._held else events
 
     @property
     def resting(self) -> bool:

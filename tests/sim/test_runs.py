@@ -29,6 +29,7 @@ NAMES = (
     "optical-pass",
     "orbit-day",
     "outage-storm",
+    "radiation",
     "starlink",
     "storm",
     "two-stations",

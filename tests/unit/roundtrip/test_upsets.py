@@ -29,6 +29,13 @@ def test_each_comes_once_and_when_it_is_due() -> None:
     assert upsets.next_ns > at_ns
 
 
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-30])
+def test_however_seldom_they_are_planned(rate: float) -> None:
+    upsets = Upsets(rate, 100, random.Random(1), 0)
+    assert upsets.next_ns is not None
+    assert upsets.next_ns > 10**9 * DAY_NS
+
+
 @pytest.mark.parametrize(("rate", "bits"), [(0.0, 10), (1.0, 0)])
 def test_without_a_rate_or_a_memory_there_are_none(rate: float, bits: int) -> None:
     upsets = Upsets(rate, bits, random.Random(1), 0)

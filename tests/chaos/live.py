@@ -56,7 +56,10 @@ expire_s = 900
 model = "builtin"
 threads = 1
 context = 1024
+memory_mb = 900
+cpu_cores = 2
 """
+CGROUPS = Path("/sys/fs/cgroup")
 DRAIN_S = 150.0
 """For what is open when all is well again."""
 DISK_BYTES = 3 << 20
@@ -92,6 +95,8 @@ class ChaosRun:
         self._disk.mkdir()
         self._count = max(8, round(seconds * 0.8))
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._pids: set[int] = set()
+        """All that there were."""
         self._clock_s = {"ground": 0, "node": 0, "link": 0}
         self._ends = [f"tcp://127.0.0.1:{port}" for port in _free_ports(2)]
         self.verdict = Verdict(seed, self._count)
@@ -145,7 +150,7 @@ class ChaosRun:
 
     def _start(self, role: str) -> None:
         with (self._folder / f"{role}.log").open("ab") as log:
-            self._programs[role] = subprocess.Popen(
+            program = self._programs[role] = subprocess.Popen(
                 [sys.executable, "-m", *self._command(role)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -157,6 +162,7 @@ class ChaosRun:
                     "GROUNDLOOP_TEST_CLOCK_OFFSET_S": str(self._clock_s[role]),
                 },
             )
+        self._pids.add(program.pid)
 
     def _kill(self, role: str) -> None:
         program = self._programs[role]
@@ -185,8 +191,11 @@ class ChaosRun:
             ("stopped for seconds", self._stopped),
             ("engine killed", self._engine_killed),
             ("engine stopped", self._engine_stopped),
-            ("store flipped", lambda: self._damaged(cut=False)),
-            ("store cut", lambda: self._damaged(cut=True)),
+            ("engine hung for good", self._engine_hung),
+            ("node's store flipped", lambda: self._damaged("node", cut=False)),
+            ("node's store cut", lambda: self._damaged("node", cut=True)),
+            ("ledger flipped", lambda: self._damaged("ground", cut=False)),
+            ("ledger cut", lambda: self._damaged("ground", cut=True)),
         ]
         if has_disk:
             faults += [("disk full", self._disk_full), ("disk read-only", self._disk_read_only)]
@@ -232,10 +241,19 @@ class ChaosRun:
                 time.sleep(self._rng.uniform(0.5, 3))
                 engine.resume()
 
-    def _damaged(self, *, cut: bool) -> None:
-        """The node dies, and its store has flipped bits, or has lost its end."""
-        self._kill("node")
-        path = self._disk / "node.sqlite"
+    def _engine_hung(self) -> None:
+        """Once: the node waits for a minute before it takes it for dead."""
+        engine = None if self.verdict.faults["engine hung for good"] > 1 else self._engine()
+        with contextlib.suppress(psutil.Error):
+            if engine is not None:
+                engine.suspend()
+
+    def _damaged(self, role: str, *, cut: bool) -> None:
+        """A process dies, and its store has a flipped bit, or has lost its end."""
+        if self._is_done(role):
+            return
+        self._kill(role)
+        path = self._disk / ("node.sqlite" if role == "node" else "run/ledger.sqlite")
         data = bytearray(path.read_bytes()) if path.exists() else bytearray()
         if len(data) > 200:
             if cut:
@@ -340,6 +358,9 @@ class ChaosRun:
         for role in self._programs:
             if "Traceback" in (text := (self._folder / f"{role}.log").read_text(errors="replace")):
                 broken.append(f"{role}: {text[text.index('Traceback') :][-600:]}")
+        groups = [folder for pid in self._pids for folder in CGROUPS.rglob(f"groundloop*-{pid}*")]
+        if groups:
+            broken.append(f"cgroups left behind: {groups}")
         left = [p.pid for p in psutil.process_iter(["cmdline"]) if _is_of(p, self._folder)]
         if left:
             broken.append(f"processes left behind: {left}")

@@ -28,6 +28,9 @@ from roundtrip.message import Sampling
 
 BATCH_TOKENS = 512
 """Most tokens of one decode."""
+CONTEXT_STEP = 256
+"""llama.cpp rounds each sequence's context up to a multiple of this, but only after it has cut the
+batch to the whole of what was asked for: more tokens in a decode would abort."""
 MAX_OUTPUTS = 128
 """Most tokens of one decode whose logits are wanted."""
 KV_TYPES = {"f16": 1, "q8_0": 8}
@@ -117,7 +120,8 @@ class Engine:
             llama.llama_free(self._context)
             self._rows.clear()
         context_params = llama.llama_context_default_params()
-        context_params.n_ctx = settings.context * settings.sequences
+        each = -(-settings.context // CONTEXT_STEP) * CONTEXT_STEP
+        context_params.n_ctx = each * settings.sequences
         context_params.n_batch = BATCH_TOKENS
         context_params.n_ubatch = BATCH_TOKENS
         context_params.n_outputs_max = MAX_OUTPUTS

@@ -98,7 +98,7 @@ class Speculation:
         said.draft, said.kinds, right = self.drafts.draft(
             said.table, said.last, most, sequences, extra, expected
         )
-        if self._model is not None and said.tokens and not said.draft:
+        if self._model is not None and not said.draft:
             said.draft = self._model.draft(sequence, said.tokens, most, sequences, durations)
         self._overhead_ns += self._clock_ns() - begin_ns
         return right

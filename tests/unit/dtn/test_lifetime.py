@@ -26,7 +26,7 @@ from dtn.bpsec.security import Security
 from dtn.bpv7.blocks import PrimaryBlock
 from dtn.bpv7.bundle import Bundle, decode, encode, make_bundle
 from dtn.incoming import Incoming
-from dtn.lifetime import DtnClock
+from dtn.lifetime import CLOCKS_AGREE_MS, DtnClock
 from dtn.ltp.engine import BlockReceived, LtpConfig, SessionId
 
 MS = 1_000_000
@@ -162,6 +162,31 @@ def test_a_peer_ahead_is_told_of_and_its_bundles_are_taken() -> None:
 def test_a_clock_that_is_a_little_off_changes_neither_age_nor_outcome(off_ms: int) -> None:
     one, two = agent(1, EPOCH_MS + off_ms), agent(2, EPOCH_MS)
     assert received(arrival(one, two)).age_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "told"), [(CLOCKS_AGREE_MS, None), (CLOCKS_AGREE_MS + 1, CLOCKS_AGREE_MS + 1)]
+)
+def test_a_peer_is_ahead_from_what_an_operator_would_notice(
+    ahead_ms: int, told: int | None
+) -> None:
+    clock = DtnClock(EPOCH_MS, shared=False, signed=True)
+    assert clock.peer_ahead_ms(stamped(EPOCH_MS + ahead_ms, 0), 0) == told
+
+
+@pytest.mark.parametrize(
+    ("counted_ms", "age_ms", "told"),
+    [
+        (LIFETIME_MS, 0, False), (LIFETIME_MS + 1, 0, True),
+        (LIFETIME_MS + 1, LIFETIME_MS - 1, True), (LIFETIME_MS + 1, LIFETIME_MS, False),
+    ],
+)  # fmt: skip
+def test_a_peer_is_behind_where_a_bundle_would_have_been_on_its_way_for_longer_than_it_may(
+    counted_ms: int, age_ms: int, told: bool
+) -> None:
+    clock = DtnClock(EPOCH_MS, shared=False, signed=True)
+    ahead_ms = clock.peer_ahead_ms(stamped(EPOCH_MS - counted_ms, age_ms), 0)
+    assert ahead_ms == (age_ms - counted_ms if told else None)
 
 
 def test_without_security_an_age_counts_more_than_any_clock() -> None:

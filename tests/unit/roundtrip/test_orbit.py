@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def test_passes_are_those_that_skyfield_finds(station: Station, satellite) -> No
         assert distance.km[0] == pytest.approx(one.ranges_km[0], abs=1)
         assert distance.km[2] == pytest.approx(one.ranges_km[-1], abs=1)
         assert elevation.degrees[1] == pytest.approx(one.max_elevation_deg, abs=0.05)
+
+
+@pytest.mark.parametrize("over_deg", [0.02, 0.4, 1.5])
+def test_a_pass_that_hardly_rises_is_one(over_deg: float) -> None:
+    station = STATIONS[0]
+    found = passes(sso(), "it", station, julian(START), 86_400.0)
+    highest = max(found, key=lambda one: one.max_elevation_deg)
+    mask_deg = highest.max_elevation_deg - over_deg
+    (only,) = passes(
+        sso(), "it", replace(station, min_elevation_deg=mask_deg), julian(START), 86_400.0
+    )
+    assert only.aos_s < highest.tca_s < only.los_s
+    assert only.max_elevation_deg == pytest.approx(highest.max_elevation_deg, abs=0.001)
 
 
 def test_sun_synchronous_inclinations_are_the_known_ones() -> None:

@@ -31,6 +31,15 @@ def test_suspended_before_the_answer_and_resumed_after_it() -> None:
     assert timers.deadline == (1_220 + 4_000, "cp")
 
 
+def test_resumed_twice_it_is_put_off_once() -> None:
+    timers = table()
+    timers.suspend(now_ns=1_120)
+    timers.resume(now_ns=5_120)
+    timers.resume(now_ns=5_200)
+    assert timers.deadline == (1_220 + 4_000, "cp")
+    assert timers.expired(now_ns=5_220) == ["cp"]
+
+
 def test_suspended_and_resumed_before_the_answer() -> None:
     timers = table()
     timers.suspend(now_ns=1_050)

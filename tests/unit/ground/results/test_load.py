@@ -68,6 +68,7 @@ def answered(line: dict[str, Any]) -> None:
         ),
         ("summary.json", lambda s: s["energy"].update(charge=[[1, 2]]), r"energy\.charge\.0\.1"),
         ("summary.json", lambda s: s.update(length_s=1e300), "length_s"),
+        ("summary.json", lambda s: s.update(seed=2**63), "seed"),
         ("loops.jsonl", lambda r: r.update(index="x"), "loops.jsonl: line 1: index"),
         ("loops.jsonl", lambda r: r.pop("split"), "line 1: split: expected a value, found nothing"),
         ("loops.jsonl", lambda r: r.update(outcome="fine"), "line 1: expected a loop of ours"),
@@ -112,3 +113,8 @@ def test_files_may_begin_with_a_byte_order_mark(folder: Path) -> None:
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     after, _ = load_run(folder)
     assert after == before
+
+
+def test_the_largest_seed_is_one(folder: Path) -> None:
+    damage(folder, "summary.json", lambda s: s.update(seed=2**63 - 1))
+    load_run(folder)

@@ -100,3 +100,12 @@ def test_an_engine_that_is_gone_leaves_the_node(monkeypatch: pytest.MonkeyPatch)
     assert vitals.rss_bytes is not None
     assert vitals.temperature_mc == -12346
     assert vitals.throttled_ms is None
+
+
+def test_what_a_command_prints_is_read_and_what_it_complains_of_is_not(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert health._run(["sh", "-c", "echo throttled=0x0; echo no >&2"]) == "throttled=0x0\n"
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(subprocess.CalledProcessError):
+        health._run(["false"])

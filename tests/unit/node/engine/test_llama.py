@@ -253,6 +253,15 @@ def test_prefill_in_pieces_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("sequences", [1, 2])
+def test_a_small_context_reads_at_once_whatever_it_holds(sequences: int) -> None:
+    """llama.cpp would take no more tokens at once than were asked for, and abort."""
+    small = Engine(str(resolve("tiny")), settings(context=64, sequences=sequences))
+    asking = [asked(number, text="Hm? " * 30) for number in range(sequences)]
+    found = answer_all(batcher(small), asking)
+    assert all(done.prompt_tokens > 64 and done.output_tokens for done in found.values())
+
+
 def test_the_answer_ends_where_the_context_ends(engine: Engine) -> None:
     done = one(engine, max_tokens=10_000, sampling=HOT)
     assert done.prompt_tokens + done.output_tokens <= 256

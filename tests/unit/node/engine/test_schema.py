@@ -217,3 +217,13 @@ def test_strings_that_only_look_strange_are_kept() -> None:
     node = read_schema(json.dumps({"enum": ["C:\\u0000", "\\\\u0000", "\x7f", "\uffff", "\ue000"]}))
     assert isinstance(node, Literals)
     assert len(node.texts) == 5
+
+
+def test_one_of_one_is_that_one() -> None:
+    def kinds(schema: object) -> list[str]:
+        node = read_schema(json.dumps(schema))
+        return [type(one).__name__ for one in getattr(node, "options", [node])]
+
+    null, boolean = {"type": "null"}, {"type": "boolean"}
+    assert kinds({"anyOf": [null]}) == kinds(null) == ["Literals"]
+    assert kinds({"anyOf": [{"anyOf": [null, boolean]}]}) == ["Literals", "Literals"]

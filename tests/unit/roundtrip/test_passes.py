@@ -1,0 +1,39 @@
+"""How passes become contacts."""
+
+from __future__ import annotations
+
+import pytest
+
+from roundtrip.orbit import Pass
+from roundtrip.passes import LEAST_CONTACT_S, handed_over
+
+
+def a_pass(aos_s: float, los_s: float, station: str = "Berlin") -> Pass:
+    middle_s = (aos_s + los_s) / 2
+    return Pass("it", station, aos_s, middle_s, los_s, 40.0, (900.0, 600.0, 900.0), False)
+
+
+def spans(*found: Pass) -> list[tuple[float, float, str]]:
+    return [(one.start_s, one.end_s, one.station) for one in handed_over(found)]
+
+
+def test_a_station_keeps_the_satellite_until_los() -> None:
+    assert spans(a_pass(10, 100), a_pass(50, 130, "Prague"), a_pass(140, 150)) == [
+        (10, 100, "Berlin"),
+        (100, 130, "Prague"),
+        (140, 150, "Berlin"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left_s", "is_one"), [(-20, False), (0, False), (LEAST_CONTACT_S, False), (1.5, True)]
+)
+def test_what_is_left_of_a_pass_may_be_too_short(left_s: float, is_one: bool) -> None:
+    found = spans(a_pass(10, 100), a_pass(50, 100 + left_s, "Prague"), a_pass(110, 200))
+    assert ((100, 100 + left_s, "Prague") in found) is is_one
+    assert len(found) == 2 + is_one, "and the next one is not held up by it"
+
+
+@pytest.mark.parametrize(("lasts_s", "is_one"), [(LEAST_CONTACT_S, False), (1.001, True)])
+def test_a_pass_may_be_too_short_by_itself(lasts_s: float, is_one: bool) -> None:
+    assert len(spans(a_pass(10, 10 + lasts_s))) == is_one

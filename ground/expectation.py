@@ -12,8 +12,8 @@ from ground.results.record import NodeTimes
 from roundtrip.contacts import ContactPlan
 from roundtrip.units import NS_PER_MS
 
-HEAD_BYTES = 48
-"""What a question takes besides its payload: headers, tag, segment."""
+HEAD_BYTES = 36
+"""What a question takes besides its payload: compressed headers, tag, segment."""
 SUPPOSED_NS = 500 * NS_PER_MS
 SUPPOSED_BYTES = 80
 """Of the node's work and its answer, before there was any."""

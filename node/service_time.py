@@ -190,6 +190,14 @@ class VirtualEngine:
         """Time to put something on disk."""
         return ms_to_ns(self.profile.store_ms)
 
+    def speed(self) -> Speed:
+        """As the node would know it."""
+        return self.profile.speed()
+
+    def at_once(self) -> int:
+        """How many questions it takes."""
+        return self.profile.at_once()
+
     def infer(self, order: Order, *, now_ns: int) -> Sequence[JobEvent]:
         """Take a job."""
         outputs = self.timeout(now_ns=now_ns)

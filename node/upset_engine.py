@@ -16,6 +16,7 @@ from node.engine.guarded import MAX_TRIES, SLICE_NS
 from node.engine.scrub import SHARE
 from node.scheduler import Order
 from node.service_time import Profile, VirtualEngine
+from node.speed import Speed
 from roundtrip.machine import Deadline, earliest
 from roundtrip.radiation import RadiationConfig
 from roundtrip.units import NS_PER_S, s_to_ns
@@ -81,6 +82,14 @@ class UpsetEngine:
     def profile(self) -> Profile:
         """The measured one."""
         return self._inner.profile
+
+    def speed(self) -> Speed:
+        """As the node would know it."""
+        return self._inner.speed()
+
+    def at_once(self) -> int:
+        """How many questions it takes."""
+        return self._inner.at_once()
 
     @property
     def mended(self) -> int:

@@ -29,6 +29,7 @@ from node import consequences as node
 from node.beacon import Beacon, los_of
 from node.body.energy import Battery, battery_of
 from node.engine.events import JobEvent
+from node.engine.stepped import SteppedEngine
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.outputs import NodeOutput
 from node.outputs import StoredQuestion as StoredByNode
@@ -79,6 +80,7 @@ class World:
         dtn_epoch_ms: the date that the ground gives the run; 0: it does not know it.
         shared_clock: a modem tells the node the time; else its clock is its own, as over UDP.
         words: what the engine answers.
+        engine: makes one that really answers; None: it takes as long as the profile says.
         watch: a ground that stands, without a workload: nothing is kept here, this is told of every
             output of ground and node and of every frame's fate.
     """
@@ -94,6 +96,7 @@ class World:
         dtn_epoch_ms: int = DTN_EPOCH_MS,
         shared_clock: bool = True,
         words: Words = dots,
+        engine: Callable[[], SteppedEngine] | None = None,
         watch: Callable[[object], None] | None = None,
     ) -> None:
         self._scenario = scenario
@@ -106,13 +109,16 @@ class World:
         self._trace = trace
         self._shared_clock = shared_clock
         self._words = words
+        self._real = engine
         self.engine = self._new_engine()
         self.disks = {side: self._new_disk(side) for side in Side}
         self.out = _Collected()
         self._plain = plain
         link = Link(scenario, seed, dtn_epoch_ms=dtn_epoch_ms)
         self.link = Actor(self._clock, "link", link, self._from_link, trace)
-        planned = [replace(p, expected=None) for p in planned_questions(scenario.workload, seed)]
+        planned = planned_questions(scenario.workload, seed)
+        if engine is None:
+            planned = [replace(one, expected=None) for one in planned]
         self._planned = planned if watch is None else []
         ground = self._ground_machine()
         self.ground = Actor(self._clock, "ground", ground, self._from_ground, trace)
@@ -188,7 +194,9 @@ class World:
     def _tell_cue(self, side: Side) -> None:
         self._from_link(self.link.machine.cue(side, now_ns=self._clock.now_ns()))
 
-    def _new_engine(self, life: int = 0) -> Actor[VirtualEngine | UpsetEngine]:
+    def _new_engine(self, life: int = 0) -> Actor[Any]:
+        if self._real is not None:
+            return Actor(self._clock, "engine", self._real(), self._from_engine, self._trace)
         part_ns = s_to_ns(self._scenario.node.part_s)
         name = f"node{life or ''}"
         rng = substream(self._seed, f"{name}/service")
@@ -199,8 +207,9 @@ class World:
         return Actor(self._clock, "engine", engine, self._from_engine, self._trace)
 
     def _engine_up(self) -> None:
-        sequences = self._scenario.node.sequences or self._profile.at_once()
-        health, speed = self.node_health(), self._profile.speed()
+        engine = self.engine.machine
+        sequences = self._scenario.node.sequences or engine.at_once()
+        health, speed = self.node_health(), engine.speed()
         self.node.call(self.node.machine.engine_up, health, sequences, speed)
 
     @property

@@ -11,7 +11,6 @@ import resource
 import select
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -106,61 +105,19 @@ class Server:
             requests = self._inbox.take(ALIVE_NS / 1e9 if batcher.resting else 0.0)
 
     def _load(self, load: Load) -> None:
-        from node.engine.batching import Batcher
-        from node.engine.costs import Costs
-        from node.engine.draft_model import DraftModel, same_vocabulary
-        from node.engine.kept_twice import KeptTwice
-        from node.engine.llama import Engine, EngineSettings, state_key
-        from node.engine.prefixes import Prefixes
-        from node.engine.tuning import tuned
+        from node.engine.loading import loaded
         from node.engine.weights import Weights
 
-        settings = EngineSettings(
-            load.context,
-            load.threads or 1,
-            load.sequences,
-            load.kv,
-            lock=load.lock,
-            private=load.private,
-            use_extra_bufts=load.use_extra_bufts,
-        )
-        folder = Path(load.states) if load.states else None
-        files = None
-        if load.scrub and folder is not None:
-            files = KeptTwice(Path(load.path), folder, _say)
-        engine = Engine(load.path, settings)
-        engine.self_test()
-        key = state_key(Path(load.path), settings)
-        threads = [load.threads] if load.threads else thread_counts(load.max_threads)
-        file = folder / f"{key}.json" if folder is not None else None
-        choice = tuned(engine, settings, threads, file=file, clock_ns=monotonic_ns)
-        model = None
-        if load.draft:
-            small = Engine(load.draft, replace(settings, threads=choice.threads, flash=True))
-            if not same_vocabulary(engine, small):
-                found = f"another in {load.draft}"
-                raise BadModel(load.path, "node.draft", "a model with the same vocabulary", found)
-            model = DraftModel(small, monotonic_ns)
-        batcher = Batcher(
-            engine,
-            prefixes=Prefixes(folder, f"{key}-{'flash' if choice.flash else 'plain'}"),
-            clock_ns=monotonic_ns,
-            drafts=load.drafts,
-            model=model,
-            document=load.document,
-            prefill_ns=choice.prefill_ns,
-            costs=Costs(choice.step_ns, choice.check_ns),
-            fixed_width=load.fixed_width,
-            tell_ns=load.tell_ns,
-        )
-        self._batcher = batcher
+        engine = loaded(load, thread_counts(load.max_threads), _say)
+        self._batcher = batcher = engine.batcher
         if load.private:
-            self._expose(load, batcher, Weights(engine, Path(load.path), files))
+            weights = Weights(engine.engine, Path(load.path), engine.files)
+            self._expose(load, batcher, weights)
         self._tell(
             event="ready",
-            context=engine.context,
-            threads=choice.threads,
-            flash=choice.flash,
+            context=engine.engine.context,
+            threads=engine.choice.threads,
+            flash=engine.choice.flash,
             rss_peak_bytes=_rss_peak_bytes(),
             **_speed(batcher),
         )

@@ -16,9 +16,8 @@ from link_sim.link import Link
 from node import consequences as node
 from node.engine.events import JobEvent
 from node.outputs import NodeOutput
-from node.service_time import Profile, VirtualEngine
+from node.service_time import Profile
 from node.store import NodeStore
-from node.upset_engine import UpsetEngine
 from roundtrip.drive.actor import Actor, Alarm
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.modem import Side
@@ -101,7 +100,7 @@ class ChaosWorld(World):
 
     # -- what is made otherwise --------------------------------------------------------------------
 
-    def _new_engine(self, life: int = 0) -> Actor[VirtualEngine | UpsetEngine]:
+    def _new_engine(self, life: int = 0) -> Actor[Any]:
         self._lives["engine"] += 1
         return super()._new_engine(self._lives["engine"] - 1)
 

@@ -22,6 +22,16 @@ from roundtrip.scenario_file import load_scenario
 @click.option(
     "--virtual", is_flag=True, help="In virtual time: no processes, no model, no waiting."
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["profile", "real"]),
+    default="profile",
+    show_default=True,
+    help="In virtual time: `real` computes the answers, and takes as long as that takes.",
+)
+@click.option(
+    "--speed-of", help="A profile, such as rpi5-8gb: real answers as fast as that machine's."
+)
 @click.option("--seed", type=SEED, help="Overrides the scenario's.")
 @click.option("--model", help="GGUF file or model name; overrides the scenario's.")
 @click.option("--plain", is_flag=True, help="Neither sign nor encrypt.")
@@ -29,19 +39,32 @@ def run_scenario(
     scenario: Path,
     out: Path | None,
     virtual: bool,
+    engine: str,
+    speed_of: str | None,
     seed: int | None,
     model: str | None,
     plain: bool,
 ) -> int:
     """Run SCENARIO: a TOML file, or one of the shipped ones (`groundloop scenarios`).
 
-    Example: groundloop run leo-pass --virtual --seed 7
+    Example: groundloop run leo-pass --virtual --engine real --seed 7
     """
-    if virtual and model is not None:
-        raise click.UsageError("--virtual runs no model: its speeds come from node.profile")
+    real = engine == "real"
+    if real and not virtual:
+        raise click.UsageError("--engine is of a virtual run: a live one has the real engine")
+    if speed_of is not None and not real:
+        raise click.UsageError("--speed-of is of a virtual run with --engine real")
+    if virtual and not real and model is not None:
+        raise click.UsageError(
+            "--virtual runs no model: its speeds come from node.profile, or take --engine real"
+        )
     loaded = load_scenario(scenario)
     seed = loaded.seed if seed is None else seed
+    if model is not None:
+        loaded = loaded.model_copy(update={"node": loaded.node.model_copy(update={"model": model})})
     warn(loaded, str(scenario))
+    if real:
+        return _real(loaded, seed, out, speed_of, plain=plain)
     if virtual:
         return _virtual(loaded, seed, out, str(scenario), plain=plain)
     return _live(loaded, seed, model or loaded.node.model, out, plain=plain)
@@ -126,6 +149,18 @@ def _virtual(scenario: Scenario, seed: int, out: Path | None, source: str, *, pl
     check_effort(scenario, profile, source)
     folder = run_folder(out, scenario, seed, resumable=False)
     return finish(World(scenario, seed, profile, plain=plain).run(), folder)
+
+
+def _real(
+    scenario: Scenario, seed: int, out: Path | None, speed_of: str | None, *, plain: bool
+) -> int:
+    from ground.results.folder import finish, run_folder
+    from testbed.real_engine import real_engine
+    from testbed.world import World
+
+    folder = run_folder(out, scenario, seed, resumable=False)
+    real = real_engine(scenario, folder, speed_of)
+    return finish(World(scenario, seed, real.profile, plain=plain, engine=real.new).run(), folder)
 
 
 def _live(

@@ -126,10 +126,12 @@ def _answered(node: _Node, serving: Batcher | Guarded, count: int) -> int:
         serving.add(Request(0, prompt, question.system, ANSWER_TOKENS, GREEDY, thinking=False))
         begin_ns = monotonic_ns()
         while node.batcher.busy:
-            serving.work()
+            serving.admit()
+            serving.step()
         spent_ns += monotonic_ns() - begin_ns
         while serving.busy:
-            serving.work()
+            serving.admit()
+            serving.step()
     return spent_ns
 
 
@@ -170,7 +172,7 @@ def _day(questions: list[Question], folder: Path, rate: float, *, scrub: bool) -
         serving.add(Request(number, question.prompt, question.system, 200, GREEDY, thinking=False))
         events: list[Event] = []
         while serving.busy:
-            events += serving.work()
+            events += [*serving.admit(), *serving.step()]
             upsets.happen(node.now_ns())
         (done,) = [event for event in events if isinstance(event, Done)]
         right += grade(question.expected, done.text)

@@ -152,10 +152,6 @@ class Batcher:
         """Let waiting requests join while there are sequences for them."""
         return [*self._admission.admit(self._width.now)]
 
-    def work(self) -> list[Event]:
-        """Let waiting requests join, and decode once; what came of it."""
-        return [*self.admit(), *self.step()]
-
     @property
     def resting(self) -> bool:
         """There is nothing to do."""
@@ -335,7 +331,7 @@ def answer_all(batcher: Batcher, requests: Sequence[Request]) -> dict[int, Done 
         batcher.add(request)
     found: dict[int, Done | Refused] = {}
     while batcher.busy:
-        for event in batcher.work():
+        for event in [*batcher.admit(), *batcher.step()]:
             if isinstance(event, Done | Refused):
                 found[event.id] = event
     return found

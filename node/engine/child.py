@@ -95,7 +95,8 @@ class Server:
             for request in requests:
                 self._obey(request)
             if batcher.busy:
-                self._tell_all(batcher.work())
+                self._tell_all(batcher.admit())  # before the prompts are read
+                self._tell_all(batcher.step())
             elif not batcher.resting:
                 batcher.rest()
             if self._upsets is not None:

@@ -45,8 +45,11 @@ class Answering(Protocol):
     def cut(self, request_id: int) -> list[Event]:
         """End a request now, with what it has written."""
 
-    def work(self) -> list[Event]:
-        """Let waiting requests join, and decode once; what came of it."""
+    def admit(self) -> list[Event]:
+        """Let waiting requests join."""
+
+    def step(self) -> list[Event]:
+        """Decode once; what came of it."""
 
     def set_threads(self, threads: int) -> None:
         """Threads of the engine from the next step on."""
@@ -149,14 +152,18 @@ class Guarded:
     def _check(self, whole_ns: int) -> list[Event]:
         return self._after(self._scrubber.until(whole_ns, SLICE_NS))
 
-    def work(self) -> list[Event]:
+    def admit(self) -> list[Event]:
+        """Let waiting requests join."""
+        return self._sorted(self._batcher.admit())
+
+    def step(self) -> list[Event]:
         """Decode once, or check for a moment; what came of it."""
         if not self._batcher.busy:
             if not self._held:
                 return []
             return self._check(max(held.at_ns for held in self._held))
         begin_ns = self._clock_ns()
-        events = self._batcher.work()
+        events = self._batcher.step()
         mended = self._scrubber.beside(self._clock_ns() - begin_ns)
         if events:
             events = self._sorted(events)

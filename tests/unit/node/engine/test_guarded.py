@@ -81,16 +81,19 @@ class World:
     def done(self, request: Request, reason: str) -> Done:
         return Done(request.id, f"holds {self.tensor[0]}", reason, 1, 1, 0)
 
-    def work(self) -> list[Event]:
-        request, events = self.waiting[0], []
-        if request.text == "too long":
+    def admit(self) -> list[Event]:
+        if self.left or not self.waiting:
+            return []
+        if self.waiting[0].text == "too long":
             return [Refused(self.waiting.pop(0).id, "too_long", "")]
-        if not self.left:
-            self.left, events = STEPS, [Started(request.id)]
+        self.left = STEPS
+        return [Started(self.waiting[0].id)]
+
+    def step(self) -> list[Event]:
         self.now_ns += STEP_NS
         self.left -= 1
         if self.left == STEPS - 1:
-            return [*events, FirstToken(request.id)]
+            return [FirstToken(self.waiting[0].id)]
         return [self.done(self.waiting.pop(0), "stop")] if not self.left else []
 
     def withdraw(self, keep: Container[int]) -> list[Request]:
@@ -124,25 +127,29 @@ def guarded(world: World) -> Guarded:
     )
 
 
+def step(guarded: Guarded) -> list[Event]:
+    return [*guarded.admit(), *guarded.step()]
+
+
 def worked(guarded: Guarded) -> list[Event]:
     events: list[Event] = []
     while guarded.busy:
-        events += guarded.work()
+        events += step(guarded)
     return events
 
 
 def steps(guarded: Guarded, count: int) -> list[Event]:
-    return [event for _ in range(count) for event in guarded.work()]
+    return [event for _ in range(count) for event in step(guarded)]
 
 
 def test_an_answer_waits_for_a_check_that_began_after_it(world: World, guarded: Guarded) -> None:
     guarded.add(asked(1))
     assert steps(guarded, STEPS) == [Started(1), FirstToken(1)], "written, and not given"
     assert (world.busy, guarded.busy) == (False, True)
-    (answer,) = guarded.work()
+    (answer,) = step(guarded)
     assert answer == Done(1, "holds 0", "stop", 1, 1, 0)
     assert not guarded.busy
-    assert guarded.work() == []
+    assert step(guarded) == []
 
 
 def test_an_answer_by_damaged_weights_is_made_anew_by_mended_ones(
@@ -199,7 +206,7 @@ def test_what_is_spoilt_again_and_again_is_given_at_last_and_marked(
     guarded.add(asked(1))
     given: list[Event] = []
     while guarded.busy:
-        given += [event for event in guarded.work() if isinstance(event, Done)]
+        given += [event for event in step(guarded) if isinstance(event, Done)]
         world.tensor[0] = 4
     assert given == [Done(1, "holds 4", "stop", 1, 1, 0, exposed=True)]
     assert [again for _, again in world.mended] == [1] * (MAX_TRIES - 1) + [0]
@@ -298,7 +305,7 @@ def test_beside_work_its_share_is_checked(world: World, guarded: Guarded) -> Non
     begin_ns, reads = world.now_ns, 0
     while world.busy:
         before_ns = world.now_ns
-        guarded.work()
+        step(guarded)
         reads += (world.now_ns - before_ns - STEP_NS) // READ_NS
     assert reads * READ_NS == pytest.approx(SHARE * (world.now_ns - begin_ns), rel=0.02)
 

@@ -36,7 +36,7 @@ def speculation(model: Model | None = None, *, on: bool = True, tick_ns: int = 0
         now_ns[0] += tick_ns
         return now_ns[0]
 
-    made = Speculation(Costs({1: 1000.0}, CHECKS), clock, on=on, model=model)  # type: ignore
+    made = Speculation(Costs({1: 1000.0}, CHECKS), clock, on=on, model=model)
     made.drafts._right = [0.99] * len(made.drafts._right)
     return made
 

@@ -63,8 +63,17 @@ def batches_of(points: Sequence[Point], runs: int) -> list[Batch]:
     return found
 
 
-def run_batch(scenario: Scenario, profile: Profile, batch: Batch, replay: str) -> dict[str, Any]:
+def run_batch(
+    scenario: Scenario, profile: Profile, batch: Batch, replay: str, *, real: bool = False
+) -> dict[str, Any]:
     """Do the runs of a batch.
+
+    Args:
+        scenario: what happens.
+        profile: the engine's service times.
+        batch: which runs.
+        replay: the command that repeats one, but for its seed.
+        real: the model answers, and takes as long as it takes.
 
     Raises:
         RunFailed: one raised.
@@ -75,10 +84,16 @@ def run_batch(scenario: Scenario, profile: Profile, batch: Batch, replay: str) -
     phases: Counter[str] = Counter()
     answered = 0
     expire_ns = scenario.budget.budget().expire_ns
+    engine = None
+    if real:
+        from testbed.real_engine import real_engine  # loads llama.cpp
+
+        loaded = real_engine(scenario)
+        profile, engine = loaded.profile, loaded.new
     for index in range(batch.first, batch.first + batch.count):
         seed = scenario.seed + index
         try:
-            records = World(scenario, seed, profile).run().records
+            records = World(scenario, seed, profile, engine=engine).run().records
         except Exception as error:
             line = f"{replay} --seed {seed}"
             raise RunFailed(f"{type(error).__name__}: {error}; replay with: {line}") from error
@@ -102,7 +117,8 @@ def run_batch(scenario: Scenario, profile: Profile, batch: Batch, replay: str) -
 
 
 def _good(records: Sequence[LoopRecord]) -> int:
-    return sum(record.outcome in (Outcome.ON_TIME, Outcome.PARTIAL) for record in records)
+    in_time = (Outcome.ON_TIME, Outcome.PARTIAL)
+    return sum(one.outcome in in_time and one.correct is not False for one in records)
 
 
 def run_campaign(
@@ -113,6 +129,7 @@ def run_campaign(
     replay: str,
     jobs: int,
     on_batch: Callable[[int, int], None],
+    real: bool = False,
 ) -> list[dict[str, Any]]:
     """Do what is not done yet.
 
@@ -123,6 +140,7 @@ def run_campaign(
         replay: the command that repeats a run, but for its seed.
         jobs: processes at once; joblib's settings decide where.
         on_batch: told of how many runs are done, of how many.
+        real: the model answers.
 
     Returns:
         The lines of all batches, in order.
@@ -141,7 +159,11 @@ def run_campaign(
     profiles = [load_profile(point.scenario.node.profile) for point in points]
     work = (
         joblib.delayed(run_batch)(
-            points[b.point].scenario, profiles[b.point], b, _replay(replay, points[b.point])
+            points[b.point].scenario,
+            profiles[b.point],
+            b,
+            _replay(replay, points[b.point]),
+            real=real,
         )
         for b in todo
     )

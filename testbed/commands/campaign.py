@@ -63,6 +63,13 @@ SCHEDULER_LIMIT_S = 10.0
     help="Folder; an interrupted campaign goes on there.  [default: runs/…]",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["profile", "real"]),
+    default="profile",
+    show_default=True,
+    help="`real` computes the answers, and takes as long as that takes; right ones count.",
+)
+@click.option(
     "--chaos",
     is_flag=True,
     help="Kill ground, node, link and engine all the time, and check what is promised then.",
@@ -75,6 +82,7 @@ def campaign_command(
     sets: tuple[str, ...],
     seed: int | None,
     out: Path | None,
+    engine: str,
     chaos: bool,
 ) -> int:
     """Run SCENARIO many times in virtual time and merge the results.
@@ -86,8 +94,9 @@ def campaign_command(
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
     if chaos:
-        if sets:
-            raise BadInput("campaign", "--chaos", "no --set besides", sets[0])
+        if sets or engine == "real":
+            besides = sets[0] if sets else "--engine real"
+            raise BadInput("campaign", "--chaos", "no --set or --engine besides", besides)
         return _chaos(loaded, str(scenario), runs, jobs, scheduler, out)
     points = points_of(loaded, sets)
     for point in points:
@@ -96,13 +105,16 @@ def campaign_command(
     console = Screen()
     with _workers(scheduler), _progress(console) as progress:
         folder = run_folder(out, loaded, loaded.seed)
-        _same_plan(folder / "campaign.json", {"runs": runs, "sets": list(sets)})
+        real = engine == "real"
+        plan = {"runs": runs, "sets": list(sets)} | ({"engine": "real"} if real else {})
+        _same_plan(folder / "campaign.json", plan)
         task = progress.add_task("runs", total=runs * len(points))
         lines = run_campaign(
             points,
             runs,
             folder,
-            replay=f"groundloop run {scenario} --virtual",
+            replay=f"groundloop run {scenario} --virtual" + (" --engine real" if real else ""),
+            real=real,
             jobs=-1 if scheduler else jobs,
             on_batch=lambda done, total: progress.update(task, completed=done, total=total),
         )
@@ -192,7 +204,7 @@ def _same_plan(path: Path, plan: dict[str, Any]) -> None:
         path.write_text(text, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text:
         raise EnvironmentFault(
-            f"write {path.parent}", "it holds a campaign with other --runs or --set",
+            f"write {path.parent}", "it holds a campaign with other --runs, --set or --engine",
             "give another folder with --out",
         )  # fmt: skip
 

@@ -159,7 +159,7 @@ def _real(
     from testbed.world import World
 
     folder = run_folder(out, scenario, seed, resumable=False)
-    real = real_engine(scenario, folder, speed_of)
+    real = real_engine(scenario, speed_of)
     return finish(World(scenario, seed, real.profile, plain=plain, engine=real.new).run(), folder)
 
 

@@ -298,7 +298,7 @@ def main() -> int:
         copy = copies.get()
         for tests in {tuple(PURE), *(tuple(tests_for(mutant.file)[-1]) for mutant in chosen)}:
             if not _passes(list(tests), copy):
-                print("the tests fail without any fault", file=sys.stderr)
+                print(f"without any fault these fail: {' '.join(tests)}", file=sys.stderr)
                 return 2
         copies.put(copy)
         with ThreadPoolExecutor(options.jobs) as pool:

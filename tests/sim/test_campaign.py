@@ -117,7 +117,7 @@ def test_another_plan_does_not_go_on_in_the_folder(scenario, whole, tmp_path) ->
     (tmp_path / "it" / "summary.json").unlink()
     other = run(scenario, tmp_path / "it", "--set", "budget.loop_s=60")
     assert isinstance(other.exception, EnvironmentFault)
-    assert "other --runs or --set" in str(other.exception)
+    assert "other --runs, --set or --engine" in str(other.exception)
 
 
 def test_a_dask_cluster_gives_the_same_and_a_worker_killed_in_the_middle_changes_nothing(

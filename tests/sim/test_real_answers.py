@@ -1,0 +1,75 @@
+"""Real answers in virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from ground.results.summary import summarise
+from models.resolve import resolve
+from node.engine.batching import Batcher, answer_all
+from node.engine.llama import Engine, EngineSettings
+from node.engine.prefixes import Prefixes
+from node.engine.requests import Request
+from roundtrip.budget import Outcome
+from roundtrip.drive.clock import monotonic_ns
+from roundtrip.errors import BadConfig
+from roundtrip.scenario import Scenario
+from testbed.real_engine import real_engine
+from testbed.world import World
+
+
+@pytest.fixture(scope="module")
+def demo(shipped) -> Scenario:
+    return shipped["demo"]
+
+
+def test_questions_get_the_models_own_answers(demo: Scenario) -> None:
+    real = real_engine(demo)
+    run = World(demo, 1, real.profile, engine=real.new).run()
+    summary = summarise(run)
+    assert (summary["graded"], summary["right"]) == (18, 18)
+    assert summary["node"]["model"] == "groundloop telemetry triage"
+    settings = EngineSettings(1024, 1, use_extra_bufts=False, flash=False)
+    alone = Batcher(
+        Engine(str(resolve("builtin")), settings),
+        prefixes=Prefixes(None, ""), clock_ns=monotonic_ns, drafts=False,
+    )  # fmt: skip
+    workload = demo.workload
+    asked = [
+        Request(
+            record.planned.index, record.planned.text, workload.system, workload.max_tokens,
+            workload.sampling, thinking=False,
+        )
+        for record in run.records
+    ]  # fmt: skip
+    texts = answer_all(alone, asked)
+    assert [record.answer for record in run.records] == [
+        texts[record.planned.index].text for record in run.records
+    ]
+
+
+def test_another_machines_speed_is_slower_and_says_the_same(demo: Scenario) -> None:
+    here, there = (real_engine(demo, name) for name in (None, "rpi5-8gb"))
+    runs = [World(demo, 1, real.profile, engine=real.new).run() for real in (here, there)]
+    decode = [summarise(run)["phases_ms"]["decode"]["p50"] for run in runs]
+    assert decode[1] > 2 * decode[0]
+    first, other = ([one.answer for one in run.records] for run in runs)
+    assert first == other
+
+
+def test_answers_are_cut_and_refused_as_time_runs_out(demo: Scenario) -> None:
+    """A second for each, on a machine where one takes about that."""
+    node = demo.node.model_copy(update={"part_s": 0.1})
+    budget = demo.budget.model_copy(update={"loop_s": 0.5, "expire_s": 30})
+    hurried = demo.model_copy(update={"node": node, "budget": budget})
+    real = real_engine(hurried, "cubesat-1gb")
+    run = World(hurried, 1, real.profile, engine=real.new).run()
+    outcomes = {record.outcome for record in run.records}
+    assert len(run.records) == 18
+    assert outcomes & {Outcome.PARTIAL, Outcome.REFUSED, Outcome.LATE}
+    assert all(sum(one.phases_ns.values()) == one.loop_ns for one in run.records if one.loop_ns)
+
+
+def test_a_profile_that_is_not_there_is_an_error(demo: Scenario) -> None:
+    with pytest.raises(BadConfig, match=r"node\.profile"):
+        real_engine(demo, "abacus")

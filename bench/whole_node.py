@@ -21,8 +21,8 @@ from node.engine.accept import MAX_SEQUENCES
 from node.engine.supervisor import EngineConfig, EngineEvent, Supervisor
 from node.engine.wire import Load
 from node.scheduler import Job, Order
-from roundtrip.config import NodeConfig
 from roundtrip.message import GREEDY, Question
+from roundtrip.node_config import NodeConfig
 
 LARGE = "synth:qwen3-0.6b:Q4_K_M"
 CONTEXT = 1024

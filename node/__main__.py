@@ -19,11 +19,12 @@ from roundtrip.command import (
     run_command,
     security_of,
 )
-from roundtrip.config import MAX_S, NodeConfig
+from roundtrip.config import MAX_S
 from roundtrip.drive.realtime import run_async
 from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Side
+from roundtrip.node_config import NodeConfig
 from roundtrip.say import say
 from roundtrip.scenario_file import load_scenario
 from roundtrip.units import s_to_ns

@@ -29,13 +29,20 @@ from node.body.thermal import Level, ThermalPolicy
 from node.consequences import Command, carry_out, command_of
 from node.engine.accept import AcceptedModel, accept_model, load_of
 from node.engine.events import EngineDone, EngineMended
-from node.engine.supervisor import EngineConfig, EngineDown, EngineEvent, EngineUp, Supervisor
+from node.engine.supervisor import (
+    CANNOT,
+    HTTP_CHILD,
+    EngineConfig,
+    EngineDown,
+    EngineEvent,
+    EngineUp,
+    Supervisor,
+)
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
 from node.outputs import NodeOutput, StoreAnswer, StoreQuestion, StoreSettled
 from node.scheduler import Order
 from node.store import NodeStore
 from roundtrip.anchor import Anchor
-from roundtrip.config import NodeConfig
 from roundtrip.contacts import ContactPlan
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
@@ -54,6 +61,7 @@ from roundtrip.drive.udp import SCHEME, UdpLink, UdpPort
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
+from roundtrip.node_config import NodeConfig
 from roundtrip.radiation import RadiationConfig
 from roundtrip.rng import substream
 from roundtrip.text.packing import known, prepare
@@ -167,10 +175,13 @@ class NodeService:
         prepare()
         if model.limits != Limits():
             self._enforcer = Enforcer(model.limits, read_host(), self._say)
-        self._supervisor = Supervisor(
-            EngineConfig(load_of(config.node, model)), self._engine_event, self._enforcer
-        )
-        self._report(f"node: loading {model.path.name} ({model.info.quantization})")
+        engine = EngineConfig(load_of(config.node, model))
+        if engine.load.url:
+            engine = replace(engine, command=HTTP_CHILD)
+            self._say(f"the engine is the server at {engine.load.url}: {CANNOT}")
+        else:
+            self._say(f"loading {Path(model.path).name} ({model.quantization})")
+        self._supervisor = Supervisor(engine, self._engine_event, self._enforcer)
         self._up = await self._supervisor.start()
         if self._up.note:
             self._report(f"node: {self._up.note}")
@@ -299,8 +310,8 @@ class NodeService:
     def _health(self, up: EngineUp, vitals: Vitals | None = None) -> Health:
         assert self._model is not None
         return Health(
-            model=self._model.info.name or self._model.path.stem,
-            quantization=self._model.info.quantization,
+            model=up.model or self._model.title,
+            quantization=self._model.quantization,
             context=up.context,
             threads=up.threads,
             engine_restarts=up.restarts,

@@ -13,7 +13,6 @@ from roundtrip.config import (
     ContactConfig,
     Direction,
     LinkConfig,
-    NodeConfig,
     OrbitConfig,
     OutageConfig,
     SatelliteConfig,
@@ -27,6 +26,7 @@ from roundtrip.config import (
 from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Rate, Windows
 from roundtrip.link_budget import Ladder, Step
 from roundtrip.modem import Side
+from roundtrip.node_config import NodeConfig
 from roundtrip.units import NS_PER_S, s_to_ns
 
 

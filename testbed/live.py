@@ -19,8 +19,7 @@ from ground.books import Books
 from ground.desk import Desk
 from ground.results.folder import finish, run_folder
 from ground.station import Asked, ask, run_of
-from models.resolve import resolve
-from node.engine.accept import accept_model
+from node.engine.accept import accept_model, found
 from roundtrip.command import security_of
 from roundtrip.drive.realtime import run_async, stop_signals, unless
 from roundtrip.errors import ChildFailed, Stopped
@@ -86,7 +85,7 @@ def live(scenario: Scenario, seed: int, model: str, out: Path | None, *, plain: 
         BadModel, BadConfig: as `accept_model`.
         EnvironmentFault: as `run_folder`; and what `run_live` raises.
     """
-    node = scenario.node.model_copy(update={"model": str(resolve(model).resolve())})
+    node = found(scenario.node, model)
     accept_model(node)
     console = Screen()
     if model == "tiny":

@@ -11,6 +11,8 @@ from node.engine.loading import Loaded, loaded
 from node.engine.stepped import AS_HERE, Scale, SteppedEngine
 from node.service_time import TYPICAL_TOKENS, Profile, at_size, load_profile
 from roundtrip.drive.clock import monotonic_ns
+from roundtrip.errors import BadConfig
+from roundtrip.node_config import LLAMA
 from roundtrip.say import say
 from roundtrip.scenario import Scenario
 from roundtrip.units import NS_PER_S
@@ -39,14 +41,16 @@ def real_engine(scenario: Scenario, speed_of: str | None = None) -> RealEngine:
         BadModel: the model cannot be loaded.
         BadConfig: there is no such profile.
     """
+    if scenario.node.engine != LLAMA:
+        raise BadConfig("--engine real", "node.engine", LLAMA, repr(scenario.node.engine))
     model = accept_model(scenario.node)
     load = load_of(scenario.node, model)
     known = load_profile(speed_of or scenario.node.profile)
     engine = loaded(load, thread_counts(load.max_threads), lambda line: say(line, err=True))
     profile = known.model_copy(
         update={
-            "model": model.info.name or model.path.stem,
-            "quantization": model.info.quantization,
+            "model": model.title,
+            "quantization": model.quantization,
             "threads": engine.choice.threads,
         }
     )

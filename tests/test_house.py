@@ -28,6 +28,7 @@ MAY_TOUCH = {
     "link_sim/__main__.py": {"asyncio"},
     "node/service.py": {"asyncio"},
     "node/engine/supervisor.py": {"asyncio"},
+    "node/engine/http_child.py": {"socket", "threading"},
     "node/body/guard.py": {"asyncio"},
     "node/__main__.py": {"asyncio"},
     "ground/station.py": {"asyncio"},

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from roundtrip.config import EnergyConfig, Watts
+from roundtrip.config import Watts
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
+from roundtrip.node_config import EnergyConfig
 from roundtrip.scenario import Scenario
 from roundtrip.units import s_to_ns
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from roundtrip.config import Cores, Megabytes, NodeConfig
+from roundtrip.config import Cores, Megabytes
+from roundtrip.node_config import NodeConfig
 
 CPU_PERIOD_US = 100_000
 """The kernel's default for cpu.max and cpu.cfs_period_us."""

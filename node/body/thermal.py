@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 
-from roundtrip.config import ThermalConfig
+from roundtrip.node_config import ThermalConfig
 
 
 class Level(enum.IntEnum):

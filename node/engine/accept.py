@@ -17,10 +17,10 @@ from node.body.cgroup import usable_cpus
 from node.body.limits import Limits, limits_of, with_profile
 from node.engine.wire import Load
 from node.service_time import load_profile
-from roundtrip.config import NodeConfig
 from roundtrip.errors import BadModel
 from roundtrip.files import read_text
 from roundtrip.message import MAX_TEXT_BYTES
+from roundtrip.node_config import LLAMA, NodeConfig
 from roundtrip.units import s_to_ns
 
 MAX_SEQUENCES = 8
@@ -31,8 +31,11 @@ MAX_SEQUENCES = 8
 class AcceptedModel:
     """A model that the node can run, and what it may use."""
 
-    info: ModelInfo
-    path: Path
+    title: str
+    """What it calls itself; empty where a server is yet to say so."""
+    quantization: str
+    path: str
+    """Its file; or by which name a server has it."""
     sequences: int
     """Questions at once."""
     threads: int
@@ -54,6 +57,8 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
     if limits.threads > len(usable_cpus()):
         limits = limits.model_copy(update={"threads": 0})  # this machine has no such number
     config = with_profile(config, limits)
+    if config.engine != LLAMA:
+        return _served(config)
     path = resolve(config.model)
     info = inspect(path)
     require_qwen3(info)
@@ -65,8 +70,9 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
     if config.memory_mb:
         _must_fit([fit(one, config.context, kv_type=config.kv) for one in both], path, config)
     return AcceptedModel(
-        info,
-        path,
+        info.name or path.stem,
+        info.quantization,
+        str(path),
         _sequences(config, both),
         config.threads,
         _document(config.document),
@@ -75,11 +81,29 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
     )
 
 
+def _served(config: NodeConfig) -> AcceptedModel:
+    """A model that a server has: what it needs is the server's to know."""
+    unlimited = Limits()
+    return AcceptedModel(
+        "", "", config.model, config.sequences or 1, 0, _document(config.document), unlimited, ""
+    )
+
+
+def found(config: NodeConfig, model: str) -> NodeConfig:
+    """With another model, by its file where it has one here.
+
+    Raises:
+        BadModel: there is none of this name.
+    """
+    path = str(resolve(model).resolve()) if config.engine == LLAMA else model
+    return config.model_copy(update={"model": path})
+
+
 def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
     """What the engine is told."""
     radiation = config.radiation
     return Load(
-        str(model.path),
+        model.path,
         config.context,
         model.sequences,
         model.threads,
@@ -97,6 +121,7 @@ def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
         probe_ns=s_to_ns(radiation.probe_s) if radiation is not None else 0,
         flips_per_bit_day=radiation.rate if radiation is not None else 0.0,
         flips_seed=radiation.seed if radiation is not None else 0,
+        url=config.engine if config.engine != LLAMA else "",
     )
 
 

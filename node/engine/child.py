@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NICENESS = 5
 """The engine gives way to what handles frames, which takes little, but cannot wait."""
-_PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the kernel ends this process with its parent, even in the middle of an answer."""
 
 
@@ -235,7 +235,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return Server(sys.stdin.fileno(), events).run()

@@ -25,6 +25,7 @@ from node.body.cgroup import Enforcer
 from node.engine.events import EngineMended, JobEvent
 from node.engine.wire import (
     EXIT_PROBE_FAILED,
+    EXIT_SERVER_GONE,
     LENGTH_BYTES,
     MAX_BYTES,
     Load,
@@ -41,6 +42,12 @@ from roundtrip.drive.realtime import background
 from roundtrip.errors import BadModel, EnvironmentFault
 
 CRASHES = (signal.SIGILL, signal.SIGSEGV, signal.SIGFPE, signal.SIGBUS, signal.SIGABRT)
+HTTP_CHILD = (sys.executable, "-m", "node.engine.http_child")
+"""The process that speaks to a server, where one does the inference."""
+CANNOT = (
+    "it keeps no prompt heads for us, its thinking is not ended after so many tokens, and an "
+    "answer that is cut is what was streamed"
+)
 REMEDY = "Install it without AMX code: README.md, With pip"
 MAX_FAILED_STARTS = 5
 FIRST_BACKOFF_S = 0.1
@@ -72,6 +79,8 @@ class EngineUp:
     restarts: int
     note: str
     """What the operator should know of how it runs; empty when nothing."""
+    model: str = ""
+    """That a server answers with; empty where it is the one that was loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +219,7 @@ class Supervisor:
             Speed(event["prefill_ns"], event["step_ns"]),
             self._restarts,
             self._note,
+            event.get("model", ""),
         )
 
     async def _next_event(self) -> dict[str, Any]:
@@ -300,6 +310,8 @@ def _remedy(signal_number: int | None) -> str:
 
 
 def _how(code: int) -> str:
+    if code == EXIT_SERVER_GONE:
+        return "the server is gone"
     if code == EXIT_PROBE_FAILED:
         return "its probe question got another answer than at its start"
     if code < 0:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LENGTH_BYTES = 4
 MAX_BYTES = 1 << 24
+EXIT_SERVER_GONE = 4
+"""Where a server does the inference: it is gone."""
 EXIT_PROBE_FAILED = 3
 """The engine ends so where its memory is damaged elsewhere than in the weights."""
 ALIVE_NS = 1_000_000_000
@@ -74,6 +76,8 @@ class Load:
     """Upsets that are made."""
     flips_seed: int = 0
     """Of where and when."""
+    url: str = ""
+    """Of the server that does the inference; empty for llama.cpp here."""
 
 
 def pack(body: dict[str, Any]) -> bytes:

@@ -22,8 +22,7 @@ from ground.web.access import Access, read_token
 from ground.web.asked import Usual
 from ground.web.server import Server
 from ground.workload import asking_of
-from models.resolve import resolve
-from node.engine.accept import accept_model
+from node.engine.accept import accept_model, found
 from roundtrip.command import (
     GROUNDS_LINK,
     LISTEN,
@@ -143,7 +142,7 @@ def up_command(
     loaded = _loaded(scenario, out)
     warn(loaded, str(scenario))
     name = loaded.node.model if model is None else model
-    node = loaded.node.model_copy(update={"model": str(resolve(name).resolve())})
+    node = found(loaded.node, name)
     accept_model(node)
     loaded = loaded.model_copy(update={"node": node})
     seed = loaded.seed if seed is None else seed

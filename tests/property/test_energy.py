@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.body.energy import Activity, Battery, PowerSection
-from roundtrip.config import EnergyConfig
 from roundtrip.contacts import Windows
+from roundtrip.node_config import EnergyConfig
 
 HOUR_NS = 3600 * 10**9
 watts = st.floats(0, 50, allow_nan=False)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from node.service_time import load_profile
 from roundtrip.budget import Outcome
-from roundtrip.config import EnergyConfig
+from roundtrip.node_config import EnergyConfig
 from roundtrip.scenario import Scenario
 from testbed.world import World
 

@@ -17,11 +17,11 @@ from node.service import NodeRunConfig, NodeService
 from node.speed import Speed
 from node.store import NodeStore
 from roundtrip.anchor import Anchor, Reading
-from roundtrip.config import NodeConfig
 from roundtrip.drive import clock
 from roundtrip.drive.udp import UdpLink
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Hello
+from roundtrip.node_config import NodeConfig
 from roundtrip.transport import MAX_REASONS, NO_DATE
 
 UP = EngineUp(512, 2, 1, Speed(1.0, {1: 1.0}), 1, "")

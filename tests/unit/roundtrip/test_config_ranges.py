@@ -15,18 +15,16 @@ from roundtrip.config import (
     BurstLoss,
     ContactConfig,
     Direction,
-    EnergyConfig,
     Fade,
     Handover,
-    NodeConfig,
     OrbitConfig,
     OutageConfig,
     SatelliteConfig,
     Section,
     StationConfig,
-    ThermalConfig,
     WorkloadConfig,
 )
+from roundtrip.node_config import EnergyConfig, NodeConfig, ThermalConfig
 from roundtrip.scenario_file import check_scenario
 
 SHARE = (0, 1)
@@ -208,7 +206,8 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
         },
         "budget": {"loop_s": 120, "objective": 0.95, "expire_s": 600},
         "node": {
-            "satellite": "", "model": "builtin", "threads": 0, "memory_mb": 0, "cpu_cores": 0,
+            "satellite": "", "model": "builtin", "engine": "llama.cpp", "threads": 0,
+            "memory_mb": 0, "cpu_cores": 0,
             "context": 2048, "queue": 256, "sequences": 0, "policy": "deadline", "kv": "f16",
             "speculate": True, "draft": "", "lock": False, "document": "", "profile": "builtin",
             "beacon_s": 60, "part_s": 1,
@@ -219,3 +218,18 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
             "radiation": None,
         },
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "engine", ["llama.cpp", "http://127.0.0.1:11434", "https://host/api/v1", "http://[::1]:80"]
+)
+def test_an_engine_is_llama_cpp_or_a_server(engine: str) -> None:
+    assert NodeConfig(engine=engine).engine == engine
+
+
+@pytest.mark.parametrize(
+    "engine", ["", "llama", "127.0.0.1:80", "ftp://host", "http://", "http://user@it", "http://a b"]
+)
+def test_any_other_engine_is_refused(engine: str) -> None:
+    with pytest.raises(ValidationError, match=r"llama\.cpp, or a server's URL"):
+        NodeConfig(engine=engine)

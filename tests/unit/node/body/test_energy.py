@@ -9,9 +9,9 @@ import pytest
 from node.body.energy import Activity, Battery, PowerSection, Priority, battery_of, cycles
 from node.body.energy_book import EnergyBook
 from node.service_time import load_profile
-from roundtrip.config import EnergyConfig
 from roundtrip.contacts import Windows
 from roundtrip.errors import BadConfig
+from roundtrip.node_config import EnergyConfig
 from roundtrip.scenario_file import check_scenario
 
 S = 10**9

@@ -5,9 +5,9 @@ import pytest
 from node.body import guard as guards
 from node.body.guard import Guard
 from node.body.thermal import Level, ThermalPolicy
-from roundtrip.config import ThermalConfig
 from roundtrip.drive import clock
 from roundtrip.drive.notify import Notifier
+from roundtrip.node_config import ThermalConfig
 
 S = 10**9
 

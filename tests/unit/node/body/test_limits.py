@@ -15,7 +15,7 @@ from node.body.limits import (
     plan,
     with_profile,
 )
-from roundtrip.config import NodeConfig
+from roundtrip.node_config import NodeConfig
 
 BOTH = frozenset({"memory", "cpu"})
 LIMITS = Limits(1_024_000_000, 2)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.body.thermal import Level, ThermalPolicy
-from roundtrip.config import ThermalConfig
+from roundtrip.node_config import ThermalConfig
 
 CONFIG = ThermalConfig(reduce_c=75, pause_c=85, margin_c=5)
 

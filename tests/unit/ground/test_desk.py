@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -108,3 +109,19 @@ def test_the_contact_of_a_moment_is_that_in_which_it_lies() -> None:
     assert desk.contact_at(20.5)["end_s"] is None
     assert desk.contact_at(9.5) is None
     assert desk.contact_at(None) is None
+
+
+def test_who_listens_is_told_no_more_when_the_station_ends() -> None:
+    desk = Desk()
+
+    async def listen() -> list[str]:
+        return [event["text"] async for event in desk.events(None)]
+
+    async def scene() -> list[str]:
+        listening = asyncio.ensure_future(listen())
+        await asyncio.sleep(0)
+        desk.note("one")
+        desk.ends()
+        return await asyncio.wait_for(listening, 5)
+
+    assert asyncio.run(scene()) == ["one"]

@@ -117,6 +117,15 @@ def effects(**config: object) -> list[Effect]:
     return [process.next(100, n * SECOND) for n in range(2_000)]
 
 
+def test_a_copy_is_late_by_a_draw_of_its_own() -> None:
+    found = effects(jitter_ms=10, duplication=1.0)
+    both = [(one.extra_ns, one.copy_ns) for one in found]
+    assert all(copy is not None and 0 <= copy < 10_000_000 for _, copy in both)
+    assert sum(first == copy for first, copy in both) < 5
+    mean = statistics.fmean(copy for _, copy in both if copy is not None)
+    assert mean == pytest.approx(5_000_000, rel=0.1)
+
+
 def test_changing_one_cause_leaves_the_draws_of_the_others() -> None:
     both = effects(loss=0.1, bit_error_rate=1e-4, jitter_ms=10, duplication=0.1)
     one = effects(loss=0.3, bit_error_rate=1e-4, jitter_ms=10, duplication=0.1)

@@ -78,3 +78,37 @@ def test_a_stopped_actor_is_not_woken() -> None:
 def test_earliest_ignores_what_is_not_set() -> None:
     assert earliest(None, (5, "b"), (3, "a")) == (3, "a")
     assert earliest(None, None) is None
+
+
+class Alarms:
+    """A clock that notes for when it is asked to call."""
+
+    def __init__(self) -> None:
+        self.set: list[int] = []
+        self.cancelled = 0
+
+    def now_ns(self) -> int:
+        return 0
+
+    def call_at(self, at_ns: int, callback) -> Alarms:
+        self.set.append(at_ns)
+        return self
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+class Waiting:
+    deadline = (5, "it")
+
+    def command(self, *, now_ns: int) -> list[str]:
+        return []
+
+
+def test_an_alarm_is_set_anew_only_where_the_deadline_is_another() -> None:
+    clock, machine = Alarms(), Waiting()
+    actor = Actor(clock, "it", machine, print)
+    for deadline in ((5, "it"), (5, "another"), (7, "it"), (7, "it"), None, None, (7, "it")):
+        machine.deadline = deadline
+        actor.call(machine.command)
+    assert (clock.set, clock.cancelled) == ([5, 7, 7], 2)

@@ -283,3 +283,17 @@ def test_scoring_a_run_of_ours_gives_its_own_figures(
     ours = to_hlog(histograms(records, BUDGET), start_s=0, length_s=1, comment="")
     theirs = to_hlog(histograms(log.records, BUDGET), start_s=0, length_s=1, comment="")
     assert theirs == ours
+
+
+@pytest.mark.parametrize(
+    ("question_id", "number"),
+    [
+        ("0000000a0000000b", 0xA0000000B), ("f" * 16, 2**64 - 1), ("0" * 15, 0), ("0" * 17, 0),
+        ("a" * 15, 0), ("a" * 17, 0), ("A" * 16, 0), ("g" * 16, 0), ("mine", 0),
+    ],
+)  # fmt: skip
+def test_a_question_id_of_ours_is_kept_and_anothers_numbered(
+    read: Callable[..., LoopLog], question_id: str, number: int
+) -> None:
+    (record,) = read({"intended_s": 0, "answered_s": 1, "question_id": question_id}).records
+    assert record.question_id == number

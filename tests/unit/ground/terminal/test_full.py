@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+import os
+import termios
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from ground.terminal import full
 from ground.terminal.drawing import LEAST_HEIGHT, LEAST_WIDTH, Looking, draw
-from ground.terminal.full import FullScreen
+from ground.terminal.full import FullScreen, _keyboard
 from ground.terminal.line import Line
 from ground.terminal.view import View
 from roundtrip.errors import EnvironmentFault
@@ -129,3 +131,44 @@ def test_only_what_changed_is_written_and_the_cursor_where_it_moved() -> None:
     canvas.show(lines, (1, 0))
     assert "\x1b[2;1H" in out.getvalue()
     assert "one" not in out.getvalue()
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """A pseudo-terminal whose far end is what is typed on, and whose near end is stdin."""
+    typing, stdin = os.openpty()
+    with os.fdopen(stdin, "rb", buffering=0) as near:
+        monkeypatch.setattr("sys.stdin", near)
+        yield typing, stdin
+    os.close(typing)
+
+
+def flags(descriptor: int) -> list[int]:
+    return [int(part) for part in termios.tcgetattr(descriptor)[:4]]
+
+
+def test_keys_come_as_they_are_pressed_and_the_terminal_is_as_before_afterwards(
+    terminal: tuple[int, int],
+) -> None:
+    typing, stdin = terminal
+    before = termios.tcgetattr(stdin)
+    came: list[bytes] = []
+
+    async def scene() -> list[int]:
+        with _keyboard(came.append):
+            inside = flags(stdin)
+            for key in (b"\r", b"\x11", b"\x13", b"a"):
+                os.write(typing, key)
+                for _ in range(100):
+                    await asyncio.sleep(0.001)
+                    if b"".join(came).endswith(key):
+                        break
+            return inside
+
+    inside = asyncio.run(scene())
+    assert b"".join(came) == b"\r\x11\x13a", "no carriage return is changed, and no flow control"
+    changed = [old ^ new for old, new in zip(flags(stdin), inside, strict=True)]
+    assert changed[0] == (termios.IXON | termios.ICRNL) & int(before[0])
+    assert changed[1] == changed[2] == 0
+    assert changed[3] == (termios.ECHO | termios.ICANON | termios.IEXTEN) & int(before[3])
+    assert termios.tcgetattr(stdin) == before

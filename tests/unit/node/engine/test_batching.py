@@ -12,6 +12,7 @@ from node.engine.costs import Costs
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from node.engine.requests import Request
+from node.engine.speculation import Said
 from roundtrip.message import GREEDY
 
 TICK_NS = 1000
@@ -90,3 +91,36 @@ def test_an_end_in_a_draft_ends_a_thought_and_is_not_read(
     busy.step()
     assert slot.feed == [last, *busy._admission.stop_thinking]
     assert slot.written[-1] == last
+
+
+def test_it_rests_while_there_is_nothing_to_do(engine: Engine) -> None:
+    busy = batcher(engine)
+    assert busy.resting
+    busy.add(asked())
+    assert not busy.resting
+    busy.admit()
+    assert not busy.resting
+    busy.cut(1)
+    assert busy.resting
+
+
+def test_a_draft_is_told_of_what_others_have_in_the_same_decode(engine: Engine) -> None:
+    busy = batcher(engine, drafts=True)
+    told: list[tuple[int, int, float]] = []
+    stepped: list[int] = []
+
+    def draft(said, sequence, most, sequences, extra, expected) -> float:
+        told.append((sequences, extra, expected))
+        said.draft = [5] * (2 + len(told) % 2)
+        said.kinds = []
+        return 0.5
+
+    busy._speculation.begin = lambda prompt: Said({}, list(prompt[-4:]), [])
+    busy._speculation.draft = draft
+    busy._speculation.stepped = lambda ns, writing, drafted, made: stepped.append(drafted)
+    for number in (1, 2):
+        busy.add(asked(number))
+    begun(busy)
+    busy.step()
+    assert told == [(2, 0, 0.0), (2, 3, 0.5)]
+    assert stepped[-1] == 5

@@ -274,6 +274,21 @@ def test_a_prompt_that_leaves_no_room_is_too_long(engine: Engine) -> None:
     assert isinstance(found[2], Done)
 
 
+def test_a_prompt_may_leave_room_for_a_single_token(engine: Engine) -> None:
+    words = 0
+    left = engine.context
+    while left > 1:
+        words += 1
+        busy = batcher(engine)
+        busy.add(asked(1, text="a " * words, max_tokens=50))
+        found = busy.admit()
+        (slot,) = busy._slots
+        left = slot.limit if engine.context - slot.prompt_tokens < 50 else left
+    assert engine.context - slot.prompt_tokens == 1
+    assert one(engine, text="a " * words, max_tokens=50).output_tokens <= 1
+    assert isinstance(found[0], Started)
+
+
 def test_a_cut_gives_what_there_is(engine: Engine) -> None:
     busy = batcher(engine)
     busy.add(asked(1, max_tokens=200, sampling=HOT))

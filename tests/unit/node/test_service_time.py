@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from node.scheduler import Job, Order
 from node.service_time import (
@@ -232,3 +233,48 @@ def test_quantiles_are_joined_by_straight_lines(
     values: tuple[int, ...], share: float, expected: float
 ) -> None:
     assert _quantile(values, share) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("field", "low", "high", "step"),
+    [
+        ("threads", 1, 1024, 1), ("sequences", 0, 64, 1), ("start_ms", 0, 3_600_000, 0.5),
+        ("store_ms", 0, 3_600_000, 0.5), ("bytes_per_token", 0.1, 100, 0.01),
+        ("template_tokens", 0, 10**6, 1), ("prefill_tok_s", 1e-3, 1e9, 1e-4),
+        ("answer_tokens_mean", 0.01, 1e6, 0.001), ("rss_peak_mb", 0, 1e9, 0.5),
+        ("weights_mb", 0.001, 1e9, 0.0005), ("scrub_mb_s", 1, 1e9, 0.5), ("upset_harm", 0, 1, 0.1),
+    ],
+)  # fmt: skip
+def test_figures_of_a_profile_have_bounds(field: str, low: float, high: float, step: float) -> None:
+    known = PROFILE.model_dump()
+    for inside in (low, high):
+        assert getattr(Profile.model_validate(known | {field: inside}), field) == inside
+    for outside in (low - step, high + 2 * max(step, 1)):
+        with pytest.raises(ValidationError):
+            Profile.model_validate(known | {field: outside})
+
+
+@pytest.mark.parametrize(
+    ("table", "good"),
+    [
+        ({1: 5.0}, True), ({10**6: 5.0}, True), ({0: 5.0}, False), ({10**6 + 1: 5.0}, False),
+        ({}, False), ({1: 0.0}, False),
+    ],
+)  # fmt: skip
+def test_rates_by_size_have_bounds(table: dict[int, float], good: bool) -> None:
+    known = PROFILE.model_dump() | {"prefill_tok_s": table}
+    if good:
+        assert Profile.model_validate(known).prefill_tok_s == table
+    else:
+        with pytest.raises(ValidationError):
+            Profile.model_validate(known)
+
+
+def test_jitter_is_less_than_the_whole() -> None:
+    known = PROFILE.model_dump()
+    for jitter, good in ((0.0, True), (0.99, True), (1.0, False), (-0.1, False)):
+        if good:
+            assert Profile.model_validate(known | {"jitter": jitter}).jitter == jitter
+        else:
+            with pytest.raises(ValidationError):
+                Profile.model_validate(known | {"jitter": jitter})

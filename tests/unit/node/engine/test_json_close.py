@@ -45,6 +45,9 @@ from node.engine.json_close import closed_json
         ("{1", "{}"),
         (" [\n1 ,\t2 ", " [\n1 ,\t2]"),
         ("]", "null"),
+        ('{"a":1},{"b":2}', '{"a":1}'),
+        ("[1 2]", "[1]"),
+        ("1, 2", "1"),
     ],
 )
 def test_what_is_open_is_closed(cut: str, closed: str) -> None:

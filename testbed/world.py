@@ -261,6 +261,7 @@ class World:
             self.out.charge,
             self.ground.machine.air,
             upsets=asdict(engine.hit) if isinstance(engine, UpsetEngine) else None,
+            real_engine=self._real is not None,
         )
 
     def _over(self) -> bool:

@@ -109,6 +109,8 @@ class _Summary(BaseModel):
     link: dict[Literal["uplink", "downlink"], _Frames] | None
     energy: _Charge | None
     air: _Air | None = None
+    upsets: dict[str, Count] | None = None
+    real_engine: bool = False
 
 
 def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
@@ -140,9 +142,12 @@ def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
         known.rejected,
         [(round(at_s * 1e9), round(share * 1000)) for at_s, share in charge],
         None if known.air is None else known.air.model_dump(),
+        upsets=known.upsets,
+        real_engine=known.real_engine,
     )
     again = summarise(run)
-    summary.setdefault("sentence", again["sentence"])  # runs from before it was written
+    for new in ("sentence", "upsets", "real_engine"):  # runs from before they were written
+        summary.setdefault(new, again[new])
     _check_alike(summary, again, "", str(folder / "summary.json"))
     return run, summary
 

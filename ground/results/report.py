@@ -56,7 +56,7 @@ UNITS = {
     "power_mw": "power, mW",
     "charge_permille": "charge, ‰",
     "mended": "damaged tensors read again",
-    "exposed": "answers perhaps spoilt by that",
+    "exposed": "answers perhaps spoilt by upsets",
 }
 """What the figures of a node are called."""
 
@@ -115,11 +115,23 @@ def write_report(run: Run, summary: dict[str, Any], path: Path) -> None:
             width=WIDTH,
             left=LEFT,
             right=RIGHT,
-            ungraded=run.mode == "virtual",
+            virtual=_virtual(run),
             scored=run.mode == SCORED,
         )
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _virtual(run: Run) -> str:
+    """What a reader has to know of a virtual run."""
+    if run.mode != "virtual":
+        return ""
+    if run.real_engine:
+        return "Virtual time: the model answered, and each of its steps took as long as it took."
+    no_model = "Virtual time: no model ran, service times come from a profile"
+    if run.upsets is None:
+        return f"{no_model}, and answers are not graded."
+    return f"{no_model}; an answer counts as right where no harmful upset stood."
 
 
 def _node(node: Mapping[str, Any]) -> list[tuple[str, str]]:

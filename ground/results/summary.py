@@ -58,6 +58,8 @@ class Run:
     that they differ."""
     upsets: Mapping[str, int] | None = None
     """In virtual time: what upsets did to the weights, see `node.upset_engine.Hit`."""
+    real_engine: bool = False
+    """In virtual time: the model really answered."""
 
 
 def summarise(run: Run) -> dict[str, Any]:
@@ -100,6 +102,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "objective_met": goodput >= budget.objective,
         "energy": _energy(run, answered),
         "upsets": run.upsets,
+        "real_engine": run.real_engine,
         "node": _node(run, answered),
         "link": _link(run.fates),
         "air": run.air,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ground.results.summary import Run, summarise
+from ground.results.load import load_run
+from ground.results.summary import Run, summarise, write_results
 from node.radio import Radio
 from node.service_time import load_profile
 from roundtrip.budget import Outcome
 from roundtrip.radiation import RadiationConfig
 from roundtrip.scenario import Scenario
+from roundtrip.scenario_file import to_toml
 from testbed.world import World
 
 
@@ -45,6 +49,20 @@ def test_without_checks_it_is_not(scenario: Scenario) -> None:
     assert summary["right"] == 600 - summary["upsets"]["spoilt"] < 300
     assert summary["upsets"]["mended"] == 0
     assert summary["node"]["vitals"]["mended"] == 0
+
+
+def test_its_results_read_back_and_say_what_happened(scenario: Scenario, tmp_path: Path) -> None:
+    run = exposed(scenario, 100, environment="leo", times=1000)
+    assert run.upsets is not None
+    (tmp_path / "scenario.toml").write_text(to_toml(run.scenario))
+    write_results(run, tmp_path)
+    again, summary = load_run(tmp_path)
+    assert again.upsets == run.upsets
+    assert summary["upsets"] == run.upsets
+    assert summarise(again)["right"] == 100
+    page = (tmp_path / "report.html").read_text()
+    assert f"{run.upsets['upsets']:,} upsets in the weights" in page
+    assert "an answer counts as right where no harmful upset stood" in page
 
 
 def test_without_upsets_all_is_right_and_a_seed_repeats_what_it_did(scenario: Scenario) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ground.results.summary import summarise
+from ground.results.load import load_run
+from ground.results.summary import summarise, write_results
 from models.resolve import resolve
 from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
@@ -14,6 +17,7 @@ from roundtrip.budget import Outcome
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadConfig
 from roundtrip.scenario import Scenario
+from roundtrip.scenario_file import to_toml
 from testbed.real_engine import real_engine
 from testbed.world import World
 
@@ -23,7 +27,7 @@ def demo(shipped) -> Scenario:
     return shipped["demo"]
 
 
-def test_questions_get_the_models_own_answers(demo: Scenario) -> None:
+def test_questions_get_the_models_own_answers(demo: Scenario, tmp_path: Path) -> None:
     real = real_engine(demo)
     run = World(demo, 1, real.profile, engine=real.new).run()
     summary = summarise(run)
@@ -43,6 +47,10 @@ def test_questions_get_the_models_own_answers(demo: Scenario) -> None:
         for record in run.records
     ]  # fmt: skip
     texts = answer_all(alone, asked)
+    (tmp_path / "scenario.toml").write_text(to_toml(demo))
+    write_results(run, tmp_path)
+    assert load_run(tmp_path)[0].real_engine
+    assert "the model answered" in (tmp_path / "report.html").read_text()
     assert [record.answer for record in run.records] == [
         texts[record.planned.index].text for record in run.records
     ]

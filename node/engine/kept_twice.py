@@ -21,7 +21,7 @@ from pathlib import Path
 import crc32c
 
 from models.gguf.header import Header, read_header
-from roundtrip.errors import BadModel, EnvironmentFault
+from roundtrip.errors import BadModel
 
 HEAD = ""
 """Stands for all that is before the tensors."""
@@ -58,10 +58,13 @@ class KeptTwice:
             spans = _spans(read_header(path))
             self._make(record, spans)
         self._spans = spans
+        self.whole = path
+        """The one to load from: the model's own, unless it is damaged and cannot be written."""
         for file in (self._second, path):
-            for tensor in spans:
-                if self._found(file, tensor) is None:
-                    self._restore(file, tensor)
+            damaged = [name for name in spans if self._found(file, name) is None]
+            mended = [self._restored(file, name) for name in damaged]
+            if file == path and not all(mended):
+                self.whole = self._second
 
     def _make(self, record: Path, spans: dict[str, _Span]) -> None:
         try:
@@ -106,15 +109,11 @@ class KeptTwice:
             return None
         return data if len(data) == span.size and crc32c.crc32c(data) == span.crc else None
 
-    def _restore(self, file: Path, name: str) -> None:
-        """Write what a file has damaged anew; it keeps its date."""
+    def _restored(self, file: Path, name: str) -> bool:
+        """Whether what a file has damaged could be written anew; it keeps its date."""
         data, source = self.tensor(name)
-        what = name or "the header"
-        self._say(f"{file.name}: {what} is damaged on the disk; written anew from {source}")
+        what = f"{file.name}: {name or 'the header'} is damaged on the disk"
         try:
-            if not file.exists():
-                shutil.copyfile(self.path, file)
-                return
             dates = file.stat()
             with file.open("r+b") as stream:
                 stream.seek(self._spans[name].start)
@@ -122,9 +121,10 @@ class KeptTwice:
                 os.fsync(stream.fileno())
             os.utime(file, ns=(dates.st_atime_ns, dates.st_mtime_ns))
         except OSError as error:
-            raise EnvironmentFault(
-                f"write {file}", error.strerror or str(error), "it is damaged; put it there anew"
-            ) from None
+            self._say(f"{what}, and cannot be written anew from {source}: {error.strerror}")
+            return False
+        self._say(f"{what}; written anew from {source}")
+        return True
 
     def _lost(self, name: str) -> BadModel:
         return BadModel(

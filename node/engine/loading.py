@@ -53,7 +53,7 @@ def loaded(load: Load, threads: Sequence[int], say: Callable[[str], None]) -> Lo
     files = None
     if load.scrub and folder is not None:
         files = KeptTwice(Path(load.path), folder, say)
-    engine = Engine(load.path, settings)
+    engine = Engine(str(files.whole) if files is not None else load.path, settings)
     engine.self_test()
     key = state_key(Path(load.path), settings)
     tried = [load.threads] if load.threads else threads

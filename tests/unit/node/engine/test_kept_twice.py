@@ -112,6 +112,27 @@ def test_a_damaged_file_is_mended_at_the_start_and_keeps_its_date(
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_where_it_cannot_be_written_the_other_file_is_loaded(
+    path: Path, folder: Path, said: list[str], which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert KeptTwice(path, folder, said.append).whole == path
+    second = second_of(folder)
+    damaged = path if which == "first" else second
+    name, at = place_in(path, 1)
+    flip(damaged, at)
+
+    def refuse(_: int) -> None:
+        raise PermissionError(1, "Read-only file system")
+
+    monkeypatch.setattr("node.engine.kept_twice.os.fsync", refuse)
+    files = KeptTwice(path, folder, said.append)
+    assert files.whole == (second if which == "first" else path)
+    (line,) = said
+    assert line.startswith(f"{damaged.name}: {name} is damaged on the disk, and cannot be written")
+    assert line.endswith("Read-only file system")
+
+
 def test_a_tensor_damaged_in_both_files_is_an_error(
     path: Path, folder: Path, said: list[str]
 ) -> None:

@@ -39,10 +39,12 @@ def real_engine(scenario: Scenario, speed_of: str | None = None) -> RealEngine:
 
     Raises:
         BadModel: the model cannot be loaded.
-        BadConfig: there is no such profile.
+        BadConfig: there is no such profile, or the engine is a server, or under radiation.
     """
     if scenario.node.engine != LLAMA:
         raise BadConfig("--engine real", "node.engine", LLAMA, repr(scenario.node.engine))
+    if scenario.node.radiation is not None:
+        raise BadConfig("--engine real", "node.radiation", "none: upsets go by a profile", "one")
     model = accept_model(scenario.node)
     load = load_of(scenario.node, model)
     known = load_profile(speed_of or scenario.node.profile)

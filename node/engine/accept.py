@@ -17,7 +17,7 @@ from node.body.cgroup import usable_cpus
 from node.body.limits import Limits, limits_of, with_profile
 from node.engine.wire import Load
 from node.service_time import load_profile
-from roundtrip.errors import BadModel
+from roundtrip.errors import BadConfig, BadModel
 from roundtrip.files import read_text
 from roundtrip.message import MAX_TEXT_BYTES
 from roundtrip.node_config import LLAMA, NodeConfig
@@ -83,6 +83,8 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
 
 def _served(config: NodeConfig) -> AcceptedModel:
     """A model that a server has: what it needs is the server's to know."""
+    if config.radiation is not None:
+        raise BadConfig("node", "radiation", "none: a server's memory is its own", "one")
     unlimited = Limits()
     return AcceptedModel(
         "", "", config.model, config.sequences or 1, 0, _document(config.document), unlimited, ""

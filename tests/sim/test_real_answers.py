@@ -16,6 +16,7 @@ from node.engine.requests import Request
 from roundtrip.budget import Outcome
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadConfig
+from roundtrip.radiation import RadiationConfig
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import to_toml
 from testbed.real_engine import real_engine
@@ -76,6 +77,17 @@ def test_answers_are_cut_and_refused_as_time_runs_out(demo: Scenario) -> None:
     assert len(run.records) == 18
     assert outcomes & {Outcome.PARTIAL, Outcome.REFUSED, Outcome.LATE}
     assert all(sum(one.phases_ns.values()) == one.loop_ns for one in run.records if one.loop_ns)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("engine", "http://127.0.0.1:9"), ("radiation", RadiationConfig())]
+)
+def test_what_does_not_go_with_real_answers_is_refused(
+    demo: Scenario, key: str, value: object
+) -> None:
+    node = demo.node.model_copy(update={key: value})
+    with pytest.raises(BadConfig, match=rf"node\.{key}"):
+        real_engine(demo.model_copy(update={"node": node}))
 
 
 def test_a_profile_that_is_not_there_is_an_error(demo: Scenario) -> None:

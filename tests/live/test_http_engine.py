@@ -198,6 +198,25 @@ def test_a_refusal_is_of_that_question_alone(stub: Stub, text: str, reason: str)
     assert "as you say" in refused.detail
 
 
+def test_an_answer_that_does_not_keep_to_its_schema_is_refused(stub: Stub) -> None:
+    async def scene(schema: str) -> object:
+        watch = Watch()
+        supervisor = Supervisor(config(stub.url), watch.events.append)
+        await supervisor.start()
+        supervisor.infer(order(1, schema=schema))
+        while not (found := [o for o in watch.events if isinstance(o, EngineDone | EngineRefused)]):
+            await asyncio.sleep(0.01)
+        await supervisor.close()
+        return found[0]
+
+    refused = asyncio.run(scene('{"type": "integer"}'))
+    assert isinstance(refused, EngineRefused)
+    assert (refused.reason, "its schema" in refused.detail) == ("no_answer", True)
+    unkept = asyncio.run(scene('{"pattern": "x"}'))
+    assert isinstance(unkept, EngineRefused)
+    assert unkept.reason == "bad_schema"
+
+
 @pytest.mark.parametrize("text", ["half", "junk"])
 def test_a_server_that_leaves_in_the_middle_is_an_engine_that_died(stub: Stub, text: str) -> None:
     (down,) = [one for one in outcome(stub, text) if isinstance(one, EngineDown)]

@@ -106,6 +106,7 @@ LIVE = {
         PARTIAL,
         UPSETS,
     ),
+    "node/engine/http_child.py": ("test_http_engine.py",),
     "node/engine/supervisor.py": ("test_supervisor.py",),
     "node/engine/wire.py": (REAL_ENGINE,),
     "node/service.py": (
@@ -126,13 +127,16 @@ LIVE = {
 """Files that run in processes of their own, and which of `tests/live` judge them last; a minute
 for each at most."""
 FURTHER = {
+    "dtn/": ("tests/interop", "tests/unit/node", "tests/unit/ground"),
+    "roundtrip/": ("tests/unit/node", "tests/unit/ground", "tests/unit/link_sim"),
     "dtn/ltp/": ("tests/sim/test_late_frames.py", "tests/sim/test_hostile_links.py"),
     "node/upset_engine.py": ("tests/sim/test_radiation.py",),
     "node/radio.py": ("tests/sim/test_radiation.py",),
     "node/body/energy": ("tests/sim/test_energy.py",),
     "testbed/campaign/": ("tests/sim/test_campaign.py",),
 }
-"""Where a file or folder has simulations of its own, which judge it after all others."""
+"""What else of `make test` judges a file or folder, after all others: simulations of its own, and
+the units of those who use it."""
 TOO_LONG = "not storm and not thousand"
 """Simulations that are left out: they take minutes."""
 DROPS_SHARE = 0.4

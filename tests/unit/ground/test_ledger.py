@@ -110,6 +110,15 @@ def test_every_question_of_a_run_that_goes_on_ends_once() -> None:
     assert ground.finished
 
 
+def test_parts_of_an_answer_that_came_before_a_restart_count() -> None:
+    number = question_id(RUN, 0)
+    parts = (Part(number, 0, "Ye"), Part(number, 2, "s, and"))
+    ground = machine([StoredQuestion(number, asked(number, "0"), 5, False, None, parts)])
+    ground.carrier(CUE, now_ns=NS_PER_S)
+    settled = [o for o in ground.stop("interrupted", now_ns=NS_PER_S) if isinstance(o, Settled)]
+    assert settled[0].record.answer == "Yes, and"
+
+
 def test_an_outcome_of_a_question_that_was_never_asked_is_kept(tmp_path: Path, expired) -> None:
     """As at the end of the last contact, for what was still to come."""
     store = GroundStore(tmp_path / "ledger.sqlite")

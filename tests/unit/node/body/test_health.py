@@ -109,3 +109,13 @@ def test_what_a_command_prints_is_read_and_what_it_complains_of_is_not(
     assert capfd.readouterr() == ("", "")
     with pytest.raises(subprocess.CalledProcessError):
         health._run(["false"])
+
+
+def test_where_there_is_no_firmware_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.shutil, "which", lambda name: None)
+
+    def never(command: list[str]) -> str:
+        raise AssertionError(command)
+
+    vitals = HealthReader(run=never).read(os.getpid(), 1)
+    assert (vitals.firmware_flags, vitals.power_mw) == (None, None)

@@ -117,5 +117,6 @@ def test_where_there_is_no_firmware_nothing_is_run(monkeypatch: pytest.MonkeyPat
     def never(command: list[str]) -> str:
         raise AssertionError(command)
 
-    vitals = HealthReader(run=never).read(os.getpid(), 1)
+    monkeypatch.setattr(health, "_run", never)
+    vitals = HealthReader().read(os.getpid(), 1)
     assert (vitals.firmware_flags, vitals.power_mw) == (None, None)

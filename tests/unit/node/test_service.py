@@ -8,8 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
+from node import service
 from node.body.thermal import Level
 from node.engine.events import EngineDone, EngineStarted, InferenceResult
 from node.engine.supervisor import EngineDown, EngineUp
@@ -176,3 +178,8 @@ def test_a_date_before_2000_is_said_where_it_is_believed(
     assert said == []
     hello(by_udp, said)
     assert said == [f"node: {NO_DATE}"]
+
+
+def test_the_nodes_own_memory_is_in_bytes() -> None:
+    resident = psutil.Process().memory_info().rss
+    assert resident / 2 < service._own_rss_peak_bytes() < 20 * resident

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ground.results import picture
 from ground.results.formats import to_csv, to_markdown
 from ground.results.loop_log import read_log
 from ground.results.picture import write_picture
@@ -63,3 +65,33 @@ def test_without_the_extra_it_says_which_one(run, tmp_path: Path, monkeypatch) -
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(EnvironmentFault, match=r"pip install 'groundloop\[png\]'"):
         write_picture(run.records, summarise(run), tmp_path / "x.png")
+
+
+class Axes:
+    """Notes the bars."""
+
+    def __init__(self) -> None:
+        self.bars: list[tuple[list[float], list[float]]] = []
+        self.spines = self
+
+    def __getitem__(self, _: object) -> Axes:
+        return self
+
+    def bar(self, names, heights, *, bottom, color, label) -> None:
+        self.bars.append((list(bottom), list(heights)))
+
+    def set(self, *_: object, **__: object) -> None:
+        pass
+
+    set_visible = legend = set
+
+
+def test_bars_of_phases_stand_on_each_other(answered) -> None:
+    axes = Axes()
+    records = [answered(0), answered(1)]
+    picture._phases(axes, records)
+    assert len(axes.bars) > 2
+    for (bottom, heights), (above, _) in itertools.pairwise(axes.bars):
+        assert above == pytest.approx([a + b for a, b in zip(bottom, heights, strict=True)])
+    top = [a + b for a, b in zip(*axes.bars[-1], strict=True)]
+    assert top == pytest.approx([record.loop_ns / 1e9 for record in records])

@@ -11,11 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from node import service
 from node.body.thermal import Level
 from node.engine.events import EngineDone, EngineStarted, InferenceResult
 from node.engine.supervisor import EngineDown, EngineUp
-from node.service import NodeRunConfig, NodeService
+from node.service import NodeRunConfig, NodeService, _own_rss_peak_bytes
 from node.speed import Speed
 from node.store import NodeStore
 from roundtrip.anchor import Anchor, Reading
@@ -182,4 +181,4 @@ def test_a_date_before_2000_is_said_where_it_is_believed(
 
 def test_the_nodes_own_memory_is_in_bytes() -> None:
     resident = psutil.Process().memory_info().rss
-    assert resident / 2 < service._own_rss_peak_bytes() < 20 * resident
+    assert resident / 2 < _own_rss_peak_bytes() < 20 * resident

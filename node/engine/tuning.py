@@ -19,6 +19,7 @@ from typing import Any
 from node.engine.llama import Engine, EngineSettings
 
 PROMPT_TOKENS = 128
+"""Of what is read, or held when drafts are checked: any context has room for it."""
 TYPICAL_PROMPT = 200
 TYPICAL_ANSWER = 60
 """Tokens of the question and answer that a choice is made for."""
@@ -98,12 +99,11 @@ def tuned(
 
 def _alone(engine: Engine, threads: int, flash: bool, clock_ns: Callable[[], int]) -> Tuned:
     engine.set_threads(threads)
-    count = min(PROMPT_TOKENS, engine.context - 1)
     prefill_ns = step_ns = float("inf")
     for _ in range(2):
         engine.forget(0)
-        prefill_ns = min(prefill_ns, _prompt(engine, 0, count, clock_ns) / count)
-        step_ns = min(step_ns, _least(engine, [(0, count)], clock_ns))
+        prefill_ns = min(prefill_ns, _prompt(engine, 0, PROMPT_TOKENS, clock_ns) / PROMPT_TOKENS)
+        step_ns = min(step_ns, _least(engine, [(0, PROMPT_TOKENS)], clock_ns))
     engine.forget(0)
     return Tuned(threads, flash, prefill_ns, {1: step_ns})
 
@@ -113,12 +113,11 @@ def _together(engine: Engine, alone: Tuned, clock_ns: Callable[[], int]) -> Tune
     engine.set_threads(alone.threads)
     step_ns = dict(alone.step_ns)
     best_ns = step_ns[1]
-    held = min(HELD, engine.context - 1)
     most = engine.settings.sequences
     for sequence in range(most):
-        _prompt(engine, sequence, held, clock_ns)
+        _prompt(engine, sequence, HELD, clock_ns)
     for width in sorted({*(width for width in WIDTHS if width < most), most} - {1}):
-        places = [(sequence, held) for sequence in range(width)]
+        places = [(sequence, HELD) for sequence in range(width)]
         step_ns[width] = _least(engine, places, clock_ns)
         if best_ns < LOST_CAUSE * step_ns[width] / width:
             break
@@ -131,10 +130,9 @@ def _together(engine: Engine, alone: Tuned, clock_ns: Callable[[], int]) -> Tune
 def _checking(engine: Engine, chosen: Tuned, clock_ns: Callable[[], int]) -> Tuned:
     """With what the checking of drafts takes."""
     check_ns: dict[int, float] = {}
-    held = min(PROMPT_TOKENS, engine.context - max(CHECKED) - 1)
-    _prompt(engine, 0, held, clock_ns)
+    _prompt(engine, 0, PROMPT_TOKENS, clock_ns)
     for count in CHECKED:
-        places = [(0, held + index) for index in range(count)]
+        places = [(0, PROMPT_TOKENS + index) for index in range(count)]
         check_ns[count] = _least(engine, places, clock_ns)
     engine.forget(0)
     return replace(chosen, check_ns=check_ns)

@@ -66,7 +66,7 @@ def hdtn(plan: dict[str, Any]) -> list[tuple[int, int, int, int, int]]:
 
 
 def of_days(name: str, days: float) -> Scenario:
-    scenario = load_scenario(SHIPPED / f"{name}.toml")
+    scenario = load_scenario(SHIPPED / f"{name}.toml", now="2026-06-01T00:00:00Z")
     assert scenario.orbit is not None
     orbit = scenario.orbit.model_copy(update={"hours": 24 * days})
     return scenario.model_copy(update={"orbit": orbit})

@@ -68,7 +68,10 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     class World:
         records: Sequence[LoopRecord] = RECORDS
 
-        def __init__(self, scenario: Scenario, seed: int, profile: Profile) -> None:
+        def __init__(
+            self, scenario: Scenario, seed: int, profile: Profile, engine: object = None
+        ) -> None:
+            assert engine is None
             seen.append(seed)
 
         def run(self) -> World:

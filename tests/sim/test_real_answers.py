@@ -13,12 +13,14 @@ from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from node.engine.requests import Request
+from node.service_time import load_profile
 from roundtrip.budget import Outcome
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadConfig
 from roundtrip.radiation import RadiationConfig
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import to_toml
+from testbed.campaign.runs import Batch, run_batch
 from testbed.real_engine import real_engine
 from testbed.world import World
 
@@ -93,3 +95,19 @@ def test_what_does_not_go_with_real_answers_is_refused(
 def test_a_profile_that_is_not_there_is_an_error(demo: Scenario) -> None:
     with pytest.raises(BadConfig, match=r"node\.profile"):
         real_engine(demo, "abacus")
+
+
+def test_a_campaign_counts_right_answers(demo: Scenario) -> None:
+    batch = Batch(0, 0, 2)
+    line = run_batch(demo, load_profile("builtin"), batch, "", real=True)
+    assert (line["good"], line["answered"]) == ([18, 18], 36)
+    wrong = demo.workload.model_copy(
+        update={
+            "questions": tuple(
+                one.model_copy(update={"expected": "No."}) for one in demo.workload.questions
+            )
+        }
+    )
+    changed = demo.model_copy(update={"workload": wrong})
+    line = run_batch(changed, load_profile("builtin"), batch, "", real=True)
+    assert (line["good"], line["answered"]) == ([0, 0], 36)

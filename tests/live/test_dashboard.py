@@ -82,11 +82,12 @@ def in_a_pass(path: Path) -> Path:
     shipped = SHIPPED / "leo-now.toml"
     text = shipped.read_text().replace("hours = 1440", "hours = 36")
     text = text.replace('"triage.jsonl"', f'"{shipped.with_name("triage.jsonl")}"')
-    for hours in range(3, 33, 3):  # with the time of day one start or another leads to a pass
-        start = time.time() - hours * 3600
+    for raan_deg in range(0, 360, 45):  # which planes pass over the station is by time of day
+        start = time.time() - 3 * 3600
+        turned = text.replace("[[satellite]]", f"[[satellite]]\nraan_deg = {raan_deg}")
         for _ in range(8):
             begun = datetime.fromtimestamp(int(start), UTC).isoformat()
-            path.write_text(text.replace('start = "now"', f"start = {begun}"))
+            path.write_text(turned.replace('start = "now"', f"start = {begun}"))
             since_s = time.time() - start
             contacts = load_scenario(path).contact
             mine = min(contacts, key=lambda one: abs(one.start_s + 20 - since_s))

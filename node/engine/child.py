@@ -11,6 +11,7 @@ import resource
 import select
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 NICENESS = 5
 """The engine gives way to what handles frames, which takes little, but cannot wait."""
-PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the kernel ends this process with its parent, even in the middle of an answer."""
 
 
@@ -230,15 +231,24 @@ def _rss_peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def main() -> int:
-    """Entry point of `python -m node.engine.child`."""
+def as_engine(serve: Callable[[int, BinaryIO], int]) -> int:
+    """Be an engine's process, which gives way to the node and ends with it.
+
+    Args:
+        serve: given where requests come from and where events go; its result is the exit code.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return Server(sys.stdin.fileno(), events).run()
+    return serve(sys.stdin.fileno(), events)
+
+
+def main() -> int:
+    """Entry point of `python -m node.engine.child`."""
+    return as_engine(lambda requests, events: Server(requests, events).run())
 
 
 if __name__ == "__main__":

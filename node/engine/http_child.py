@@ -10,12 +10,9 @@ gone is an engine that died.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import http.client
 import json
-import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -24,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from node.engine.child import NICENESS, PR_SET_PDEATHSIG, Inbox
+from node.engine.child import Inbox, as_engine
 from node.engine.schema import fault, read_schema
 from node.engine.wire import ALIVE_NS, EXIT_SERVER_GONE, Load, pack, sampling_of
 from roundtrip.drive.clock import monotonic_ns
@@ -302,7 +299,7 @@ class HttpChild:
         return {
             "prefill_ns": self._prefill_ns,
             "step_ns": {1: self._step_ns},
-            "sequences": self._load.sequences if hasattr(self, "_load") else 1,
+            "sequences": self._load.sequences,
         }
 
     def _measure(self, load: Load) -> None:
@@ -321,12 +318,9 @@ class HttpChild:
         """Running means of what a token of a prompt and one of an answer take."""
         first_ns = said.first_ns or end_ns
         tokens = max(said.output_tokens, said.pieces, 1)
-        for name, value in (
-            ("_prefill_ns", (first_ns - begin_ns) / max(said.prompt_tokens, 1)),
-            ("_step_ns", (end_ns - first_ns) / max(tokens - 1, 1)),
-        ):
-            before = getattr(self, name)
-            setattr(self, name, max(1.0, value if not before else before + 0.3 * (value - before)))
+        prefill_ns = (first_ns - begin_ns) / max(said.prompt_tokens, 1)
+        self._prefill_ns = _followed(self._prefill_ns, prefill_ns)
+        self._step_ns = _followed(self._step_ns, (end_ns - first_ns) / max(tokens - 1, 1))
 
     def _obey(self, request: dict[str, Any]) -> None:
         match request["op"]:
@@ -377,10 +371,10 @@ class HttpChild:
                 first = False
             if job.cut:
                 break
-            text = split_thoughts(said.text)[1]
-            if self._load.tell_ns and monotonic_ns() - told_ns >= self._load.tell_ns and text:
+            if self._load.tell_ns and monotonic_ns() - told_ns >= self._load.tell_ns:
+                if text := split_thoughts(said.text)[1]:
+                    self._tell(event="wrote", id=asked, text=text)
                 told_ns = monotonic_ns()
-                self._tell(event="wrote", id=asked, text=text)
         self._learn(job.said, begin_ns, monotonic_ns())
         reason = "deadline" if job.cut else job.said.finish_reason
         if schema is not None and reason == "stop":
@@ -408,6 +402,11 @@ class HttpChild:
         )
 
 
+def _followed(before: float, value: float) -> float:
+    """A running mean, never 0."""
+    return max(1.0, before + (0.3 if before else 1.0) * (value - before))
+
+
 def _hang_up(job: _Job) -> None:
     """End a connection that another thread reads from."""
     with contextlib.suppress(OSError):
@@ -417,13 +416,7 @@ def _hang_up(job: _Job) -> None:
 
 def main() -> int:
     """Entry point of `python -m node.engine.http_child`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    events = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return HttpChild(sys.stdin.fileno(), events).run()
+    return as_engine(lambda requests, events: HttpChild(requests, events).run())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The bundle agent: pacing, gate, duplicates, lifetimes, failures, restart."""
+"""The bundle agent as it sends: pacing, gate, lifetimes, failures, outages."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ import psutil
 from node.engine.guarded import Guarded, ProbeFailed
 from node.engine.memory_upsets import MemoryUpsets
 from node.engine.scrub import Mended, Scrubber
-from node.engine.wire import ALIVE_NS, EXIT_PROBE_FAILED, Load, pack, sampling_of, unpack
+from node.engine.wire import ALIVE_NS, EXIT_PROBE_FAILED, Load, pack, request_of, unpack
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import EXIT_BAD_INPUT, BadModel
 from roundtrip.rng import substream
@@ -150,25 +150,10 @@ class Server:
         self._tell(event="mended", tensor=mended.name, source=mended.source, again=again)
 
     def _obey(self, request: dict[str, Any]) -> None:
-        from node.engine.requests import Request
-
         job, batcher = request["id"], self._batcher
         match request["op"]:
             case "infer":
-                batcher.add(
-                    Request(
-                        job,
-                        request["text"],
-                        request["system"],
-                        request["max_tokens"],
-                        sampling_of(request),
-                        request["thinking"],
-                        request["think_tokens"],
-                        request["alone"],
-                        request["schema"],
-                        tuple((asked, answered) for asked, answered in request["turns"]),
-                    )
-                )
+                batcher.add(request_of(request))
             case "threads":
                 batcher.set_threads(request["threads"])
             case "cut":

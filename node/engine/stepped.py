@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from node.engine.events import (
     EngineDone,
@@ -21,44 +20,14 @@ from node.engine.events import (
     InferenceResult,
     JobEvent,
 )
-from node.engine.requests import Done, Event, FirstToken, Refused, Request, Started, Wrote
+from node.engine.guarded import Answering
+from node.engine.requests import Done, Event, FirstToken, Refused, Started, Wrote
+from node.engine.wire import infer, request_of
 from node.scheduler import Order
 from node.service_time import Profile
 from node.speed import Speed
 from roundtrip.machine import Deadline
 from roundtrip.units import ms_to_ns
-
-
-class Stepping(Protocol):
-    """What answers: a `Batcher`."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether there is anything to do."""
-
-    @property
-    def prefill_ns(self) -> float:
-        """Per token of a prompt."""
-
-    @property
-    def step_ns(self) -> dict[int, float]:
-        """Duration of a decode of one token for each of so many sequences."""
-
-    @property
-    def width(self) -> int:
-        """How many questions at once are fastest in all."""
-
-    def add(self, request: Request) -> None:
-        """Let a request wait for a slot."""
-
-    def cut(self, request_id: int) -> list[Event]:
-        """End a request now, with what it has written."""
-
-    def admit(self) -> list[Event]:
-        """Let waiting requests join."""
-
-    def step(self) -> list[Event]:
-        """Decode once; what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +53,7 @@ class SteppedEngine:
 
     def __init__(
         self,
-        batcher: Stepping,
+        batcher: Answering,
         profile: Profile,
         clock_ns: Callable[[], int],
         scale: Scale = AS_HERE,
@@ -153,7 +122,7 @@ class SteppedEngine:
         while self._unheard:
             request = self._unheard.popleft()
             if isinstance(request, Order):
-                self._batcher.add(request_of(request))
+                self._batcher.add(request_of(infer(request)))
             else:
                 outputs += [self._event(e, now_ns) for e in self._batcher.cut(request)]
         if not self._batcher.busy:
@@ -192,20 +161,3 @@ class SteppedEngine:
                     event.thoughts,
                 )
                 return EngineDone(event.id, at_ns, result)
-
-
-def request_of(order: Order) -> Request:
-    """A job as the batcher takes it."""
-    question = order.job.question
-    return Request(
-        question.question_id,
-        question.text,
-        question.system,
-        order.max_tokens,
-        question.sampling,
-        order.thinking,
-        order.think_tokens,
-        order.alone,
-        question.schema,
-        tuple((turn.text, turn.answer) for turn in question.turns),
-    )

@@ -24,6 +24,7 @@ from node.engine.events import (
     InferenceResult,
     JobEvent,
 )
+from node.engine.requests import Request
 from roundtrip.message import Sampling
 
 if TYPE_CHECKING:
@@ -133,6 +134,22 @@ def infer(order: Order) -> dict[str, Any]:
 def sampling_of(request: dict[str, Any]) -> Sampling:
     """The sampling settings of an `infer` request."""
     return Sampling(*request["sampling"])
+
+
+def request_of(body: dict[str, Any]) -> Request:
+    """An `infer` request as a batcher takes it."""
+    return Request(
+        body["id"],
+        body["text"],
+        body["system"],
+        body["max_tokens"],
+        sampling_of(body),
+        body["thinking"],
+        body["think_tokens"],
+        body["alone"],
+        body["schema"],
+        tuple((asked, answered) for asked, answered in body["turns"]),
+    )
 
 
 def mended(body: dict[str, Any]) -> EngineMended:

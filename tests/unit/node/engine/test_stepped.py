@@ -15,7 +15,8 @@ from node.engine.events import (
     JobEvent,
 )
 from node.engine.requests import Done, Event, FirstToken, Refused, Request, Started, Wrote
-from node.engine.stepped import Scale, SteppedEngine, request_of
+from node.engine.stepped import Scale, SteppedEngine
+from node.engine.wire import infer, request_of
 from node.scheduler import Job, Order
 from node.speed import Speed
 from roundtrip.message import Question, Sampling, Turn
@@ -195,6 +196,6 @@ def test_a_request_has_all_that_was_asked() -> None:
         turns=(Turn("Hm?", "Yes."),),
     )  # fmt: skip
     asked = Order(Job(question, 0, 10), 12, True, 5, True, None)
-    assert request_of(asked) == Request(
+    assert request_of(infer(asked)) == Request(
         9, "Well?", "Be short.", 12, sampling, True, 5, True, "{}", (("Hm?", "Yes."),)
     )

@@ -13,13 +13,14 @@ from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from node.engine.requests import Request
-from node.service_time import load_profile
+from node.service_time import TYPICAL_TOKENS, at_size, load_profile
 from roundtrip.budget import Outcome
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadConfig
 from roundtrip.radiation import RadiationConfig
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import to_toml
+from roundtrip.units import NS_PER_S
 from testbed.campaign.runs import Batch, run_batch
 from testbed.real_engine import real_engine
 from testbed.world import World
@@ -59,13 +60,16 @@ def test_questions_get_the_models_own_answers(demo: Scenario, tmp_path: Path) ->
     ]
 
 
-def test_another_machines_speed_is_slower_and_says_the_same(demo: Scenario) -> None:
-    here, there = (real_engine(demo, name) for name in (None, "rpi5-8gb"))
-    runs = [World(demo, 1, real.profile, engine=real.new).run() for real in (here, there)]
-    decode = [summarise(run)["phases_ms"]["decode"]["p50"] for run in runs]
-    assert decode[1] > 2 * decode[0]
-    first, other = ([one.answer for one in run.records] for run in runs)
-    assert first == other
+def test_another_machines_speed_is_that_of_its_profile(demo: Scenario) -> None:
+    """Of a typical question; how long a step takes here is measured anew each time."""
+    real = real_engine(demo, "rpi5-8gb")
+    there, speed = load_profile("rpi5-8gb"), real.new().speed()
+    prefill_tok_s = at_size(there.prefill_tok_s, TYPICAL_TOKENS)
+    decode_tok_s = at_size(there.decode_tok_s, TYPICAL_TOKENS)
+    assert speed.prefill_ns == pytest.approx(NS_PER_S / prefill_tok_s, rel=0.01)
+    assert speed.step_ns[1] == pytest.approx(NS_PER_S / decode_tok_s, rel=0.01)
+    assert real.profile.store_ms == there.store_ms
+    assert real.profile.model == "groundloop telemetry triage"
 
 
 def test_answers_are_cut_and_refused_as_time_runs_out(demo: Scenario) -> None:

@@ -195,8 +195,10 @@ class SenderSession:
         if report.upper > len(self.block):
             return Progress.OUT_OF_BLOCK
         self.reports_seen[report.report] = None
-        life, is_new = self._life_of(report)
+        known = len(self._lives)
+        life, is_other = self._life_of(report)
         claimed = [bool(life.acked.add(start, end)) for start, end in report.claims]
+        is_new = len(self._lives) > known
         self.fruitless = 0 if any(claimed) or is_new else self.fruitless + 1
         if checkpoint is not None:
             checkpoint.answered = True
@@ -205,9 +207,8 @@ class SenderSession:
         self.told = -(-(report.upper - report.lower) // self.mtu_bytes), 0
         if self._all_sent and life.acked.covers(0, len(self.block)):
             return Progress.COMPLETE
-        lower, upper = (0, self.first_sent_bytes) if is_new else (report.lower, report.upper)
-        gaps = life.acked.missing(lower, upper) if life is self._lives[-1] else []
-        missing = self._not_queued(gaps)
+        lower, upper = (0, self.first_sent_bytes) if is_other else (report.lower, report.upper)
+        missing = self._not_queued(life.acked.missing(lower, upper))
         lost = sum(-(-(end - start) // self.mtu_bytes) for start, end in missing)
         self.told = max(self.told[0], lost), lost
         if self.fruitless > FRUITLESS:
@@ -223,12 +224,17 @@ class SenderSession:
         return Progress.STALLED
 
     def _life_of(self, report: ReportSegment) -> tuple[_Life, bool]:
-        """The life of the receiver that gave a report, and whether another one came before it."""
+        """The life of the receiver that gave a report, and whether the one before was of another.
+        Whichever reports is the present one: what a dead one had said may come after that."""
         for life in reversed(self._lives):
             if life.first - REPORTS_APART <= report.report <= life.last + REPORTS_APART:
                 life.first = min(life.first, report.report)
                 life.last = max(life.last, report.report)
-                return life, False
+                is_other = life is not self._lives[-1]
+                if is_other:
+                    self._lives.remove(life)
+                    self._lives.append(life)
+                return life, is_other
         self._lives.append(_Life(report.report, report.report))
         return self._lives[-1], len(self._lives) > 1
 

@@ -327,6 +327,15 @@ def test_bundles_arrive_once_and_whole(
     jitter_ms=40,
     seed=1,
 )
+@example(
+    sizes=[902, 300, 0, 1041, 0],
+    outages=[],
+    crashes=[(152, 1)],
+    loss=0.16507860999607982,
+    duplication=0.2219618528260162,
+    jitter_ms=39,
+    seed=156,
+)
 @settings(max_examples=300, deadline=None)
 def test_bundles_survive_crashes_of_either_end(
     sizes: list[int],

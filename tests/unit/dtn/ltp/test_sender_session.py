@@ -48,8 +48,19 @@ def test_claims_of_a_life_that_crashed_and_of_its_successor_do_not() -> None:
     assert report(session, 5000, (200, 400)) is Progress.WAITING
     assert session.pending_bytes == 200, "what the first life had goes again"
     assert report(session, 101, (0, 200), (300, 400)) is Progress.WAITING
-    assert session.pending_bytes == 200, "a late report of the first life asks for nothing"
+    assert session.pending_bytes == 300, "it may be the one that lives: what it lacks goes as well"
     assert report(session, 5001, (0, 200)) is Progress.COMPLETE
+
+
+def test_a_report_of_a_life_that_crashed_may_come_after_one_of_its_successor() -> None:
+    """What the successor asks for afterwards goes all the same."""
+    session = sent()
+    report(session, 5000, (0, 100))
+    report(session, 100, (100, 400))
+    while session.pending_bytes:
+        session.next_segment(checkpoint_every=1 << 20)
+    assert report(session, 5001, (0, 300)) is Progress.WAITING
+    assert session.pending_bytes == 100
 
 
 def test_what_has_not_left_yet_is_not_asked_for_by_a_new_life() -> None:

@@ -11,7 +11,6 @@ from dtn.agent import Acknowledged, BundleAgent, BundleReceived, Transmit
 from dtn.bpv7.bundle import BundleId
 from link_sim.link import Cue, Deliver, Link
 from roundtrip.config import ContactConfig, Direction, LinkConfig, OutageConfig
-from roundtrip.config import WorkloadConfig as Workload
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
@@ -20,6 +19,7 @@ from roundtrip.modem import Carrier, Side
 from roundtrip.rng import substream
 from roundtrip.scenario import Scenario
 from roundtrip.transport import agent_config
+from roundtrip.workload_config import WorkloadConfig as Workload
 
 LIFETIME_MS = 100_000_000
 

@@ -27,7 +27,7 @@ from ground.outputs import (
     StorePart,
 )
 from ground.parts import Parts
-from ground.results.record import LoopRecord, Planned
+from ground.results.record import LoopRecord, Planned, Seen
 from ground.sky import Sky
 from ground.workload import planned_again, planned_now
 from roundtrip.budget import Outcome
@@ -421,6 +421,7 @@ def shown_record(record: LoopRecord) -> Event:
         "answer": record.answer,
         **thoughts,
         **({"exposed": True} if record.exposed else {}),
+        **({"seen": [_seen(one) for one in record.seen]} if record.seen else {}),
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
         "settled_s": ns_to_s(record.settled_ns),
         "expected_at_s": None if expected_ns is None else ns_to_s(expected_ns),
@@ -458,3 +459,12 @@ def _id(key: str) -> int:
         return int(key, 16)
     except ValueError:
         return -1
+
+
+def _seen(one: Seen) -> Event:
+    return {
+        "what": one.what,
+        "age_s": one.age_ms / 1000,
+        "sha256": one.digest.hex(),
+        "bytes": one.size,
+    }

@@ -276,7 +276,6 @@ class GroundMachine:
             return []
         entry.stamps.own.setdefault(Stage.SUBMITTED, now_ns)
         told: list[GroundOutput] = []
-        expires_ns = entry.planned.intended_ns + entry.budget.expire_ns
         assert entry.question is not None
         entry.sent = self._wording.form(entry.question)
         payload = self._wording.payload(entry.question)
@@ -288,7 +287,7 @@ class GroundMachine:
             told.append(reached)
         bundle_id, outputs = self._agent.send(
             payload,
-            lifetime_ms=lifetime_ms(expires_ns - now_ns),
+            lifetime_ms=lifetime_ms(entry.planned.intended_ns + entry.budget.expire_ns - now_ns),
             priority=2 - entry.planned.priority,
             due_ns=entry.planned.intended_ns + entry.budget.loop_ns,
             now_ns=now_ns,
@@ -473,6 +472,7 @@ class GroundMachine:
             quickest=self._quickest,
             downlink=self._plan.downlink,
             in_contact_ns=self._contact.in_contact_ns(intended_ns, received.received_ns),
+            names=entry.question.names if entry.question else (),
         )
         if record.answered and record.node_times is not None:
             self._expectation.answered(record.node_times, received.block_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dtn.agent import BundleReceived
-from ground.results.record import LoopRecord, NodeTimes, Planned
+from ground.results.record import LoopRecord, NodeTimes, Planned, Seen
 from ground.stamps import Quickest, Stamps
 from roundtrip.budget import Budget, Outcome
 from roundtrip.contacts import Windows
@@ -23,8 +23,13 @@ def replied(
     quickest: Quickest,
     downlink: Windows,
     in_contact_ns: int | None,
+    names: tuple[str, ...] = (),
 ) -> LoopRecord:
-    """Of a question that the node has answered or refused."""
+    """Of a question that the node has answered or refused.
+
+    Args:
+        names: what it asked to see, and then what it let the model call.
+    """
     times, at_ns = _node_times(reply), received.received_ns
     estimate = stamps.replied(times, at_ns, received.block_bytes, quickest, downlink)
     partial = isinstance(reply, Answer) and reply.finish_reason == "deadline"
@@ -60,6 +65,7 @@ def replied(
         node_rss_peak_bytes=reply.rss_peak_bytes,
         spent_mj=reply.spent_mj,
         exposed=reply.exposed,
+        seen=_seen(reply, names),
     )
 
 
@@ -88,6 +94,13 @@ def expired(
         uncertainty_ns=estimate.uncertainty_ns,
         answer=text or None,
         uplink_sessions=tuple(stamps.sessions),
+    )
+
+
+def _seen(reply: Answer, names: tuple[str, ...]) -> tuple[Seen, ...]:
+    return tuple(
+        Seen(names[one.what] if one.what < len(names) else "?", one.age_ms, one.digest, one.size)
+        for one in reply.seen
     )
 
 

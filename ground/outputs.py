@@ -30,6 +30,10 @@ class Asking:
     max_outstanding: int
     thoughts: bool = False
     """What the model thinks comes down with the answers."""
+    see: tuple[str, ...] = ()
+    """What the node shows the model, see `Settings`."""
+    tools: tuple[str, ...] = ()
+    """What the model may call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,9 @@ class Request:
         if self.asking is not None:
             _check_length("system", self.asking.system)
             _check_length("json_schema", self.asking.schema)
+            if self.asking.schema and self.asking.tools:
+                expected = "tools or json_schema: an answer that keeps to one calls nothing"
+                raise BadInput("question", "tools", expected, "both")
 
 
 def _check_length(name: str, text: str) -> None:

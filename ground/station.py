@@ -100,6 +100,7 @@ class Station:
             what is open then stays open for the next one.
         books: of a station that stands.
         workload: the scenario's workload is asked.
+        grade: says of records whether their answers are right, where it knows what was seen.
     """
 
     def __init__(
@@ -117,8 +118,10 @@ class Station:
         desk: Desk | None = None,
         books: Books | None = None,
         workload: bool = True,
+        grade: Callable[[LoopRecord], LoopRecord] | None = None,
     ) -> None:
         self._desk = desk
+        self._grade = grade
         self._books = books
         self._writing: asyncio.Future[None] | None = None
         self._planned = planned_questions(scenario.workload, seed) if workload else []
@@ -331,6 +334,8 @@ class Station:
 
     def _perform(self, output: GroundOutput) -> None:
         assert self._actor is not None
+        if isinstance(output, Settled) and self._grade is not None:
+            output = Settled(self._grade(output.record))
         carry_out(output, self._actor.machine, self)
         if self._desk is None:
             self._progress.output(output)
@@ -412,6 +417,7 @@ async def ask(
     desk: Desk | None = None,
     books: Books | None = None,
     workload: bool = True,
+    grade: Callable[[LoopRecord], LoopRecord] | None = None,
     on_ready: Callable[[Callable[[str], None]], None] | None = None,
 ) -> Asked:
     """Ask the workload, or stand; see `Station` and `Station.run`.
@@ -435,6 +441,7 @@ async def ask(
         desk=desk,
         books=books,
         workload=workload,
+        grade=grade,
     )
     if on_ready is not None:
         on_ready(station.fail)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from ground.outputs import Asking, Request
 from ground.results.record import Planned
 from roundtrip import message
-from roundtrip.config import WorkloadConfig
 from roundtrip.message import RUN_BITS, Question, index_of
 from roundtrip.rng import substream
 from roundtrip.units import NS_PER_S, s_to_ns
+from roundtrip.workload_config import WorkloadConfig
 
 PRIORITIES = ("bulk", "normal", "expedited")
 
@@ -29,7 +29,18 @@ def planned_questions(config: WorkloadConfig, seed: int) -> list[Planned]:
     for index in range(config.count):
         item = items[index % len(items)]
         priority = PRIORITIES.index(item.priority)
-        planned.append(Planned(index, at_ns, item.text, item.expected, priority))
+        planned.append(
+            Planned(
+                index,
+                at_ns,
+                item.text,
+                item.expected,
+                priority,
+                rule=item.rule,
+                see=item.see,
+                tools=item.tools,
+            )
+        )
         draw = rng.expovariate(1.0)
         at_ns += round(gap_s * (draw if config.arrivals == "poisson" else 1.0) * NS_PER_S)
     return planned
@@ -78,6 +89,8 @@ def question_of(question_id: int, planned: Planned, asking: Asking, remaining_ms
         planned.turns,
         planned.after if same_run else None,
         asking.thoughts,
+        asking.see if planned.see is None else planned.see,
+        asking.tools if planned.tools is None else planned.tools,
     )
 
 
@@ -93,4 +106,6 @@ def asking_of(config: WorkloadConfig, *, run_id: int, seed: int) -> Asking:
         schema=config.response_schema,
         seed=seed & 0xFFFFFFFF,
         max_outstanding=config.max_outstanding,
+        see=config.see,
+        tools=config.tools,
     )

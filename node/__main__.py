@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from node.beacon import los_of
+from node.board.build import errands_of
+from node.board.errands import Errands
+from node.board.spacecraft import Doing
+from node.board.view import Board, Keep
 from node.body.energy import Battery, battery_of
 from node.service import NodeRunConfig, NodeService
 from node.service_time import load_profile
@@ -108,6 +113,13 @@ def node_command(
         power = load_profile(node.profile).power
         return battery_of(loaded, power, s_to_ns(LIVE_SUNLIGHT_S))
 
+    def errands(doing: Callable[[], Doing], keep: Keep) -> Errands:
+        if loaded is None:
+            return Errands(Board(None, None, context=node.context), None)
+        return errands_of(
+            loaded, doing, length_ns=s_to_ns(LIVE_SUNLIGHT_S), folder=store.parent, keep=keep
+        )
+
     battery()
     config = NodeRunConfig(
         node,
@@ -118,6 +130,7 @@ def node_command(
         security,
         plan,
         battery,
+        errands,
         los_ns,
         trusted_clock=not untrusted_clock,
     )

@@ -18,7 +18,8 @@ from node.scheduler import Hopeless, Job, Order, Scheduler
 from node.speed import Speed
 from roundtrip import codec, message
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Answer, Refusal
+from roundtrip.message import Answer, Refusal, Sight
+from roundtrip.units import NS_PER_MS
 
 MAX_ATTEMPTS = 2
 """A question over which the engine died this often is refused."""
@@ -193,6 +194,11 @@ class Jobs:
         self._paused = paused
         return self.start_next(now_ns)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the engine has any question."""
+        return bool(self._running)
+
     def is_running(self, question_id: int) -> bool:
         """Whether the engine has the question."""
         return question_id in self._running
@@ -226,6 +232,7 @@ class Jobs:
         self._speed.follow(result.prefill_ns, result.step_ns)
         self._slots = result.sequences or self._slots
         text, cut = message.clipped(result.text)
+        finished_ns = max(at_ns, entry.first_token_ns)
         if result.finish_reason == "stop":
             self._speed.answered(result.output_tokens, len(text.encode()))
         answer = Answer(
@@ -236,12 +243,16 @@ class Jobs:
             result.output_tokens,
             started_us=entry.since_us(entry.started_ns),
             first_token_us=entry.since_us(entry.first_token_ns),
-            finished_us=entry.since_us(max(at_ns, entry.first_token_ns)),
+            finished_us=entry.since_us(finished_ns),
             delivered_us=entry.delivered_us,
             rss_peak_bytes=result.rss_peak_bytes,
             spent_mj=spent_mj,
             thoughts=message.clipped(result.thoughts)[0] if entry.question.thoughts else "",
             exposed=result.exposed,
+            seen=tuple(
+                Sight(one.what, max(0, finished_ns - one.at_ns) // NS_PER_MS, one.digest, one.size)
+                for one in result.seen
+            ),
         )
         return self._reply(answer) + self.start_next(now_ns)
 

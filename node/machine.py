@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from dtn import agent as bundles
 from node.beacon import Beacon
+from node.board.spacecraft import Doing
 from node.body.energy import Battery
 from node.body.energy_book import EnergyBook
 from node.downlink import Downlink
@@ -67,6 +68,7 @@ class NodeMachine:
     ) -> None:
         self._entries: dict[int, Entry] = {}
         downlink, energy = Downlink(plan), EnergyBook(battery)
+        self._energy = energy
         self._radio = Radio(
             agent,
             self._entries,
@@ -100,6 +102,13 @@ class NodeMachine:
     def idle(self) -> bool:
         """Nothing waits, runs, or is on its way to the ground."""
         return all(entry.state is State.SETTLED for entry in self._entries.values())
+
+    def doing(self, *, now_ns: int) -> Doing:
+        """What the node does now, as its telemetry shows it."""
+        self._energy.advance(now_ns)
+        permille = self._energy.charge_permille
+        charge = None if permille is None else permille / 1000
+        return Doing(charge, self._jobs.is_busy, self._radio.is_heard)
 
     # -- time --------------------------------------------------------------------------------------
 

@@ -91,6 +91,8 @@ class Radio:
         self._settings: OrderedDict[bytes, Settings] = OrderedDict()
         """By name, the one used last at the end."""
         self._texts: Texts = None
+        self.is_heard = False
+        """There is a signal from the ground."""
         self._unsent: deque[int] = deque()
         self._told: dict[BundleId, tuple[Unreadable, BundleId | None]] = {}
         """What the ground is being told of bundles that could not be read, by its own bundle."""
@@ -117,6 +119,7 @@ class Radio:
     def carrier(self, cue: Carrier, now_ns: int) -> list[NodeOutput]:
         """The modem says what can be sent and heard."""
         self._downlink.carrier(cue)
+        self.is_heard = cue.rx_up
         self._energy.carrier(cue.rx_up, now_ns=now_ns)
         self._beacon.carrier(cue.tx_up, now_ns)
         outputs: list[NodeOutput] = []

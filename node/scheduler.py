@@ -53,6 +53,12 @@ class Order:
     """Nothing may run beside it: it may be what the engine died over."""
     cut_ns: int | None
     """When its generation must end; None: never."""
+    tools: str = ""
+    """What the model is told of tools; empty where there are none for it."""
+    rounds: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What it has called so far, and what came back."""
+    images: tuple[str, ...] = ()
+    """What it is to see, as data URLs."""
 
 
 @dataclass(frozen=True, slots=True)

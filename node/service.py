@@ -19,6 +19,11 @@ from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
 from dtn.lifetime import CLOCKS_AGREE_MS
 from node.beacon import Beacon
+from node.board.errands import Errands
+from node.board.record import ShownRecord, beside
+from node.board.runner import ErrandRunner
+from node.board.spacecraft import Doing
+from node.board.view import Keep
 from node.body.cgroup import Enforcer, read_host
 from node.body.energy import Battery
 from node.body.exposure import Exposure
@@ -28,7 +33,7 @@ from node.body.limits import Limits
 from node.body.thermal import Level, ThermalPolicy
 from node.consequences import Command, carry_out, command_of
 from node.engine.accept import AcceptedModel, accept_model, load_of
-from node.engine.events import EngineDone, EngineMended
+from node.engine.events import EngineDone, EngineMended, JobEvent
 from node.engine.supervisor import (
     CANNOT,
     HTTP_CHILD,
@@ -100,6 +105,9 @@ class NodeRunConfig:
     """What is known of the contacts; None: nothing."""
     battery: Callable[[], Battery | None]
     """A full one for each run."""
+    errands: Callable[[Callable[[], Doing], Keep], Errands]
+    """What is needed besides the engine, given what the node does, and who is told of what was
+    shown."""
     los_ns: tuple[int, ...] = ()
     """When contacts end on the plan's clock, where the plan is known."""
     trusted_clock: bool = True
@@ -141,6 +149,9 @@ class NodeService:
         self._measuring: Worker | None = None
         self._up: EngineUp | None = None
         self._model: AcceptedModel | None = None
+        shown = ShownRecord(beside(config.store_path))
+        errands = config.errands(self._doing, shown.keep)
+        self._errands = ErrandRunner(errands, config.node.tools, self._now_ns, self._tell)
 
     async def run(self, *, lifeline: bool) -> None:
         """Answer questions until told to stop by a signal or the end of stdin.
@@ -182,6 +193,7 @@ class NodeService:
         else:
             self._say(f"loading {Path(model.path).name} ({model.quantization})")
         self._supervisor = Supervisor(engine, self._engine_event, self._enforcer)
+        self._errands.begin(self._supervisor)
         self._up = await self._supervisor.start()
         if self._up.note:
             self._report(f"node: {self._up.note}")
@@ -266,6 +278,7 @@ class NodeService:
         assert self._store is not None
         if self._actor is not None:
             self._actor.stop()
+        self._errands.clear()
         self._run_id = cue.run_id
         self._origin_ns = origin_ns = origin_of(cue)
         by_udp = self._config.by_udp
@@ -359,13 +372,25 @@ class NodeService:
 
     def infer(self, order: Order) -> None:
         """Have the engine answer."""
-        assert self._supervisor is not None
-        self._supervisor.infer(order)
+        self._errands.infer(order)
 
     def cut(self, question_id: int) -> None:
         """Have the engine end an answer now."""
-        assert self._supervisor is not None
-        self._supervisor.cut(question_id)
+        self._errands.cut(question_id)
+
+    def _now_ns(self) -> int:
+        assert self._actor is not None
+        return self._actor.clock.now_ns()
+
+    def _doing(self) -> Doing:
+        if self._actor is None:
+            return Doing()
+        return self._actor.machine.doing(now_ns=self._now_ns())
+
+    def _tell(self, event: JobEvent, by_engine: bool) -> None:
+        if self._actor is not None:
+            origin_ns = self._origin_ns if by_engine else 0
+            self._actor.call(command_of(event, self._actor.machine, origin_ns=origin_ns))
 
     def rejected(self, reason: str) -> None:
         """Say, once for each reason, that something was not taken."""
@@ -407,6 +432,7 @@ class NodeService:
                     self._actor.call(machine.engine_up, health, event.sequences, event.speed)
             case EngineDown(reason=reason, final=final):
                 self._up = None
+                self._errands.clear()
                 self._gone = event if final else None
                 self._report(f"node: the engine died: {reason}" + (", for good" if final else ""))
                 if self._actor is not None:
@@ -418,8 +444,7 @@ class NodeService:
                     peak_bytes = event.result.rss_peak_bytes + _own_rss_peak_bytes()
                     event = replace(event, result=replace(event.result, rss_peak_bytes=peak_bytes))
                 if self._actor is not None:
-                    machine = self._actor.machine
-                    self._actor.call(command_of(event, machine, origin_ns=self._origin_ns))
+                    self._errands.heard(event)
 
     def _note_mended(self, event: EngineMended) -> None:
         self._mended += 1
@@ -440,6 +465,7 @@ class NodeService:
             self._actor.stop()
         if self._modem is not None:
             self._modem.close()
+        self._errands.clear()
         if self._supervisor is not None:
             await self._supervisor.close()
         if self._enforcer is not None:

@@ -70,6 +70,8 @@ class Profile(BaseModel):
     """From the job's start to the first prefill."""
     store_ms: HourMs = 1.0
     """To put a question or an answer on disk, and to hand it on."""
+    tool_ms: HourMs = 60.0
+    """A call of a tool, in a process of its own."""
     bytes_per_token: float = Field(default=4.0, ge=0.1, le=100)
     """Text bytes a token; for the prompt's length and the answer's size."""
     template_tokens: Tokens = 20

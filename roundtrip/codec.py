@@ -11,7 +11,9 @@ question     settings' name (4 bytes, or their length and CBOR), question, ms le
 answer       question, delivered (4 bytes, us), queued, to first token and to last (0.1 ms), tokens
              of prompt and answer, peak memory (MiB), [mJ], [start, digest (8 bytes)], text; flags:
              packed, finish reason (2 bits), rest, energy. Finish reason 3 is none: a byte with it
-             and flags (thoughts, exposed) follows, and before the text [the thoughts, as turns are]
+             and flags (thoughts, exposed, seen) follows, and before the text [the thoughts, as
+             turns are], [how many things were seen, and of each its place among what was asked
+             for, its age (ms), its size, its digest (4 bytes)]
 part         question, start, text; flags: packed
 refusal      question, delivered (4 bytes, us), until refused (0.1 ms), reason (1 byte), detail;
              flags: packed
@@ -32,8 +34,7 @@ from typing import Any
 
 import cbor2
 
-from dtn.errors import SegmentError
-from dtn.ltp.sdnv import encode_sdnv, read_sdnv
+from dtn.ltp.sdnv import encode_sdnv
 from roundtrip.cbor import read_cbor
 from roundtrip.errors import BadMessage, OtherRelease
 from roundtrip.message import (
@@ -41,11 +42,13 @@ from roundtrip.message import (
     FINISH_REASONS,
     INDEX_BITS,
     MAX_MESSAGE_BYTES,
+    MAX_SEE,
+    MAX_SIGHTS,
     MAX_TEXT_BYTES,
-    MAX_TURNS,
     NAME_BYTES,
     REASONS,
     RUN_BITS,
+    SIGHT_BYTES,
     TICK_US,
     UNREADABLE,
     Answer,
@@ -58,12 +61,13 @@ from roundtrip.message import (
     Refusal,
     Sent,
     Settings,
+    Sight,
     Turn,
     Unreadable,
     Vitals,
     index_of,
-    question_id,
 )
+from roundtrip.reading import PACKED, Reader
 from roundtrip.settings import (
     Texts,
     decode_settings,
@@ -80,8 +84,8 @@ _QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE, _CANCEL = range
 """`_OLD` is how the maps begin that the release before this one sent."""
 _FLAGS = 5
 USUAL_MS = 120_000
-_PACKED, _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 1, 8, 16, 8, 16
-_LONGER, _AFTER, _TURNS, _THOUGHTS, _EXPOSED = 3, 4, 8, 4, 8
+_WITH_SETTINGS, _LEFT, _REST, _ENERGY = 8, 16, 8, 16
+_LONGER, _AFTER, _TURNS, _THOUGHTS, _EXPOSED, _SEEN = 3, 4, 8, 4, 8, 16
 _MIB = 1 << 20
 MAX_VITALS = 64
 _MAX_DETAIL = 1024
@@ -185,6 +189,7 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
     rest, energy, longer = bool(answer.start), bool(answer.spent_mj), b""
     reason = FINISH_REASONS.index(answer.finish_reason)
     more = (_THOUGHTS if answer.thoughts else 0) | answer.exposed * _EXPOSED
+    more |= _SEEN if answer.seen else 0
     if more:
         reason, longer = _LONGER, bytes((reason | more,))
     flags = flag | reason << 1 | rest * _REST | energy * _ENERGY
@@ -207,9 +212,15 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
             *map(encode_sdnv, numbers),
             answer.digest,
             *([_sized(answer.thoughts, texts)] if answer.thoughts else []),
+            *([_of_sights(answer.seen)] if answer.seen else []),
             text,
         )
     )
+
+
+def _of_sights(seen: Sequence[Sight]) -> bytes:
+    numbers = [len(seen)] + [n for one in seen for n in (one.what, one.age_ms, one.size)]
+    return b"".join((*map(encode_sdnv, numbers), *(one.digest for one in seen)))
 
 
 def _of_health(health: Health) -> bytes:
@@ -243,7 +254,7 @@ def _id(of: int) -> bytes:
 
 def _packed(text: str, texts: Texts) -> tuple[int, bytes]:
     value = pack(text, texts)
-    return (_PACKED, value) if isinstance(value, bytes) else (0, value.encode())
+    return (PACKED, value) if isinstance(value, bytes) else (0, value.encode())
 
 
 def decode(payload: bytes) -> Received:
@@ -256,7 +267,7 @@ def decode(payload: bytes) -> Received:
     """
     if len(payload) > MAX_MESSAGE_BYTES:
         raise BadMessage("message", "length", f"at most {MAX_MESSAGE_BYTES}", str(len(payload)))
-    reader = _Reader(payload)
+    reader = Reader(payload)
     first = reader.take(1)[0]
     kind, flags = first >> _FLAGS, first & (1 << _FLAGS) - 1
     if kind == _OLD:
@@ -279,90 +290,12 @@ def question_in(payload: bytes) -> Question:
     return asked.question(asked.settings)
 
 
-class _Reader:
-    """Reads a message from the front."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, size: int) -> bytes:
-        """So many bytes."""
-        end = self._at + size
-        if end > len(self._data):
-            raise self.bad(f"{size} bytes", str(len(self._data) - self._at))
-        taken, self._at = self._data[self._at : end], end
-        return taken
-
-    def number(self, most: int = (1 << 64) - 1) -> int:
-        """An SDNV in its shortest form."""
-        try:
-            value, after = read_sdnv(self._data, self._at)
-        except SegmentError as error:
-            raise self.bad("a number", str(error)) from None
-        if value > most or len(encode_sdnv(value)) != after - self._at:
-            raise self.bad(f"a number of at most {most} in its shortest form", str(value))
-        self._at = after
-        return value
-
-    def question_id(self) -> int:
-        """A run and an index."""
-        run = int.from_bytes(self.take(RUN_BITS // 8), "big")
-        return question_id(run, self.number((1 << INDEX_BITS) - 1))
-
-    def rest(self) -> bytes:
-        """All that is left."""
-        return self.take(len(self._data) - self._at)
-
-    def earlier(self, asked: int) -> int:
-        """A question of the same run, by how many before this one it was."""
-        back = self.number(index_of(asked))
-        if not back:
-            raise self.bad("an earlier question", "0 before this one")
-        return asked - back
-
-    def turns(self) -> tuple[str | bytes, ...]:
-        """Texts and answers, in turn."""
-        count = self.number(MAX_TURNS)
-        if not count:
-            raise self.bad("a number above 0 where a flag announces it", "0")
-        return tuple(self.sized() for _ in range(2 * count))
-
-    def sized(self) -> str | bytes:
-        """A text behind twice its length, plus 1 where it is packed."""
-        given = self.number(MAX_MESSAGE_BYTES << 1)
-        return self.value(given & 1, given >> 1)
-
-    def value(self, flags: int, size: int | None = None) -> str | bytes:
-        """A text as `pack` gave it: so many bytes, or the rest."""
-        start = self._at
-        value = self.rest() if size is None else self.take(size)
-        try:
-            return value if flags & _PACKED else value.decode()
-        except UnicodeDecodeError as error:
-            self._at = start
-            raise self.bad("UTF-8", error.reason) from None
-
-    def text(self, flags: int, most: int = MAX_TEXT_BYTES) -> str:
-        """The rest, unpacked."""
-        return unpack(self.value(flags), most)
-
-    def done(self) -> None:
-        """Nothing may be left."""
-        if self._at != len(self._data):
-            raise self.bad("the end of the message", f"{len(self._data) - self._at} more bytes")
-
-    def bad(self, expected: str, found: str) -> BadMessage:
-        """The error at this place."""
-        return BadMessage("message", f"offset {self._at}", expected, found)
-
-
 def _flags(flags: int, allowed: int) -> None:
     if flags & ~allowed:
         raise BadMessage("message", "flags", f"within {allowed:#x}", f"{flags:#x}")
 
 
-def _question(flags: int, reader: _Reader) -> Asked:
+def _question(flags: int, reader: Reader) -> Asked:
     priority, longer = flags >> 1 & 3, 0
     if priority == _LONGER:
         longer = reader.take(1)[0]
@@ -386,11 +319,11 @@ def _question(flags: int, reader: _Reader) -> Asked:
     return Asked(asked, name, settings, reader.value(flags), left_ms, priority, values, after)
 
 
-def _answer(flags: int, reader: _Reader) -> Answer:
+def _answer(flags: int, reader: Reader) -> Answer:
     reason, more = flags >> 1 & 3, 0
     if reason == _LONGER:
         reason = reader.take(1)[0]
-        more = reason & (_THOUGHTS | _EXPOSED)
+        more = reason & (_THOUGHTS | _EXPOSED | _SEEN)
         reason = reason ^ more if more else _LONGER
     finish_reason = word(FINISH_REASONS, reason, "finish reason")
     asked = reader.question_id()
@@ -405,6 +338,7 @@ def _answer(flags: int, reader: _Reader) -> Answer:
     thoughts = unpack(reader.sized(), MAX_TEXT_BYTES) if more & _THOUGHTS else ""
     if more & _THOUGHTS and not thoughts:
         raise reader.bad("thoughts", "none")
+    seen = _sights(reader) if more & _SEEN else ()
     return Answer(
         asked,
         reader.text(flags),
@@ -421,16 +355,30 @@ def _answer(flags: int, reader: _Reader) -> Answer:
         digest=digest,
         thoughts=thoughts,
         exposed=bool(more & _EXPOSED),
+        seen=seen,
     )
 
 
-def _part(flags: int, reader: _Reader) -> Part:
-    _flags(flags, _PACKED)
+def _sights(reader: Reader) -> tuple[Sight, ...]:
+    count = reader.number(MAX_SIGHTS)
+    if not count:
+        raise reader.bad("a number above 0 where a flag announces it", "0")
+    numbers = [
+        (reader.number(2 * MAX_SEE), reader.number(1 << 48), reader.number(1 << 40))
+        for _ in range(count)
+    ]
+    return tuple(
+        Sight(what, age_ms, reader.take(SIGHT_BYTES), size) for what, age_ms, size in numbers
+    )
+
+
+def _part(flags: int, reader: Reader) -> Part:
+    _flags(flags, PACKED)
     return Part(reader.question_id(), reader.number(MAX_TEXT_BYTES), reader.text(flags))
 
 
-def _refusal(flags: int, reader: _Reader) -> Refusal:
-    _flags(flags, _PACKED)
+def _refusal(flags: int, reader: Reader) -> Refusal:
+    _flags(flags, PACKED)
     asked = reader.question_id()
     delivered_us = int.from_bytes(reader.take(4), "big")
     refused_us = reader.number(1 << 40) * TICK_US
@@ -438,7 +386,7 @@ def _refusal(flags: int, reader: _Reader) -> Refusal:
     return Refusal(asked, reason, reader.text(flags, _MAX_DETAIL), refused_us, delivered_us)
 
 
-def _health(flags: int, reader: _Reader) -> Health:
+def _health(flags: int, reader: Reader) -> Health:
     _flags(flags, 1)
     body = read_cbor(reader.rest(), "health")
     if type(body) is not list or len(body) != 6 + flags:
@@ -469,21 +417,21 @@ def _vitals(value: Any) -> Vitals:
     return Vitals(**known)
 
 
-def _unreadable(flags: int, reader: _Reader) -> Unreadable:
+def _unreadable(flags: int, reader: Reader) -> Unreadable:
     what = word(UNREADABLE, flags, "what is unreadable")
     found = Unreadable(reader.question_id(), what)
     reader.done()
     return found
 
 
-def _cancel(flags: int, reader: _Reader) -> Cancel:
+def _cancel(flags: int, reader: Reader) -> Cancel:
     _flags(flags, 0)
     found = Cancel(reader.question_id())
     reader.done()
     return found
 
 
-_DECODERS: dict[int, Callable[[int, _Reader], Received]] = {
+_DECODERS: dict[int, Callable[[int, Reader], Received]] = {
     _QUESTION: _question,
     _ANSWER: _answer,
     _PART: _part,

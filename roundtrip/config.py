@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from dtn.ltp.notices import LEAST_MTU_BYTES
 from roundtrip.budget import Budget
 from roundtrip.link_budget import LinkBudget
-from roundtrip.message import MAX_TEXT_BYTES, Sampling
+from roundtrip.message import MAX_TEXT_BYTES
 from roundtrip.units import ms_to_ns, s_to_ns
 
 LIGHT_KM_S = 299_792.458
@@ -315,73 +315,6 @@ class OutageConfig(_Span):
     while the modem keeps all frames until it is over."""
     direction: Literal["uplink", "downlink", "both"] = "both"
     """Which is gone."""
-
-
-class QuestionConfig(Section):
-    """One entry of `workload.questions`; a bare text is one without `expected`."""
-
-    text: Annotated[Text, Field(min_length=1)]
-    """What is asked."""
-    expected: Text | None = None
-    """The one right answer, where there is one."""
-    priority: Literal["bulk", "normal", "expedited"] = "normal"
-    """Which goes first where not all can."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_text(cls, value: Any) -> Any:
-        return {"text": value} if isinstance(value, str) else value
-
-
-class WorkloadConfig(Section):
-    """`[workload]`."""
-
-    questions: tuple[QuestionConfig, ...] = ()
-    """Texts, or tables as below; asked in turn, from the first again."""
-    questions_file: Line | None = None
-    """Relative to the scenario file. One question a line; in a `.jsonl` file one JSON object a
-    line, with `text` and, where there is one right answer, `expected`."""
-    system: Text = ""
-    """System prompt."""
-    arrivals: Literal["fixed", "poisson"] = "fixed"
-    """Evenly, or with exponential gaps."""
-    rate_per_min: float = Field(default=6.0, ge=1e-3, le=1e6)
-    """Questions a minute."""
-    count: int = Field(gt=0, le=1_000_000)
-    """Of questions."""
-    start_s: Seconds = 0.0
-    """Of the first."""
-    max_tokens: int = Field(default=64, gt=0, le=32_768)
-    """Of an answer with its thinking."""
-    temperature: float = Field(default=0.7, ge=0, le=10)
-    """0 is greedy; 0.7, top_p 0.8, top_k 20 are Qwen3's for answers without thinking."""
-    top_p: Probability = 0.8
-    """Of the likeliest tokens, share that may be chosen."""
-    top_k: int = Field(default=20, ge=0, le=1 << 20)
-    """So many of them; 0: all."""
-    thinking: Literal["off", "on", "auto"] = "off"
-    """`auto`: where there is time for it."""
-    think_tokens: int = Field(default=0, ge=0, le=32_768)
-    """After so many, thinking is ended; 0: after half of what there is time for."""
-    response_schema: Text = ""
-    """JSON Schema that answers keep to."""
-    max_outstanding: int = Field(default=256, gt=0, le=100_000)
-    """More questions than this wait in the ground's queue."""
-
-    @model_validator(mode="after")
-    def _ends(self) -> WorkloadConfig:
-        last_s = self.start_s + (self.count - 1) * 60 / self.rate_per_min
-        if last_s > MAX_S:
-            raise ValueError(
-                f"a last question within {MAX_S / 86_400:g} days: start_s, count and rate_per_min "
-                f"put it at {last_s / 86_400:.0f}"
-            )
-        return self
-
-    @property
-    def sampling(self) -> Sampling:
-        """As the messages carry it; the seed is set per question."""
-        return Sampling(self.temperature, self.top_p, self.top_k)
 
 
 class BudgetConfig(Section):

@@ -17,8 +17,15 @@ node."""
 MAX_MESSAGE_BYTES = 4 * MAX_TEXT_BYTES
 MAX_TURNS = 1000
 """Of a conversation."""
+MAX_SEE = 16
+"""Things that one question wants to see, and tools that it may use."""
+MAX_SIGHTS = 64
+"""That one answer tells of."""
+MAX_NAME_BYTES = 200
+"""Of one of them."""
 
 DIGEST_BYTES = 8
+SIGHT_BYTES = 4
 NAME_BYTES = 4
 TICK_US = 100
 """Durations on the node are told in steps of so much, downwards: processes are no more punctual."""
@@ -34,6 +41,7 @@ REASONS = (
     "quarantined",
     "engine_failed",
     "cancelled",
+    "not_seen",
 )
 """Of refusals; their order is their number on the wire: new ones go to the end."""
 
@@ -73,6 +81,11 @@ class Settings:
     """How the ground can unpack texts, see `roundtrip.text.packing`; None for as the node can."""
     thoughts: bool = False
     """What the model thought comes down with the answer."""
+    see: tuple[str, ...] = ()
+    """What the node shows the model before the question: `telemetry`, `telemetry.history`, or a
+    file of its camera."""
+    tools: tuple[str, ...] = ()
+    """What the model may call, as far as the node has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,15 @@ class Question:
     is none, or the node does not have it."""
     thoughts: bool = False
     """As in `Settings`."""
+    see: tuple[str, ...] = ()
+    """As in `Settings`."""
+    tools: tuple[str, ...] = ()
+    """As in `Settings`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a `Sight` counts in."""
+        return (*self.see, *self.tools)
 
     @property
     def size_bytes(self) -> int:
@@ -131,6 +153,8 @@ class Question:
             self.thinking,
             self.think_tokens,
             thoughts=self.thoughts,
+            see=self.see,
+            tools=self.tools,
         )
 
 
@@ -180,6 +204,8 @@ class Asked:
             own or turns,
             self.after,
             settings.thoughts,
+            settings.see,
+            settings.tools,
         )
 
 
@@ -202,6 +228,20 @@ class Cancel:
 UNREADABLE = ("settings", "text", "turns", "damaged")
 """A name of settings that it does not know; a text that it cannot unpack; an earlier question that
 it does not have; one that it had, and that its memory or disk has damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a model was shown on board."""
+
+    what: int
+    """Its place in the question's `see`, and then in its `tools`."""
+    age_ms: int
+    """How old it was when the answer was finished."""
+    digest: bytes
+    """The first `SIGHT_BYTES` of its SHA-256."""
+    size: int
+    """Bytes that it would have taken on the link, packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +276,8 @@ class Answer:
     """What the model thought, where that was asked for."""
     exposed: bool = False
     """The weights may have been damaged meanwhile, and there was no time to answer again."""
+    seen: tuple[Sight, ...] = ()
+    """What the model was shown, in that order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from roundtrip.config import (
     Watts,
     zero_or,
 )
+from roundtrip.onboard import CameraConfig, TelemetryConfig, ToolsConfig
 from roundtrip.radiation import RadiationConfig
 
 LLAMA = "llama.cpp"
@@ -115,5 +116,11 @@ class NodeConfig(Section):
     energy: EnergyConfig | None = None
     """None: as much as is wanted."""
     thermal: ThermalConfig = ThermalConfig()
+    telemetry: TelemetryConfig | None = None
+    """None: there is none on board."""
+    tools: ToolsConfig | None = None
+    """None: a model can call nothing."""
+    camera: CameraConfig | None = None
+    """None: there are no images on board."""
     radiation: RadiationConfig | None = None
     """None: nothing is done for or against upsets; the model is read from its file's own pages."""

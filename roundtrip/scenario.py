@@ -20,14 +20,15 @@ from roundtrip.config import (
     StationConfig,
     Text,
     Title,
-    WorkloadConfig,
     wrong,
 )
 from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Rate, Windows
 from roundtrip.link_budget import Ladder, Step
 from roundtrip.modem import Side
 from roundtrip.node_config import NodeConfig
+from roundtrip.onboard import SEE_CAMERA
 from roundtrip.units import NS_PER_S, s_to_ns
+from roundtrip.workload_config import WorkloadConfig
 
 
 class Scenario(Section):
@@ -69,6 +70,26 @@ class Scenario(Section):
         if on and on not in [satellite.name for satellite in self.satellite]:
             known = ", ".join(satellite.name for satellite in self.satellite) or "none"
             raise wrong("node.satellite", f"the name of a [[satellite]] ({known})", repr(on))
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_is_to_be_seen(self) -> Scenario:
+        node, workload = self.node, self.workload
+        asked = [("workload", workload.see, workload.tools)]
+        asked += [
+            (f"workload.questions.{place}", question.see or (), question.tools or ())
+            for place, question in enumerate(workload.questions)
+        ]
+        allowed = node.tools.allow if node.tools is not None else ()
+        for key, see, tools in asked:
+            camera = [name for name in see if name.startswith(SEE_CAMERA)]
+            if camera and node.camera is None:
+                raise wrong(f"{key}.see", "a [node.camera] that has it", repr(camera[0]))
+            if len(camera) < len(see) and node.telemetry is None:
+                raise wrong(f"{key}.see", "a [node.telemetry] that has it", "none")
+            if missing := [name for name in tools if name not in allowed]:
+                known = ", ".join(allowed) or "none"
+                raise wrong(f"{key}.tools", f"of node.tools.allow ({known})", repr(missing[0]))
         return self
 
     @model_validator(mode="after")

@@ -13,11 +13,14 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from roundtrip.config import NAME_LENGTH, QuestionConfig
+from roundtrip.config import NAME_LENGTH
 from roundtrip.drive import clock
 from roundtrip.errors import BadConfig
 from roundtrip.files import bad_config, read_text, read_toml
+from roundtrip.node_config import NodeConfig
+from roundtrip.onboard import MACHINE, SIMULATOR
 from roundtrip.scenario import Scenario
+from roundtrip.workload_config import QuestionConfig
 
 PRESETS = Path(__file__).parent.parent / "link_sim" / "presets"
 """Links that a scenario may start from."""
@@ -79,9 +82,21 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
             if name and name.endswith(files[key])
         }
     )
+    node = _with_folders(node, path)
     return scenario.model_copy(
         update={"workload": workload, "node": node, "name": scenario.name or _named_after(path)}
     )
+
+
+def _with_folders(node: NodeConfig, path: Path) -> NodeConfig:
+    """The node with absolute paths in its sections."""
+    for name, key in (("telemetry", "source"), ("tools", "folder"), ("camera", "folder")):
+        section = getattr(node, name)
+        given = "" if section is None else getattr(section, key)
+        if given and given not in (SIMULATOR, MACHINE):
+            whole = section.model_copy(update={key: str((path.parent / given).resolve())})
+            node = node.model_copy(update={name: whole})
+    return node
 
 
 def _started(table: dict[str, Any], now: object) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A map: 0 system prompt, 1 schema, 2 most tokens, 3 temperature, top_p, top_k and min_p, 4 seed,
 5 thinking, 6 tokens of thinking, 7 how the ground can unpack texts, 8 whether the thoughts are to
-come down. Decoding is strict and total.
+come down, 9 what the model is to see, 10 what it may call. Decoding is strict and total.
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ import cbor2
 
 from roundtrip.cbor import read_cbor
 from roundtrip.errors import BadMessage
-from roundtrip.message import MAX_TEXT_BYTES, NAME_BYTES, THINKING, Sampling, Settings
+from roundtrip.message import (
+    MAX_NAME_BYTES,
+    MAX_SEE,
+    MAX_TEXT_BYTES,
+    NAME_BYTES,
+    THINKING,
+    Sampling,
+    Settings,
+)
 from roundtrip.text.packing import pack, unpack
 
 _MAX_TOKENS = 1 << 20
-_THOUGHTS = 8
+_THOUGHTS, _SEE, _TOOLS = 8, 9, 10
 _DEFAULTS = Settings("", "", 256, Sampling(), "off", 0)
 Texts = Collection[int] | None
 """How the other end can unpack texts; None for as this one can."""
@@ -41,7 +49,7 @@ def encode_settings(settings: Settings, texts: Texts) -> bytes:
         texts: how the other end can unpack texts.
     """
     s = settings.sampling
-    body = {
+    body: dict[int, Any] = {
         0: pack(settings.system, texts),
         1: pack(settings.schema, texts),
         2: settings.max_tokens,
@@ -56,6 +64,9 @@ def encode_settings(settings: Settings, texts: Texts) -> bytes:
         body[7] = list(settings.texts)
     if settings.thoughts:
         body[_THOUGHTS] = True
+    body |= {
+        key: list(names) for key, names in ((_SEE, settings.see), (_TOOLS, settings.tools)) if names
+    }
     return cbor2.dumps(body, canonical=True)
 
 
@@ -67,8 +78,10 @@ def decode_settings(data: bytes) -> Settings:
         BadMessage: the bytes are no settings; `key` names the field.
     """
     body = read_cbor(data, "settings")
-    if type(body) is not dict or any(type(key) is not int or not 0 <= key <= 8 for key in body):
-        raise BadMessage("settings", "keys", "a map with keys from 0 to 8", shown(body))
+    if type(body) is not dict or any(
+        type(key) is not int or not 0 <= key <= _TOOLS for key in body
+    ):
+        raise BadMessage("settings", "keys", f"a map with keys from 0 to {_TOOLS}", shown(body))
     system, schema, max_tokens, sampling, seed, thinking, think_tokens = (
         body.get(key, usual) for key, usual in enumerate(_DEFAULT_BODY)
     )
@@ -96,7 +109,17 @@ def decode_settings(data: bytes) -> Settings:
         whole("think_tokens", think_tokens, most=_MAX_TOKENS),
         texts,
         thoughts,
+        _names("see", body.get(_SEE, [])),
+        _names("tools", body.get(_TOOLS, [])),
     )
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    if type(value) is not list or len(value) > MAX_SEE:
+        raise BadMessage("settings", name, f"an array of at most {MAX_SEE}", shown(value))
+    if any(type(one) is not str or not 0 < len(one.encode()) <= MAX_NAME_BYTES for one in value):
+        raise BadMessage("settings", name, f"texts of 1 to {MAX_NAME_BYTES} bytes", shown(value))
+    return tuple(value)
 
 
 _DEFAULT_BODY: tuple[Any, ...] = (

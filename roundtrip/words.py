@@ -61,6 +61,14 @@ def long_duration(duration_ms: int) -> str:
     return f"{round(duration_ms / 1000)} s"
 
 
+def span(seconds: int) -> str:
+    """A duration as tools on board say it: "45 s", "84 min", "5 h 12 min"."""
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def percent(share: float, digits: int = 1) -> str:
     """A share in percent; 0 % and 100 % are said of none and of all alone."""
     while digits < 9 and 0 < share < 1 and round(share, digits + 2) in (0, 1):

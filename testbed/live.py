@@ -19,6 +19,7 @@ from ground.books import Books
 from ground.desk import Desk
 from ground.results.folder import finish, run_folder
 from ground.station import Asked, ask, run_of
+from node.board.record import beside
 from node.engine.accept import accept_model, found
 from roundtrip.command import security_of
 from roundtrip.drive.realtime import run_async, stop_signals, unless
@@ -27,6 +28,7 @@ from roundtrip.modem import Side
 from roundtrip.scenario import Scenario
 from roundtrip.screen import Screen
 from roundtrip.words import shown
+from testbed.grading import check_rules, grader
 
 LOOPBACK = "tcp://127.0.0.1:*"
 STOP_LIMIT_S = 10.0
@@ -122,6 +124,7 @@ async def run_live(
         ChildFailed: link or node ended before the run began.
         EnvironmentFault, Stopped: as `Station.run`.
     """
+    check_rules(scenario)
     security = security_of(Side.GROUND, plain=plain)
     as_run = folder / "scenario.toml"
     children: list[Child] = []
@@ -135,7 +138,8 @@ async def run_live(
         if endpoints is None:
             raise Stopped("stopped before the link was up")
         node_args = ["--scenario", str(as_run), "--link", endpoints["node"]]
-        node_args += ["--store", str(folder / "node.sqlite")]
+        store = folder / "node.sqlite"
+        node_args += ["--store", str(store)]
         node_args += ["--plain"] if plain else []
         node = await _start("node", ["node", *node_args], console, children)
         asking = partial(
@@ -151,6 +155,7 @@ async def run_live(
             desk=desk,
             books=books,
             workload=workload,
+            grade=grader(beside(store)),
         )
         return await _ask_while_alive(asking, console, [link, node])
     finally:

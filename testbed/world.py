@@ -27,6 +27,10 @@ from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
 from node import consequences as node
 from node.beacon import Beacon, los_of
+from node.board.build import errands_of
+from node.board.errand_engine import ErrandEngine
+from node.board.spacecraft import Doing
+from node.board.view import unkept
 from node.body.energy import Battery, battery_of
 from node.engine.events import JobEvent
 from node.engine.stepped import SteppedEngine
@@ -51,6 +55,7 @@ from roundtrip.transport import agent_config
 from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
 from roundtrip.upsets import Upsets
 from testbed.disk import Disk, SoundDisk
+from testbed.grading import check_rules, graded
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
@@ -99,6 +104,7 @@ class World:
         engine: Callable[[], SteppedEngine] | None = None,
         watch: Callable[[object], None] | None = None,
     ) -> None:
+        check_rules(scenario)
         self._scenario = scenario
         self._watch = watch
         self._seed = seed
@@ -110,22 +116,29 @@ class World:
         self._shared_clock = shared_clock
         self._words = words
         self._real = engine
+        self._shown: dict[bytes, str] = {}
+        """What the model was shown."""
+        planned = planned_questions(scenario.workload, seed)
+        if engine is None:
+            planned = [replace(one, expected=None, rule="") for one in planned]
+        self._planned = planned if watch is None else []
+        self._length_ns = scenario.budget.budget().expire_ns + planned[-1].intended_ns + 1
+        self._battery = battery_of(scenario, profile.power, self._length_ns)
+        keep = self._shown.__setitem__ if watch is None else unkept
+        self._errands = errands_of(scenario, self._doing, length_ns=self._length_ns, keep=keep)
         self.engine = self._new_engine()
         self.disks = {side: self._new_disk(side) for side in Side}
         self.out = _Collected()
         self._plain = plain
         link = Link(scenario, seed, dtn_epoch_ms=dtn_epoch_ms)
         self.link = Actor(self._clock, "link", link, self._from_link, trace)
-        planned = planned_questions(scenario.workload, seed)
-        if engine is None:
-            planned = [replace(one, expected=None) for one in planned]
-        self._planned = planned if watch is None else []
         ground = self._ground_machine()
         self.ground = Actor(self._clock, "ground", ground, self._from_ground, trace)
-        self._length_ns = scenario.budget.budget().expire_ns + planned[-1].intended_ns + 1
-        self._battery = battery_of(scenario, profile.power, self._length_ns)
         node = self._node_machine()
         self.node = Actor(self._clock, "node", node, self._from_node, trace)
+
+    def _doing(self) -> Doing:
+        return self.node.machine.doing(now_ns=self._clock.now_ns())
 
     def _agent(self, side: Side, life: int, max_bundles: int) -> BundleAgent:
         """Of one process; a later one on the same side has numbers of its own."""
@@ -195,8 +208,13 @@ class World:
         self._from_link(self.link.machine.cue(side, now_ns=self._clock.now_ns()))
 
     def _new_engine(self, life: int = 0) -> Actor[Any]:
+        self._errands.clear()
+        engine = ErrandEngine(self._answering(life), self._errands)
+        return Actor(self._clock, "engine", engine, self._from_engine, self._trace)
+
+    def _answering(self, life: int) -> VirtualEngine | UpsetEngine | SteppedEngine:
         if self._real is not None:
-            return Actor(self._clock, "engine", self._real(), self._from_engine, self._trace)
+            return self._real()
         part_ns = s_to_ns(self._scenario.node.part_s)
         name = f"node{life or ''}"
         rng = substream(self._seed, f"{name}/service")
@@ -204,7 +222,7 @@ class World:
         engine = VirtualEngine(self._profile, rng, part_ns, self._words)
         if (radiation := self._scenario.node.radiation) is not None:
             engine = UpsetEngine(engine, radiation, substream(self._seed, f"{name}/upsets"))
-        return Actor(self._clock, "engine", engine, self._from_engine, self._trace)
+        return engine
 
     def _engine_up(self) -> None:
         engine = self.engine.machine
@@ -245,7 +263,7 @@ class World:
         self._clock.run(self._over, limit_ns=self._length_ns)
         if not self.ground.machine.finished:
             self.ground.call(self.ground.machine.stop, "unfinished")
-        engine = self.engine.machine
+        engine = self.engine.machine.inner
         records = sorted(self._records(), key=lambda record: record.planned.index)
         return Run(
             self._scenario,
@@ -269,7 +287,7 @@ class World:
 
     def _records(self) -> Sequence[LoopRecord]:
         if self._scenario.node.radiation is None:
-            return self.out.records
+            return [graded(record, self._shown) for record in self.out.records]
         return [
             replace(record, graded=SPOILT not in record.answer)
             if record.answered and record.answer is not None

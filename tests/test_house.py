@@ -30,6 +30,8 @@ MAY_TOUCH = {
     "node/engine/supervisor.py": {"asyncio"},
     "node/engine/http_child.py": {"socket", "threading"},
     "node/body/guard.py": {"asyncio"},
+    "node/board/sandbox.py": {"asyncio"},
+    "node/board/runner.py": {"asyncio"},
     "node/__main__.py": {"asyncio"},
     "ground/station.py": {"asyncio"},
     "ground/__main__.py": {"asyncio"},

@@ -11,6 +11,7 @@ from roundtrip.budget import Outcome
 from roundtrip.errors import BadInput
 from roundtrip.message import Turn
 from roundtrip.stages import Stage, phases_of
+from roundtrip.units import NS_PER_MS
 
 FORMAT: Final = "groundloop-loop/1"
 """Of a line of `loops.jsonl`, see docs/loop-log.md; lines of before it had a name have none."""
@@ -31,11 +32,30 @@ class Planned:
     """What was said before."""
     after: int | None = None
     """The question with which they end, where the station was asked that one too."""
+    rule: str = ""
+    """What the right answer follows from, given what was seen; empty where `expected` says it."""
+    see: tuple[str, ...] | None = None
+    """What the model is shown on board; None: what the workload says."""
+    tools: tuple[str, ...] | None = None
+    """What it may call; None: what the workload says."""
 
     @property
     def title(self) -> str:
         """What to show of it: the last line, which is the question where a frame precedes it."""
         return self.text.rstrip().rsplit("\n", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Something on board that the model was shown, or called."""
+
+    what: str
+    age_ms: int
+    """When the answer was finished; of a call, since it was made."""
+    digest: bytes
+    """The first bytes of its SHA-256."""
+    size: int
+    """Bytes that it would have taken on the link, packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +113,10 @@ class LoopRecord:
     """When the answer was expected, as was said when the question was sent; None where no contact
     was left for it."""
     graded: bool | None = None
-    """Whether the answer is right, as somebody else's log says; None where `planned` tells, or
-    nothing does."""
+    """Whether the answer is right, as somebody else's log says, or who knows what was seen; None
+    where `planned` tells, or nothing does."""
+    seen: tuple[Seen, ...] = ()
+    """What the model was shown on board, and what it called, in that order."""
 
     @property
     def expectation_error(self) -> float | None:
@@ -179,6 +201,20 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["thoughts"] = record.thoughts
     if record.exposed:
         line["exposed"] = True
+    if record.planned.rule:
+        line["rule"] = record.planned.rule
+    if record.seen:
+        finished_ns = record.stamps.get(Stage.FINISHED, 0)
+        line["seen"] = [
+            {
+                "what": one.what,
+                "at_ns": finished_ns - one.age_ms * NS_PER_MS,
+                "age_ms": one.age_ms,
+                "sha256": one.digest.hex(),
+                "bytes": one.size,
+            }
+            for one in record.seen
+        ]
     if record.detail:
         line["detail"] = record.detail
     if record.answered and (times is not None or record.correct is not None):
@@ -224,6 +260,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             line.get("expected"),
             turns=tuple(Turn(text, answer) for text, answer in line.get("turns", ())),
             after=None if after is None else int(after, 16),
+            rule=line.get("rule", ""),
         )
         session, expected_at_ns = line["downlink_session"], line.get("expected_at_ns")
         return LoopRecord(
@@ -239,6 +276,10 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             answer=line.get("answer"),
             thoughts=line.get("thoughts", ""),
             exposed=bool(line.get("exposed")),
+            seen=tuple(
+                Seen(one["what"], one["age_ms"], bytes.fromhex(one["sha256"]), one["bytes"])
+                for one in line.get("seen", [])
+            ),
             detail=line.get("detail", ""),
             finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
             prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),

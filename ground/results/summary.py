@@ -21,8 +21,10 @@ from ground.results.sentence import sentence_of
 from roundtrip.budget import Outcome
 from roundtrip.framelog import FrameFate
 from roundtrip.message import Health
+from roundtrip.onboard import MACHINE, SEE_TELEMETRY, SIMULATOR
 from roundtrip.scenario import Scenario
 from roundtrip.stages import PHASES, UNATTRIBUTED
+from roundtrip.text.packing import pack
 
 SCHEMA_VERSION = 1
 SCORED = "scored"
@@ -101,6 +103,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "objective": budget.objective,
         "objective_met": goodput >= budget.objective,
         "energy": _energy(run, answered),
+        "on_board": _on_board(run, answered),
         "upsets": run.upsets,
         "real_engine": run.real_engine,
         "node": _node(run, answered),
@@ -173,6 +176,36 @@ def _energy(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any] | None:
         "lowest_charge": min((permille for _, permille in run.charge), default=0) / 1000,
         "charge": [[at_ns / 1e9, permille / 1000] for at_ns, permille in run.charge],
     }
+
+
+def _on_board(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any] | None:
+    """What was seen and called on board, in bytes as they would have been on the link, beside what
+    came down instead; None where nothing was."""
+    about = [record for record in answered if record.seen]
+    if not about:
+        return None
+    things: dict[str, dict[str, int]] = {}
+    for record in about:
+        for one in record.seen:
+            thing = things.setdefault(one.what, {"times": 0, "bytes": 0})
+            thing["times"] += 1
+            thing["bytes"] += one.size
+    answers = [pack(record.answer or "", None) for record in about]
+    return {
+        "answers": len(about),
+        "answer_bytes": sum(len(a if isinstance(a, bytes) else a.encode()) for a in answers),
+        "seen": dict(sorted(things.items())),
+        "seen_bytes": sum(thing["bytes"] for thing in things.values()),
+        "all_frames_bytes": _all_frames(run, things),
+    }
+
+
+def _all_frames(run: Run, things: Mapping[str, Mapping[str, int]]) -> int | None:
+    """What the feed's frames of the whole run would have been; None where that is not known."""
+    config, frames = run.scenario.node.telemetry, things.get(SEE_TELEMETRY)
+    if config is None or frames is None or config.source not in (SIMULATOR, MACHINE):
+        return None
+    return round(run.length_s / config.every_s * frames["bytes"] / frames["times"])
 
 
 def _link(fates: Sequence[FrameFate] | None) -> dict[str, Any] | None:

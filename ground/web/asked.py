@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,11 +13,15 @@ from starlette.requests import Request as HttpRequest
 from ground.outputs import Asking, Request
 from roundtrip.budget import Budget
 from roundtrip.errors import BadInput
-from roundtrip.message import Turn
+from roundtrip.message import MAX_NAME_BYTES, MAX_SEE, Turn
 from roundtrip.units import s_to_ns
 
 M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 1 << 20
+Names = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]], Field(max_length=MAX_SEE)
+]
+"""Of what a question wants to see, or may call; the node knows which there are."""
 PRIORITIES = ("bulk", "normal", "expedited")
 
 
@@ -43,6 +47,8 @@ class _Asked(BaseModel):
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
     temperature: Annotated[float, Field(ge=0, le=10)] | None = None
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
+    see: Names | None = None
+    tools: Names | None = None
 
 
 def request_of(body: bytes, usual: Usual, said: Callable[[str], tuple[Turn, ...]]) -> Request:
@@ -71,6 +77,8 @@ def request_of(body: bytes, usual: Usual, said: Callable[[str], tuple[Turn, ...]
         schema=None if asked.json_schema is None else schema_text(asked.json_schema),
         seed=asked.seed,
         temperature=asked.temperature,
+        see=asked.see,
+        tools=asked.tools,
     )
     if asked.after is not None:
         request = replace(request, turns=said(asked.after), after=int(asked.after, 16))
@@ -88,6 +96,8 @@ def request_like(
     schema: str | None = None,
     seed: int | None = None,
     turns: tuple[Turn, ...] = (),
+    see: Sequence[str] | None = None,
+    tools: Sequence[str] | None = None,
     **sampling: float | None,
 ) -> Request:
     """A question; what is None is as usual.
@@ -102,6 +112,8 @@ def request_like(
         "thoughts": thoughts,
         "schema": schema,
         "seed": seed,
+        "see": None if see is None else tuple(see),
+        "tools": None if tools is None else tuple(tools),
     }
     drawn = replace(usual.sampling, **_given(sampling))
     return Request(text, replace(usual, sampling=drawn, **_given(said)), turns=turns)

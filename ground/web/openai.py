@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ground.desk import ANSWERED, Desk, Event
 from ground.outputs import Request
-from ground.web.asked import Usual, parsed, read_body, request_like, schema_text
+from ground.web.asked import Names, Usual, parsed, read_body, request_like, schema_text
 from ground.web.chats import (
     Asked,
     Said,
@@ -82,6 +82,10 @@ class _Chat(BaseModel):
     n: Annotated[int, Field(ge=1, le=1)] = 1
     response_format: Format | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
+    see: Names | None = None
+    """Ours: what the model is shown on board."""
+    board_tools: Names | None = None
+    """Ours: what it may call there."""
 
     @property
     def stops(self) -> list[str]:
@@ -165,6 +169,8 @@ class OpenAi:
             temperature=chat.temperature,
             top_p=chat.top_p,
             turns=turns,
+            see=chat.see,
+            tools=chat.board_tools,
         )
 
     def _whole(self, key: str, chat: _Chat, event: Event) -> dict[str, Any]:

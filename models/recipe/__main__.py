@@ -47,18 +47,23 @@ TOKEN_TEXTS = 1000
 @click.option("--steps", default=STEPS, show_default=True, help="Fewer only to try it out.")
 @click.option("--graded", default=GRADED, show_default=True, help="Questions of each set.")
 @click.option(
+    "--start",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A builtin to begin with, instead of nothing; fewer --steps will do.",
+)
+@click.option(
     "--into",
     type=click.Path(path_type=Path),
     default=BUILTIN,
     show_default=True,
     help="Where the model and its record go.",
 )
-def main(work: Path, steps: int, graded: int, into: Path) -> None:
+def main(work: Path, steps: int, graded: int, start: Path | None, into: Path) -> None:
     """Make the builtin."""
     work.mkdir(parents=True, exist_ok=True)
     into.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(work / "tokenizer.json")
-    train(tokenizer, work, steps)
+    train(tokenizer, work, steps, start)
     state = torch.load(work / "checkpoint.pt")
     network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))
     network.load_state_dict(state["network"])

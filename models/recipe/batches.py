@@ -13,9 +13,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from models.recipe.pieces import ids_of
 from models.triage.frames import CHANNELS, HIGH, LOW, WITHIN, Frame, make_frame
 from models.triage.offtopic import offtopic
 from models.triage.questions import ABSENT, OFFTOPIC, REFUSAL, SYSTEM_PROMPT, TYPES, question_about
+from models.triage.talks import some_tools, system_with, talk
+from roundtrip.tools import response_text
 
 LENGTH = 768
 """Tokens of a row; branches that do not fit are left out."""
@@ -28,6 +31,14 @@ IGNORED = -100
 SIDES = (LOW, WITHIN, HIGH)
 COMPARISONS = ("compare", "threshold")
 FRAMES_PER_BATCH = 16
+TALKS = 0.4
+"""Share of rows with questions that tools answer, or that are about how telemetry went."""
+TALK_WEIGHTS = {
+    "telemetry": 4.0, "pass": 1.0, "two": 1.5, "three": 1.0, "time": 0.6, "history": 2.0,
+    "refused": 1.0, "shown": 0.0,
+}  # fmt: skip
+WITH_TOOLS = 0.15
+"""Share of the other rows in which there are tools that nobody needs."""
 WITHOUT_SYSTEM = 0.3
 WITHOUT_FRAME = 0.06
 
@@ -84,6 +95,7 @@ class Batches:
         start, self._end = ids["<|im_start|>"], ids["<|im_end|>"]
         think, unthink = tokenizer.token_to_id("<think>"), tokenizer.token_to_id("</think>")
         self._system = [start, *self._ids(f"system\n{SYSTEM_PROMPT}"), self._end, *self._ids("\n")]
+        self._systems: dict[tuple[str, ...], list[int]] = {}
         self._start = start
         self._reply = [self._end, *self._ids("\n"), start, *self._ids("assistant\n"), think]
         self._reply += [*self._ids("\n\n"), unthink, *self._ids("\n\n")]
@@ -127,6 +139,8 @@ class Batches:
     ) -> tuple[list[int], list[tuple[int, int]]]:
         """What all branches share, and where in it each channel's line ends."""
         head = [] if rng.random() < WITHOUT_SYSTEM else self._system
+        if frame is not None and rng.random() < WITH_TOOLS:
+            head = self._system_with(some_tools(rng))
         head = [*head, self._start]
         if frame is None:
             return [*head, *self._ids("user\n")], []
@@ -139,6 +153,47 @@ class Batches:
         return [*head, *encoded.ids], lines
 
     def _row(self, rng: random.Random) -> Row:
+        return self._talks(rng) if rng.random() < TALKS else self._about_a_frame(rng)
+
+    def _system_with(self, tools: tuple[str, ...]) -> list[int]:
+        if tools not in self._systems:
+            said = ids_of(self._tokenizer, f"system\n{system_with(tools)}")
+            self._systems[tools] = [self._start, *said, self._end, *self._ids("\n")]
+        return self._systems[tools]
+
+    def _talks(self, rng: random.Random) -> Row:
+        """Branches of talks with the same tools."""
+        kind = rng.choices(list(TALK_WEIGHTS), list(TALK_WEIGHTS.values()))[0]
+        tools = talk(rng, kind).tools
+        user = [self._start, *self._ids("user\n")]
+        ids = [*(self._system_with(tools) if tools else self._system), *user]
+        row = Row(ids, list(range(len(ids))), [0] * len(ids), [], [])
+        stem, misses = len(ids), 0
+        while misses < 3 and max(row.branches) < BRANCHES:
+            said = talk(rng, rng.choices(list(TALK_WEIGHTS), list(TALK_WEIGHTS.values()))[0])
+            if not said.goes_with(tools):
+                continue
+            done = rng.choice((*range(len(said.rounds) + 1), len(said.rounds)))
+            asked = [*self._ids(said.text)]
+            for call, response in said.rounds[:done]:
+                asked += [self._end, *self._ids("\n"), self._start, *self._ids("assistant\n")]
+                asked += [*ids_of(self._tokenizer, call), self._end, *self._ids("\n"), *user]
+                asked += ids_of(self._tokenizer, response_text(response))
+            asked += self._reply
+            expected = said.rounds[done][0] if done < len(said.rounds) else said.expected
+            answer = [*ids_of(self._tokenizer, expected), self._end]
+            whole = [*asked, *answer[:-1]]
+            if len(row.ids) + len(whole) > LENGTH:
+                misses += 1
+                continue
+            at = len(row.ids) + len(asked) - 1
+            row.answers.extend((at + offset, token) for offset, token in enumerate(answer))
+            row.ids.extend(whole)
+            row.places.extend(range(stem, stem + len(whole)))
+            row.branches.extend([max(row.branches) + 1] * len(whole))
+        return row
+
+    def _about_a_frame(self, rng: random.Random) -> Row:
         framed = rng.random() >= WITHOUT_FRAME
         frame = make_frame(rng, shuffled=rng.random() < 0.7, missing=rng.random() < 0.7)
         ids, lines = self._stem(rng, frame if framed else None)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from models.gguf.vocabulary import CHAT_TEMPLATE
 from models.recipe.network import Qwen3
-from models.recipe.tokens import SPECIAL
+from models.recipe.tokens import CONTROL, WRITTEN
 
 NAME = "groundloop telemetry triage"
 CONTEXT = 2048
@@ -69,9 +69,9 @@ def _add(writer: gguf.GGUFWriter, name: str, weight: object) -> None:
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     model = json.loads(tokenizer.to_str())["model"]
     tokens = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
-    types = [
-        gguf.TokenType.CONTROL if token in SPECIAL else gguf.TokenType.NORMAL for token in tokens
-    ]
+    known = dict.fromkeys(CONTROL, gguf.TokenType.CONTROL)
+    known |= dict.fromkeys(WRITTEN, gguf.TokenType.USER_DEFINED)
+    types = [known.get(token, gguf.TokenType.NORMAL) for token in tokens]
     merges = [" ".join(pair) for pair in model["merges"]]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")

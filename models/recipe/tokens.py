@@ -16,9 +16,21 @@ from models.triage.questions import (
     TYPES,
     question_about,
 )
+from models.triage.talks import KINDS, talk
+from roundtrip.tools import (
+    BUILTIN,
+    CALL_END,
+    CALL_START,
+    RESPONSE_END,
+    RESPONSE_START,
+    section,
+)
 
 VOCABULARY = 1536
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
+WRITTEN = (CALL_START, CALL_END, RESPONSE_START, RESPONSE_END)
+"""Shown in what the model writes, as in Qwen3's files."""
+SPECIAL = (*CONTROL, *WRITTEN)
 QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -59,3 +71,11 @@ def _corpus() -> Iterator[str]:
             text, answer = question_about(rng, frame, kind, held_out=False)
             yield text
             yield answer
+        yield section(list(BUILTIN.values()))
+        for kind in KINDS:
+            said = talk(rng, kind)
+            yield said.text
+            for call, response in said.rounds:
+                yield call
+                yield response
+            yield said.expected

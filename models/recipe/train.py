@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from models.recipe.batches import IGNORED, Batches
 from models.recipe.network import Qwen3, Size
+from models.recipe.start import weights_of
 
 SEED = 20261123
 STEPS = 3000
@@ -24,6 +25,8 @@ ADAM_RATE = 2e-3
 WATCH_WEIGHT = 0.5
 """Of the loss on comparisons half-way up, see `network.py`."""
 CHECKPOINT_STEPS = 100
+GENTLER = 0.5
+"""Of the rates, where training begins with a builtin."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -62,16 +65,23 @@ def rate_at(step: int, steps: int) -> float:
     return min(rise, left)
 
 
-def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
+def train(
+    tokenizer: Tokenizer, folder: Path, steps: int = STEPS, start: Path | None = None
+) -> Qwen3:
     """Train, or go on from the folder's checkpoint.
 
     Args:
         tokenizer: see `tokens.py`.
         folder: of checkpoint and log.
         steps: in all; the schedule depends on it.
+        start: a builtin to begin with, at gentler rates; None: from nothing.
     """
     torch.manual_seed(SEED)
     network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))
+    gentler = 1.0
+    if start is not None:
+        network.load_state_dict(weights_of(start, tokenizer), strict=False)
+        gentler = GENTLER
     matrices = [p for p in network.layers.parameters() if p.dim() == 2]
     chosen = {id(p) for p in matrices}
     others = [p for p in network.parameters() if id(p) not in chosen]
@@ -79,7 +89,7 @@ def train(tokenizer: Tokenizer, folder: Path, steps: int = STEPS) -> Qwen3:
         Muon(matrices, MUON_RATE),
         torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    full = [MUON_RATE, ADAM_RATE]
+    full = [MUON_RATE * gentler, ADAM_RATE * gentler]
     checkpoint = folder / "checkpoint.pt"
     begin, spent_s = 0, 0.0
     if checkpoint.exists():

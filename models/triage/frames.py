@@ -8,6 +8,7 @@ frame. All of it is a choice; the figures are of the size that a small satellite
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -52,6 +53,17 @@ class Channel:
         whole, part = divmod(abs(value), 10**self.decimals)
         point = f".{part:0{self.decimals}d}" if self.decimals else ""
         return f"{sign}{whole:0{self.digits}d}{point}"
+
+    def value_of(self, text: str) -> int:
+        """The value of a text.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        value = float(text) * float(10**self.decimals)
+        if not math.isfinite(value):
+            raise ValueError("a number")
+        return round(value)
 
     def with_unit(self, value: int) -> str:
         """The value and its unit."""

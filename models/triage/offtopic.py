@@ -224,13 +224,14 @@ def offtopic(rng: random.Random, *, held_out: bool) -> str:
     if held_out or kind < 0.65:
         return rng.choice(templates).format(t=rng.choice(topics))
     if kind < 0.85:
-        return rng.choice(templates).format(t=_words(rng, rng.randint(1, 3)))
+        return rng.choice(templates).format(t=made_up(rng, rng.randint(1, 3)))
     if kind < 0.95:
-        return _words(rng, rng.randint(3, 9)).capitalize() + rng.choice((".", "?", "!"))
+        return made_up(rng, rng.randint(3, 9)).capitalize() + rng.choice((".", "?", "!"))
     return "".join(chr(rng.randint(33, 126)) for _ in range(rng.randint(3, 30)))
 
 
-def _words(rng: random.Random, count: int) -> str:
+def made_up(rng: random.Random, count: int) -> str:
+    """So many words that mean nothing."""
     return " ".join(
         "".join(rng.choice(_CONSONANTS) + rng.choice(_VOWELS) for _ in range(rng.randint(1, 4)))
         + rng.choice(("", "", "n", "s", "r", "t"))

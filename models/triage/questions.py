@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.triage.frames import (
+    BY_NAME,
     CHANNELS,
     HIGH,
     LOW,
@@ -61,10 +62,21 @@ def grade(expected: str, answer: str) -> bool:
     return answer.strip() == expected
 
 
-def question_about(
-    rng: random.Random, frame: Frame, kind: str, *, held_out: bool
-) -> tuple[str, str]:
-    """A question of a type about a frame, and its answer.
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """A question about a frame."""
+
+    text: str
+    rule: str
+    """What its right answer follows from, see `answer_to`; empty where it does not hang on the
+    frame."""
+    answer: str
+    channels: tuple[Channel, ...] = ()
+    """What it is about; none where it is about the whole frame."""
+
+
+def pose(rng: random.Random, frame: Frame, kind: str, *, held_out: bool) -> Posed:
+    """A question of a type about a frame.
 
     Args:
         frame: for ABSENT, one that lacks a channel.
@@ -72,13 +84,13 @@ def question_about(
         held_out: wordings and topics that are never trained on.
     """
     if kind == OFFTOPIC:
-        return _said(rng, offtopic(rng, held_out=held_out)), REFUSAL
+        return Posed(_said(rng, offtopic(rng, held_out=held_out)), "", REFUSAL)
     absent = kind == ABSENT
     if absent:
         kind = rng.choice(ABOUT_A_CHANNEL)
     template = rng.choice((HELD_OUT if held_out else TRAIN)[kind])
     if kind not in ABOUT_A_CHANNEL:
-        return _said(rng, template), _WHOLE_FRAME[kind](frame)
+        return Posed(_said(rng, template), kind, _WHOLE_FRAME[kind](frame))
     present = [channel for channel, _ in frame.values]
     gone = [channel for channel in CHANNELS if channel not in present]
     pairs = [(a, b) for a in (gone if absent else present) for b in present if _alike(a, b)]
@@ -96,8 +108,51 @@ def question_about(
         "d": _called(rng, second),
         "t": first.with_unit(threshold),
     }
+    named = (first, second) if kind == "compare" else (first,)
+    rule = [kind, *(channel.name for channel in named)]
+    rule += [first.text(threshold)] if kind == "threshold" else []
     answer = _about(frame, kind, first, second, threshold)
-    return _said(rng, template.format(**words)), answer
+    return Posed(_said(rng, template.format(**words)), " ".join(rule), answer, named)
+
+
+def question_about(
+    rng: random.Random, frame: Frame, kind: str, *, held_out: bool
+) -> tuple[str, str]:
+    """As `pose`: the question's text, and its answer."""
+    posed = pose(rng, frame, kind, held_out=held_out)
+    return posed.text, posed.answer
+
+
+def answer_to(rule: str, frame: Frame) -> str:
+    """The right answer to a question about a frame.
+
+    Args:
+        rule: a type of question that is about the whole frame (`status`, `list`, `actions`,
+            `count`, `summary`, `light`); or one about a channel and its name (`value EPS.VBAT`,
+            `check`, `action`), two channels (`compare EPS.IBAT EPS.ISOL`), or a channel and a value
+            as frames show it (`threshold EPS.VBAT 24.5`).
+        frame: what was seen.
+
+    Raises:
+        ValueError: the rule is none of these.
+    """
+    kind, *words = rule.split()
+    if kind in _WHOLE_FRAME and not words:
+        return _WHOLE_FRAME[kind](frame)
+    numbers = {"value": 1, "check": 1, "action": 1, "compare": 2, "threshold": 2}
+    if len(words) != numbers.get(kind) or words[0] not in BY_NAME:
+        raise ValueError("a type of question and its channels")
+    first = second = BY_NAME[words[0]]
+    threshold = 0
+    if kind == "threshold":
+        threshold = first.value_of(words[1])
+    elif kind == "compare":
+        if words[1] not in BY_NAME:
+            raise ValueError("two channels")
+        second = BY_NAME[words[1]]
+        if frame.value(second) is None:
+            first, second = second, first
+    return _about(frame, kind, first, second, threshold)
 
 
 def _said(rng: random.Random, text: str) -> str:
@@ -266,6 +321,24 @@ def workload(count: int, seed: int) -> Iterator[Question]:
         frame = _with_gap(rng, frame) if kind == ABSENT else frame
         text, expected = question_about(rng, frame, kind, held_out=True)
         yield Question(kind, SYSTEM_PROMPT, frame.text(), text, expected)
+
+
+LEAST_BYTES, MOST_BYTES = 10, 40
+"""Of a question about data that is on board already."""
+
+
+def on_board(count: int, seed: int) -> Iterator[Posed]:
+    """Short questions about what the node can see, all types alike and a few off topic; those about
+    the frame have a rule instead of an answer."""
+    frame = make_frame(random.Random(seed), shuffled=False, missing=False)
+    kinds = (*TYPES, OFFTOPIC)
+    for index in range(count):
+        rng = random.Random(f"{seed}/on board/{index}")
+        kind = kinds[index % len(kinds)]
+        posed = pose(rng, frame, kind, held_out=True)
+        while not LEAST_BYTES <= len(posed.text) <= MOST_BYTES:
+            posed = pose(rng, frame, kind, held_out=True)
+        yield posed
 
 
 def _with_gap(rng: random.Random, frame: Frame) -> Frame:

@@ -25,6 +25,8 @@ from roundtrip.units import s_to_ns
 
 PJ_PER_J = 10**12
 J_PER_WH = 3600
+ORBIT_MIN, ECLIPSE_MIN = 95.0, 35.0
+"""Of a low orbit, where a scenario says nothing."""
 
 
 class PowerSection(BaseModel):
@@ -272,14 +274,27 @@ def battery_of(scenario: Scenario, power: PowerSection | None, length_ns: int) -
         return None
     if power is None:
         raise BadConfig("node.profile", scenario.node.profile, "a profile with [power]", "none")
+    return Battery(energy, power, sunlight_on(scenario, length_ns))
+
+
+def sunlight_on(scenario: Scenario, length_ns: int) -> Windows:
+    """When the node is in sunlight: by its orbit, or in turn.
+
+    Args:
+        scenario: with or without an orbit, or `[node.energy]`.
+        length_ns: how long it is needed where there is no orbit.
+    """
     if scenario.orbit is not None:
         from roundtrip.passes import sunlight_of
 
-        return Battery(energy, power, sunlight_of(scenario, scenario.name))
-    orbit_ns, eclipse_ns = s_to_ns(energy.orbit_min * 60), s_to_ns(energy.eclipse_min * 60)
-    if not eclipse_ns:
-        return Battery(energy, power, Windows([(0, max(length_ns, 1))]))
-    return Battery(energy, power, cycles(orbit_ns, eclipse_ns, length_ns))
+        return sunlight_of(scenario, scenario.name)
+    energy = scenario.node.energy
+    orbit_min, eclipse_min = (
+        (ORBIT_MIN, ECLIPSE_MIN) if energy is None else (energy.orbit_min, energy.eclipse_min)
+    )
+    if not eclipse_min:
+        return Windows([(0, max(length_ns, 1))])
+    return cycles(s_to_ns(orbit_min * 60), s_to_ns(eclipse_min * 60), length_ns)
 
 
 def _mw(watts: float) -> int:

@@ -83,7 +83,7 @@ class Admission:
         self._document = document
         self._speculation = speculation
         self._waiting: deque[Request] = deque()
-        self._heads: dict[str, list[int]] = {}
+        self._heads: dict[tuple[str, str], list[int]] = {}
         self.slots: list[Slot] = []
         self.free: list[tuple[int, Head]] = [
             (sequence, ()) for sequence in range(engine.settings.sequences)
@@ -146,16 +146,21 @@ class Admission:
         """What is worth keeping of the prompt, and all of it."""
         head: list[int] = []
         system = "\n\n".join(part for part in (request.system, self._document) if part)
-        if system:
-            known = self._heads.get(request.system)
+        key = request.system, request.tools
+        if system or request.tools:
+            known = self._heads.get(key)
             if known is None:
                 if len(self._heads) >= MAX_SYSTEMS:
                     self._heads.clear()
-                known = self._engine.tokens_of(system_turn(system))
-                self._heads[request.system] = known
+                known = self._engine.tokens_of(system_turn(system, request.tools))
+                self._heads[key] = known
             head = known
         pieces = prompt(
-            text=request.text, system="", thinking=request.thinking, turns=request.turns
+            text=request.text,
+            system="",
+            thinking=request.thinking,
+            turns=request.turns,
+            rounds=request.rounds,
         )
         return head, head + self._engine.tokens_of(pieces)
 
@@ -220,7 +225,7 @@ class Admission:
         """Let a question leave."""
         if slot.sampler is not None:
             self._engine.free_sampler(slot.sampler)
-        kept = self._heads.get(slot.request.system, [])
+        kept = self._heads.get((slot.request.system, slot.request.tools), [])
         held = tuple(kept) if slot.position >= len(kept) else ()
         self._engine.forget(slot.sequence, len(held))
         self.free.append((slot.sequence, held))

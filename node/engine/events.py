@@ -31,6 +31,20 @@ class EngineWrote:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Something that a model was shown."""
+
+    what: int
+    """Its place in what was asked for."""
+    at_ns: int
+    """Its time on the plan's clock."""
+    digest: bytes
+    """The first bytes of its SHA-256."""
+    size: int
+    """Bytes that it would have taken on the link, packed."""
+
+
+@dataclass(frozen=True, slots=True)
 class InferenceResult:
     """What the engine made of a job."""
 
@@ -49,6 +63,8 @@ class InferenceResult:
     """What the model thought before."""
     exposed: bool = False
     """The weights may have been damaged meanwhile."""
+    seen: tuple[Shown, ...] = ()
+    """What the model was shown, and what it called."""
 
 
 @dataclass(frozen=True, slots=True)

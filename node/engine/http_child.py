@@ -26,6 +26,7 @@ from node.engine.schema import fault, read_schema
 from node.engine.wire import ALIVE_NS, EXIT_SERVER_GONE, Load, pack, sampling_of
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import EXIT_BAD_INPUT
+from roundtrip.tools import response_text
 
 CONNECT_S = 5.0
 """For a server to take a connection, and to say which models it has."""
@@ -189,12 +190,17 @@ def _count(value: object, known: int) -> int:
 def body_of(request: dict[str, Any], model: str, document: str) -> dict[str, Any]:
     """A job as an OpenAI-compatible server takes it."""
     sampling = sampling_of(request)
-    system = "\n\n".join(part for part in (request["system"], document) if part)
-    messages = [{"role": "system", "content": system}] if system else []
+    parts = (request["system"], document, request["tools"])
+    system = "\n\n".join(part for part in parts if part)
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     for asked, answered in request["turns"]:
         messages += [{"role": "user", "content": asked}] if asked else []
         messages.append({"role": "assistant", "content": answered})
-    messages.append({"role": "user", "content": request["text"]})
+    messages.append({"role": "user", "content": _content(request)})
+    for called, results in request["rounds"]:
+        messages.append({"role": "assistant", "content": called})
+        shown = "\n".join(response_text(result) for result in results)
+        messages.append({"role": "user", "content": shown})
     body: dict[str, Any] = {
         "model": model,
         "messages": messages,
@@ -215,6 +221,13 @@ def body_of(request: dict[str, Any], model: str, document: str) -> dict[str, Any
         named = {"name": "answer", "schema": schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     return body
+
+
+def _content(request: dict[str, Any]) -> str | list[dict[str, Any]]:
+    if not request["images"]:
+        return str(request["text"])
+    images = [{"type": "image_url", "image_url": {"url": url}} for url in request["images"]]
+    return [*images, {"type": "text", "text": request["text"]}]
 
 
 def split_thoughts(text: str) -> tuple[str, str]:
@@ -307,6 +320,7 @@ class HttpChild:
         request = {
             "system": "", "turns": [], "text": PROBE, "max_tokens": PROBE_TOKENS,
             "sampling": [0.0, 1.0, 0, 0.0, 1], "thinking": False, "schema": "",
+            "tools": "", "rounds": [], "images": [],
         }  # fmt: skip
         begin_ns = monotonic_ns()
         last = Said()

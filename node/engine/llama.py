@@ -22,7 +22,7 @@ import numpy as np
 from llama_cpp import __version__ as llama_version
 from llama_cpp import llama_cpp as llama
 
-from node.engine.chat import IM_END, IM_START, THINK_END, THINK_START, Piece, kept_apart
+from node.engine.chat import IM_END, IM_START, TAGS, THINK_END, THINK_START, Piece, kept_apart
 from roundtrip.errors import BadModel
 from roundtrip.message import Sampling
 
@@ -95,6 +95,8 @@ class Engine:
         self.vocab_size = int(llama.llama_vocab_n_tokens(self._vocab))
         names = (IM_START, IM_END, THINK_START, THINK_END)
         self.special = {name: self._special_token(path, name) for name in names}
+        known = {tag: self._tokenised(tag, special=True) for tag in TAGS}
+        self.special |= {tag: tokens[0] for tag, tokens in known.items() if len(tokens) == 1}
         self.ends = frozenset(
             token
             for token in range(self.vocab_size)
@@ -173,7 +175,7 @@ class Engine:
         """The token ids of a prompt."""
         tokens: list[int] = []
         for piece in pieces:
-            if piece.special:
+            if piece.special and piece.text in self.special:
                 tokens.append(self.special[piece.text])
             else:
                 for part in kept_apart(piece.text, self._matched):

@@ -26,6 +26,10 @@ class Request:
     """JSON Schema that the answer keeps to; empty for none."""
     turns: tuple[tuple[str, str], ...] = ()
     """What was said before: questions and their answers."""
+    tools: str = ""
+    """What the system prompt says of tools, after all else; empty for none."""
+    rounds: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What was called for this question, as the model wrote it, and what came back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,9 @@ def infer(order: Order) -> dict[str, Any]:
         "think_tokens": order.think_tokens,
         "alone": order.alone,
         "schema": question.schema,
+        "tools": order.tools,
+        "rounds": [[called, list(results)] for called, results in order.rounds],
+        "images": list(order.images),
     }
 
 
@@ -149,6 +152,8 @@ def request_of(body: dict[str, Any]) -> Request:
         body["alone"],
         body["schema"],
         tuple((asked, answered) for asked, answered in body["turns"]),
+        body["tools"],
+        tuple((called, tuple(results)) for called, results in body["rounds"]),
     )
 
 

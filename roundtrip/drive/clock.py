@@ -33,6 +33,11 @@ def unix_s() -> int:
     return (time.time_ns() + _WRONG_BY_NS) // 1_000_000_000
 
 
+def unix_ns() -> int:
+    """ns since 1970, to tell how old a file's frames are."""
+    return time.time_ns() + _WRONG_BY_NS
+
+
 def utc(unix_s: float) -> str:
     """A moment as ISO 8601 text, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(unix_s))

@@ -35,6 +35,8 @@ ANSWERED = ("on_time", "late", "partial")
 @click.option("--think", is_flag=True, help="Let the model think first.")
 @click.option("--thoughts", is_flag=True, help="The same, and print what it thought.")
 @click.option("--after", help="Id of the question that this one goes on from.")
+@click.option("--see", multiple=True, help="Shown to the model on board, such as telemetry.")
+@click.option("--tool", "tools", multiple=True, help="What it may call there, as passes.next.")
 @click.option("--background", is_flag=True, help="Do not wait; print the question's id.")
 @JSON
 @PORT
@@ -48,6 +50,8 @@ def ask_command(
     think: bool,
     thoughts: bool,
     after: str | None,
+    see: tuple[str, ...],
+    tools: tuple[str, ...],
     background: bool,
     as_json: bool,
     port: int,
@@ -73,6 +77,10 @@ def ask_command(
         body |= {"think": "on", "thoughts": thoughts}
     if after is not None:
         body["after"] = after
+    if see:
+        body["see"] = list(see)
+    if tools:
+        body["tools"] = list(tools)
     key = answer_of(port, "POST", "/api/questions", body)["id"]
     if background:
         if as_json:
@@ -155,6 +163,9 @@ def _say_outcome(event: dict[str, Any], printed: str) -> None:
     )
     verdict = event["outcome"].replace("_", " ")
     say(f"{verdict}: loop {duration(event['loop_s'] * 1000)} ({most})", err=True)
+    for one in event.get("seen", []):
+        age = duration(one["age_s"] * 1000)
+        say(f"seen: {shown(one['what'], 60)} of {age} before, {one['sha256']}", err=True)
 
 
 @click.command("status")

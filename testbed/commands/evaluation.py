@@ -13,7 +13,7 @@ from rich.table import Table
 from models.gguf.inspect import inspect, require_qwen3
 from models.resolve import resolve
 from models.triage.evaluate import Accuracy, evaluate
-from models.triage.questions import Question, held_out, held_out_hard, workload
+from models.triage.questions import Question, held_out, held_out_hard, on_board, workload
 from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
@@ -100,11 +100,18 @@ def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_js
 @click.command("questions")
 @click.option("--n", "count", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def questions_command(count: int, seed: int) -> None:
+@click.option("--on-board", "short", is_flag=True, help="About telemetry that is on board already.")
+def questions_command(count: int, seed: int, short: bool) -> None:
     """Print triage questions with their right answers, for `workload.questions_file`.
 
-    Example: groundloop models questions --n 20
+    Example: groundloop models questions --n 20 --on-board
     """
+    if short:
+        for posed in on_board(count, seed):
+            line = {"text": posed.text}
+            line |= {"rule": posed.rule} if posed.rule else {"expected": posed.answer}
+            say(json.dumps(line, ensure_ascii=False))
+        return
     for question in workload(count, seed):
         line = {"text": question.prompt, "expected": question.expected}
         say(json.dumps(line, ensure_ascii=False))

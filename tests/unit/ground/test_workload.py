@@ -3,8 +3,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ground.workload import planned_questions
-from roundtrip.config import WorkloadConfig
 from roundtrip.units import NS_PER_S
+from roundtrip.workload_config import WorkloadConfig
 
 
 def test_fixed_arrivals_are_evenly_spaced_and_cycle_the_questions() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+from node.board.errands import Errands
+from node.board.view import Board
 from node.body.thermal import Level
 from node.engine.events import EngineDone, EngineStarted, InferenceResult
 from node.engine.supervisor import EngineDown, EngineUp
@@ -39,6 +41,7 @@ def config(tmp_path: Path) -> NodeRunConfig:
         security=None,
         plan=None,
         battery=lambda: None,
+        errands=lambda doing, keep: Errands(Board(None, None, context=64), None),
     )
 
 
@@ -102,7 +105,8 @@ def test_the_memory_of_an_answer_is_the_engines_and_ours(
     service: NodeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    actor = SimpleNamespace(machine=None, call=told.append)
+    at = SimpleNamespace(now_ns=lambda: 0)
+    actor = SimpleNamespace(machine=None, call=told.append, clock=at)
     monkeypatch.setattr(service, "_actor", actor)
     monkeypatch.setattr("node.service.command_of", lambda event, machine, origin_ns: event)
     monkeypatch.setattr("node.service._own_rss_peak_bytes", lambda: 1000)

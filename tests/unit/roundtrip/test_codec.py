@@ -262,7 +262,12 @@ def settings_of(**change: object) -> bytes:
     ("body", "key"),
     [
         ([], "keys"),
-        ({9: 0}, "keys"),
+        ({11: 0}, "keys"),
+        ({9: 0}, "see"),
+        ({9: ["a"] * 17}, "see"),
+        ({9: [""]}, "see"),
+        ({10: [5]}, "tools"),
+        ({10: ["a" * 201]}, "tools"),
         ({8: 1}, "thoughts"),
         ({"a": 0}, "keys"),
         ({True: 0}, "keys"),

@@ -22,10 +22,10 @@ from roundtrip.config import (
     SatelliteConfig,
     Section,
     StationConfig,
-    WorkloadConfig,
 )
 from roundtrip.node_config import EnergyConfig, NodeConfig, ThermalConfig
 from roundtrip.scenario_file import check_scenario
+from roundtrip.workload_config import WorkloadConfig
 
 SHARE = (0, 1)
 SECONDS = (0, MAX_S)
@@ -198,11 +198,16 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
         },
         "orbit": None, "satellite": [], "station": [], "contact": [], "outage": [],
         "workload": {
-            "questions": [{"text": "?", "expected": None, "priority": "normal"}],
+            "questions": [
+                {
+                    "text": "?", "expected": None, "rule": "", "priority": "normal", "see": None,
+                    "tools": None,
+                }
+            ],
             "questions_file": None, "system": "", "arrivals": "fixed", "rate_per_min": 6,
             "count": 1, "start_s": 0, "max_tokens": 64, "temperature": 0.7, "top_p": 0.8,
             "top_k": 20, "thinking": "off", "think_tokens": 0, "response_schema": "",
-            "max_outstanding": 256,
+            "max_outstanding": 256, "see": [], "tools": [],
         },
         "budget": {"loop_s": 120, "objective": 0.95, "expire_s": 600},
         "node": {
@@ -215,7 +220,7 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
                 "floor": 0.3, "start": 1, "bus_w": 0, "orbit_min": 95, "eclipse_min": 0,
             },
             "thermal": {"reduce_c": 76, "pause_c": 84, "margin_c": 5},
-            "radiation": None,
+            "telemetry": None, "tools": None, "camera": None, "radiation": None,
         },
     }  # fmt: skip
 

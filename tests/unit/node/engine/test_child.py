@@ -13,7 +13,7 @@ from node.engine.wire import pack, unpack
 INFER = {
     "op": "infer", "id": 7, "text": "Well?", "system": "", "turns": [], "max_tokens": 8,
     "sampling": [0.0, 1.0, 0, 0.0, 1], "thinking": False, "think_tokens": 0, "alone": False,
-    "schema": "",
+    "schema": "", "tools": "", "rounds": [], "images": [],
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ REQUEST = {
     "op": "infer", "id": 7, "text": "Well?", "system": "", "turns": [], "max_tokens": 8,
     "sampling": [0.5, 0.9, 0, 0.0, 2**40 + 3], "thinking": False, "think_tokens": 0,
     "alone": False, "schema": "",
+    "tools": "", "rounds": [], "images": [],
 }  # fmt: skip
 USER = {"role": "user", "content": "Well?"}
 

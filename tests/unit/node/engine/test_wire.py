@@ -56,6 +56,7 @@ def test_the_engine_is_asked_for_what_the_order_says() -> None:
     assert request == {
         "op": "infer", "id": 7, "text": "Well?", "system": "Be brief.", "max_tokens": 48,
         "thinking": True, "think_tokens": 16, "alone": True, "schema": '{"type": "null"}',
+        "tools": "", "rounds": [], "images": [],
         "turns": [["Hi?", "Hello."], ["", "Ready."]],
     }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""What the node has on board besides its engine: telemetry, tools, images."""

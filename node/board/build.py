@@ -1,0 +1,104 @@
+"""The errands of a node, as its scenario wants them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from node.board.errands import Errands
+from node.board.feeds import Feed, OfFile, OfMachine, Simulated
+from node.board.pictures import Pictures
+from node.board.spacecraft import Doing, Spacecraft
+from node.board.view import Board, Keep, contacts_of, unkept
+from node.body.energy import sunlight_on
+from roundtrip.drive import clock
+from roundtrip.onboard import MACHINE, MAX_FRAMES, SIMULATOR
+from roundtrip.scenario import Scenario
+from roundtrip.units import NS_PER_S, s_to_ns
+
+MAX_MOMENTS = 10_000
+"""Of what the node did, that its simulated telemetry remembers."""
+
+
+class Remembered:
+    """What the node did at a moment, as far as it was looked at.
+
+    Args:
+        now: what it does now.
+    """
+
+    def __init__(self, now: Callable[[], Doing]) -> None:
+        self._now = now
+        self._known: deque[tuple[int, Doing]] = deque(maxlen=MAX_MOMENTS)
+
+    def __call__(self, at_ns: int) -> Doing:
+        """At a moment: as it was seen last before it, or first after it."""
+        if not self._known or at_ns > self._known[-1][0]:
+            self._known.append((at_ns, self._now()))
+        before = [doing for seen_ns, doing in self._known if seen_ns <= at_ns]
+        return before[-1] if before else self._known[0][1]
+
+
+def errands_of(
+    scenario: Scenario,
+    doing: Callable[[], Doing],
+    *,
+    length_ns: int,
+    folder: Path = Path(),
+    date: Callable[[int], str] | None = None,
+    keep: Keep = unkept,
+) -> Errands:
+    """What is needed besides the engine.
+
+    Args:
+        scenario: says what there is on board.
+        doing: what the node does now.
+        length_ns: how long sunlight is needed where there is no orbit.
+        folder: on the disk that the machine's feed tells of.
+        date: the date at a time on the plan's clock; None: that of the scenario's orbit, or of this
+            machine.
+        keep: told of what was shown.
+
+    Raises:
+        BadConfig: the camera cannot be had.
+    """
+    node = scenario.node
+    telemetry, feed = node.telemetry, None
+    if telemetry is not None:
+        feed = _feed(scenario, telemetry.source, doing, length_ns, folder)
+    board = Board(
+        telemetry,
+        feed,
+        contacts_of(scenario),
+        date or _date(scenario),
+        context=node.context,
+        pictures=None if node.camera is None else Pictures(node.camera),
+        keep=keep,
+    )
+    return Errands(board, node.tools)
+
+
+def _feed(
+    scenario: Scenario, source: str, doing: Callable[[], Doing], length_ns: int, folder: Path
+) -> Feed:
+    telemetry = scenario.node.telemetry
+    assert telemetry is not None
+    if source == SIMULATOR:
+        sunlight = sunlight_on(scenario, length_ns)
+        craft = Spacecraft(telemetry.seed, sunlight, Remembered(doing))
+        return Simulated(craft, s_to_ns(telemetry.every_s))
+    if source == MACHINE:
+        from node.board.sensors import machine_sensors
+
+        return OfMachine(lambda: machine_sensors(folder), MAX_FRAMES * MAX_FRAMES)
+    return OfFile(Path(source), clock.unix_ns)
+
+
+def _date(scenario: Scenario) -> Callable[[int], str]:
+    if scenario.orbit is None:
+        return lambda now_ns: clock.utc(clock.unix_s())
+    from roundtrip.passes import unix_s
+
+    zero_s = unix_s(scenario)
+    return lambda now_ns: clock.utc(zero_s + now_ns / NS_PER_S)

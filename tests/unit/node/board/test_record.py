@@ -1,0 +1,45 @@
+"""The record of what was shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.board import record
+from node.board.record import ShownRecord, before, beside, read_shown
+
+
+def test_what_was_shown_can_be_read_back(tmp_path: Path) -> None:
+    path = beside(tmp_path / "node.sqlite")
+    shown = ShownRecord(path)
+    shown.keep(b"\1\2\3\4", "SUN\nA 1")
+    shown.keep(b"\1\2\3\4", "SUN\nA 1")
+    shown.keep(b"\5\6\7\x08", "ü")
+    assert list(read_shown(path)) == [(b"\1\2\3\4", "SUN\nA 1"), (b"\5\6\7\x08", "ü")]
+
+
+def test_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "shown.jsonl"
+    ShownRecord(path).keep(b"\1\2\3\4", "A")
+    with path.open("a") as file:
+        file.write('[]\n{"sha256": 5, "text": ""}\n{"sha256": "zz", "text": ""}\n{"sha2')
+    assert [text for _, text in read_shown(path)] == ["A"]
+
+
+def test_it_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "MAX_BYTES", 500)
+    path = tmp_path / "shown.jsonl"
+    shown = ShownRecord(path)
+    for number in range(100):
+        shown.keep(number.to_bytes(4, "big"), f"text {number}")
+    assert path.stat().st_size < 600
+    assert before(path).stat().st_size < 600
+    texts = [text for _, text in read_shown(path)]
+    assert texts[-1] == "text 99"
+    assert 8 < len(texts) < 40
+
+
+def test_a_disk_that_takes_nothing_is_no_fault(tmp_path: Path) -> None:
+    ShownRecord(tmp_path / "none" / "shown.jsonl").keep(b"\1\2\3\4", "A")
+    assert list(read_shown(tmp_path / "none" / "shown.jsonl")) == []

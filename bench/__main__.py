@@ -36,6 +36,7 @@ from bench import (
     standing,
     start_up,
     text_size,
+    tools_on_board,
     udp_link,
     virtual_time,
     whole_node,
@@ -65,6 +66,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "dashboard": dashboard.rows,
     "gateway": gateway.rows,
     "radiation": radiation.rows,
+    "tools": tools_on_board.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

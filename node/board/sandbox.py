@@ -15,6 +15,8 @@ from node.board.tool_child import CONFINED, EXIT_NO_ISOLATION
 from node.board.tools import ERROR
 from roundtrip.units import NS_PER_S
 
+CLOSING_S = 1.0
+"""For the output of one that was killed to be closed."""
 COMMAND = (sys.executable, "-m", "node.board.tool_child")
 
 
@@ -61,7 +63,10 @@ async def run(job: Job, limit_ns: int, max_bytes: int, command: Sequence[str] = 
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await _drained(process)
+                await process.wait()
     if len(data) > max_bytes:
         return f"{ERROR}its output is longer than {max_bytes} bytes"
     if code == EXIT_NO_ISOLATION:
@@ -69,6 +74,13 @@ async def run(job: Job, limit_ns: int, max_bytes: int, command: Sequence[str] = 
     if code:
         return f"{ERROR}it failed with exit code {code}"
     return data.decode(errors="replace").strip()
+
+
+async def _drained(process: asyncio.subprocess.Process) -> None:
+    """Until its output is closed."""
+    assert process.stdout is not None
+    while await process.stdout.read(1 << 16):
+        pass
 
 
 async def _output(process: asyncio.subprocess.Process, told: bytes, max_bytes: int) -> bytes:

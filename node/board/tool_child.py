@@ -17,16 +17,18 @@ from typing import Any
 
 MEMORY_BYTES = 1 << 30
 OPEN_FILES = 64
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 EXIT_NO_ISOLATION = 3
 CONFINED = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 """All that a program on board finds in its environment."""
 
 
-def without_network() -> bool:
-    """Leave the network, for a namespace that has none; whether that worked."""
+def isolated() -> bool:
+    """Leave the network, for a namespace that has none, and have what is started from now on in one
+    of its own, so that all of it ends together; whether that worked."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return 0 in (libc.unshare(CLONE_NEWNET), libc.unshare(CLONE_NEWUSER | CLONE_NEWNET))
+    alone = CLONE_NEWNET | CLONE_NEWPID
+    return libc.unshare(alone) == 0 or bool(libc.unshare(CLONE_NEWUSER | alone) == 0)
 
 
 def limit(timeout_s: float) -> None:
@@ -47,12 +49,13 @@ def limit(timeout_s: float) -> None:
 def main() -> int:
     """Run the call that stdin has; the exit code."""
     order: Mapping[str, Any] = json.loads(_line(0))
-    isolated = without_network() if sys.platform == "linux" else False
+    is_alone = isolated() if sys.platform == "linux" else False
     limit(order["timeout_s"])
     if argv := order.get("argv"):
-        if not isolated:
+        if not is_alone:
             return EXIT_NO_ISOLATION
-        os.execvpe(argv[0], argv, CONFINED)  # noqa: S606 - there is to be no shell
+        program = os.posix_spawnp(argv[0], argv, CONFINED)
+        return os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]) & 0xFF
     from node.board.tools import run_tool
 
     sys.stdout.write(run_tool(order["name"], order["arguments"], order["view"]))

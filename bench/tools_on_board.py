@@ -1,0 +1,204 @@
+"""What tools on board save: a question that needs three calls takes one loop, or four where the
+calls come down and what came back goes up.
+
+Both ways in virtual time with the real builtin, over the same link, with the same questions at the
+same moments; a question of the second way goes up when the answer before it has come down. The
+model makes the same calls, and they get the same results. Energy is that of the engine above idling
+and of the radio on the air, by the watts of the profile rpi5-8gb.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from bench.row import Row
+from ground.outputs import Request, Settled
+from models.triage.questions import SYSTEM_PROMPT
+from node.board.errands import Action, Errands
+from node.engine.events import JobEvent
+from node.service_time import load_profile
+from node.upset_engine import UpsetEngine
+from roundtrip.command import SHIPPED
+from roundtrip.framelog import FrameFate
+from roundtrip.message import GREEDY, Turn
+from roundtrip.node_config import EnergyConfig
+from roundtrip.onboard import TelemetryConfig, ToolsConfig
+from roundtrip.scenario import Scenario
+from roundtrip.scenario_file import load_scenario
+from roundtrip.tools import response_text
+from roundtrip.units import NS_PER_S, s_to_ns
+from testbed.real_engine import RealEngine, real_engine
+from testbed.world import World
+
+LINKS = ("leo-pass", "uhf")
+QUESTIONS = 10
+APART_S = 30.0
+TEXT = "What is {c}? And when is the next pass? And what time is it?"
+CHANNELS = (
+    "battery voltage",
+    "state of charge",
+    "payload temperature",
+    "tank pressure",
+    "COM.TEMP",
+)
+TOOLS = ("telemetry.read", "passes.next", "time.now")
+MAX_TOKENS = 160
+
+
+@dataclass(slots=True)
+class _Way:
+    """One way over one link."""
+
+    loops: int = 0
+    seconds: list[float] = field(default_factory=list)
+    """Of whole questions."""
+    frame_bytes: int = 0
+    downlink_bytes: int = 0
+    engine_j: float = 0.0
+    answers: list[str] = field(default_factory=list)
+
+
+class _Unheard(Errands):
+    """Tells a model of its tools, and lets its calls come down."""
+
+    def heard(self, event: JobEvent, *, now_ns: int) -> list[Action]:
+        """Whatever the engine says is the answer."""
+        return [event]
+
+
+def rows() -> list[Row]:
+    """Loops, seconds, bytes and joules of a question, for both ways."""
+    found: list[Row] = []
+    for name in LINKS:
+        scenario = _scenario(name)
+        real = real_engine(scenario)
+        board = _run(scenario, real, calls=None)
+        transcripts = _transcripts(scenario, real)
+        ground = _run(scenario, real, calls=transcripts)
+        tx_w = load_profile("rpi5-8gb").power.radio_tx_w  # type: ignore[union-attr]
+        joules = [
+            way.engine_j + tx_w * way.downlink_bytes * 8 / scenario.link.downlink.rate_bps
+            for way in (board, ground)
+        ]
+        for what, unit, ours, theirs in (
+            ("loops", "", board.loops, ground.loops),
+            ("time", "s", sum(board.seconds), sum(ground.seconds)),
+            ("bytes on the air", "B", board.frame_bytes, ground.frame_bytes),
+            ("energy", "J", *joules),
+        ):
+            each, others = ours / QUESTIONS, theirs / QUESTIONS
+            note = f"{each:,.3g} {unit} a question; called from the ground {others:,.3g} {unit}"
+            line = f"tools on board, {name}: {what} as a share of calling them from the ground"
+            found.append(Row(line, each / others, "", 1.0, False, note))
+    return found
+
+
+def _scenario(name: str) -> Scenario:
+    loaded = load_scenario(SHIPPED / f"{name}.toml")
+    node = loaded.node.model_copy(
+        update={
+            "profile": "rpi5-8gb",
+            "context": 1536,
+            "telemetry": TelemetryConfig(),
+            "tools": ToolsConfig(allow=TOOLS),
+            "energy": EnergyConfig(battery_wh=100, solar_w=0),
+        }
+    )
+    return loaded.model_copy(update={"node": node})
+
+
+def _texts() -> list[str]:
+    return [TEXT.format(c=CHANNELS[number % len(CHANNELS)]) for number in range(QUESTIONS)]
+
+
+Transcript = list[tuple[str, str]]
+"""Calls as the model wrote them, and what came back."""
+
+
+def _transcripts(scenario: Scenario, real: RealEngine) -> list[Transcript]:
+    """What is called for each question on board, and what comes back."""
+    seen: list[Transcript] = [[] for _ in range(QUESTIONS)]
+    world = _world(scenario, real, lambda _: None)
+    errands = world.engine.machine._errands
+    called = errands.called
+
+    def noting(question_id: int, round_: int, results: list[str], *, now_ns: int) -> list[Action]:
+        said = errands._open[question_id].waits[0]
+        seen[question_id & 0xFFFF].append((said, results[0]))
+        return called(question_id, round_, results, now_ns=now_ns)
+
+    errands.called = noting
+    _ask_all(world, scenario, {})
+    return seen
+
+
+def _world(scenario: Scenario, real: RealEngine, watch: object) -> World:
+    return World(scenario, 1, real.profile, engine=real.new, watch=watch)  # type: ignore[arg-type]
+
+
+def _request(scenario: Scenario, world: World, text: str, turns: tuple[Turn, ...]) -> Request:
+    asking = world.ground.machine._asking
+    asking = replace(
+        asking, system=SYSTEM_PROMPT, see=(), tools=TOOLS, max_tokens=MAX_TOKENS, sampling=GREEDY
+    )
+    return Request(text, asking, turns=turns)
+
+
+def _ask_all(world: World, scenario: Scenario, first: dict[int, int]) -> None:
+    for number, text in enumerate(_texts()):
+        at_ns = s_to_ns(scenario.workload.start_s + number * APART_S)
+
+        def ask(number: int = number, text: str = text) -> None:
+            first[world.ground.machine.next_id()] = number
+            request = _request(scenario, world, text, ())
+            world.ground.call(world.ground.machine.ask, request)
+
+        world.ground.clock.call_at(at_ns, ask)
+    world.stand(s_to_ns(scenario.workload.start_s + QUESTIONS * APART_S + 60))
+
+
+def _run(scenario: Scenario, real: RealEngine, calls: list[Transcript] | None) -> _Way:
+    """Ask all questions; with transcripts each call comes down, and its result goes up."""
+    way = _Way()
+    number_of: dict[int, int] = {}
+    begun: dict[int, int] = {}
+    turns: dict[int, tuple[Turn, ...]] = {}
+    asked: dict[int, str] = {}
+
+    def told(output: object) -> None:
+        if isinstance(output, FrameFate):
+            way.frame_bytes += output.size_bytes
+            way.downlink_bytes += output.size_bytes * (output.direction == "downlink")
+        if isinstance(output, Settled):
+            record = output.record
+            number = number_of[record.question_id]
+            way.loops += 1
+            way.engine_j += record.spent_mj / 1000
+            begun.setdefault(number, record.planned.intended_ns)
+            done = turns.get(number, ())
+            if calls is not None and len(done) < len(calls[number]):
+                call, result = calls[number][len(done)]
+                turns[number] = (*done, Turn(asked.get(number, record.planned.text), call))
+                asked[number] = response_text(result)
+                world.ground.clock.call_at(
+                    world.ground.clock.now_ns(), partial(again, number, record.question_id)
+                )
+                return
+            answered_ns = record.settled_ns
+            way.seconds.append((answered_ns - begun[number]) / NS_PER_S)
+            way.answers.append(record.answer or record.why)
+
+    def again(number: int, after: int) -> None:
+        machine = world.ground.machine
+        number_of[machine.next_id()] = number
+        request = replace(_request(scenario, world, asked[number], turns[number]), after=after)
+        world.ground.call(machine.ask, request)
+
+    world = _world(scenario, real, told)
+    if calls is not None:
+        world.engine.machine._errands.__class__ = _Unheard
+    assert not isinstance(world.engine.machine.inner, UpsetEngine)
+    _ask_all(world, scenario, number_of)
+    assert len(way.seconds) == QUESTIONS, f"{len(way.seconds)} of {QUESTIONS} were answered"
+    return way

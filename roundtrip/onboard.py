@@ -19,8 +19,9 @@ MAX_FRAMES = 32
 
 
 def _see(name: str) -> str:
-    picture = name.removeprefix(SEE_CAMERA)
-    if name not in (SEE_TELEMETRY, SEE_HISTORY) and (picture == name or "/" in picture):
+    folder, slash, picture = name.partition("/")
+    is_picture = folder + slash == SEE_CAMERA and picture and "/" not in picture
+    if name not in (SEE_TELEMETRY, SEE_HISTORY) and not is_picture:
         raise ValueError(f"{SEE_TELEMETRY}, {SEE_HISTORY}, or {SEE_CAMERA} and a file's name")
     return name
 

@@ -27,6 +27,7 @@ from models.recipe.tokens import train_tokenizer
 from models.recipe.train import SEED, STEPS, train
 from models.triage.evaluate import Accuracy
 from models.triage.questions import HELD_OUT_SEED, held_out, held_out_hard
+from models.triage.talks import held_out_talks
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
 SHIPPED = "Q8_0"
@@ -91,7 +92,8 @@ def main(work: Path, steps: int, graded: int, start: Path | None, into: Path) ->
         "minutes": round(state["seconds"] / 60),
         "cores": state["cores"],
         "seed": SEED,
-        "held_out_seeds": [HELD_OUT_SEED, 2 * HELD_OUT_SEED],
+        "began_with": None if start is None else sha256(start),
+        "held_out_seeds": [HELD_OUT_SEED, 2 * HELD_OUT_SEED, 3 * HELD_OUT_SEED],
         "graded_per_set": graded,
         "versions": {"torch": torch.__version__, "tokenizers": tokenizers_version},
         "files": {name: path.stat().st_size for name, path in files.items()},
@@ -112,7 +114,7 @@ def _tokenizer(path: Path) -> Tokenizer:
 
 def _grade(path: Path, count: int) -> dict[str, dict[str, list[int]]]:
     """Right and asked by type, on both sets."""
-    from testbed.commands.evaluation import answers_of, graded
+    from testbed.commands.evaluation import answers_of, graded, graded_talks
 
     engine = answers_of(path, 1)
 
@@ -122,6 +124,7 @@ def _grade(path: Path, count: int) -> dict[str, dict[str, list[int]]]:
     return {
         "held out": plain(graded(engine, held_out(count))),
         "held out, hard": plain(graded(engine, held_out_hard(count))),
+        "tools": plain(graded_talks(engine, held_out_talks(count))),
     }
 
 

@@ -29,6 +29,17 @@ def card(record: dict[str, Any]) -> str:
         graded=f"{record['graded_per_set']:,}",
         first=_table(record, "held out"),
         hard=_table(record, "held out, hard"),
+        tools=_table(record, "tools"),
+        began=_began(record["began_with"]),
+    )
+
+
+def _began(with_what: str | None) -> str:
+    if with_what is None:
+        return ""
+    return (
+        f". It began not with nothing but with the builtin before it (sha256 `{with_what}`, which "
+        "knew no tools and was made from nothing by this recipe), its vocabulary learned anew"
     )
 
 

@@ -4,7 +4,7 @@ answers."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -13,7 +13,15 @@ from rich.table import Table
 from models.gguf.inspect import inspect, require_qwen3
 from models.resolve import resolve
 from models.triage.evaluate import Accuracy, evaluate
-from models.triage.questions import Question, held_out, held_out_hard, on_board, workload
+from models.triage.questions import (
+    SYSTEM_PROMPT,
+    Question,
+    held_out,
+    held_out_hard,
+    on_board,
+    workload,
+)
+from models.triage.talks import Talk, held_out_talks
 from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
@@ -22,6 +30,7 @@ from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
 from roundtrip.say import say, say_json
 from roundtrip.screen import Screen
+from roundtrip.tools import BUILTIN, section
 
 CONTEXT = 1024
 MAX_TOKENS = 200
@@ -50,12 +59,46 @@ def graded(
         found = answer_all(engine, [asked(question)])[0]
         return found.text if isinstance(found, Done) else found.reason
 
+    return evaluate(questions, answer, _noting(wrong))
+
+
+def graded_talks(
+    engine: Batcher, talks: Iterable[Talk], wrong: list[dict[str, str]] | None = None
+) -> list[Accuracy]:
+    """Accuracy with tools by type: every call, and the answer, must be right to the letter."""
+    by_text: dict[str, Talk] = {}
+
+    def questions() -> Iterator[Question]:
+        for said in talks:
+            by_text[said.text] = said
+            yield Question(said.type, said.system, "", said.text, said.expected)
+
+    def answer(question: Question) -> str:
+        said = by_text.pop(question.text)
+        tools = section([BUILTIN[name] for name in said.tools]) if said.tools else ""
+        rounds: list[tuple[str, tuple[str, ...]]] = []
+        for call, response in (*said.rounds, ("", "")):
+            request = Request(
+                0, said.text, SYSTEM_PROMPT, MAX_TOKENS, GREEDY, thinking=False, tools=tools,
+                rounds=tuple(rounds),
+            )  # fmt: skip
+            found = answer_all(engine, [request])[0]
+            text = found.text if isinstance(found, Done) else found.reason
+            if text != call:
+                return text
+            rounds.append((call, (response,)))
+        return ""
+
+    return evaluate(questions(), answer, _noting(wrong))
+
+
+def _noting(wrong: list[dict[str, str]] | None) -> Callable[[Question, str], None]:
     def on_wrong(question: Question, said: str) -> None:
         if wrong is not None:
             fields = {"type": question.type, "prompt": question.prompt}
             wrong.append(fields | {"expected": question.expected, "answer": said})
 
-    return evaluate(questions, answer, on_wrong)
+    return on_wrong
 
 
 @click.command("eval")
@@ -74,10 +117,11 @@ def graded(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_json: bool) -> None:
-    """Grade MODEL on telemetry triage: exact answers on two held-out sets.
+    """Grade MODEL on telemetry triage: exact answers on three held-out sets.
 
     The first set has frames never trained on; the second shuffled channels, wordings never trained
-    on, channels that are missing, no system prompt, and questions off topic.
+    on, channels that are missing, no system prompt, and questions off topic; the third what tools
+    answer, in wordings never trained on: each call must be right, and the answer.
 
     Example: groundloop models eval builtin
     """
@@ -86,6 +130,7 @@ def eval_command(model: str, count: int, threads: int, wrong: Path | None, as_js
     sets = {
         "held out": graded(engine, held_out(count), mistakes),
         "held out, hard": graded(engine, held_out_hard(count), mistakes),
+        "tools": graded_talks(engine, held_out_talks(count), mistakes),
     }
     if wrong is not None:
         lines = [json.dumps(mistake, ensure_ascii=False) + "\n" for mistake in mistakes]

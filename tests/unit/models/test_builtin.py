@@ -12,12 +12,14 @@ from models.gguf.inspect import inspect, require_qwen3, sha256
 from models.resolve import resolve
 from models.triage.evaluate import evaluate
 from models.triage.questions import held_out, held_out_hard
+from models.triage.talks import held_out_talks
 from node.engine.batching import Batcher, answer_all
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from node.engine.requests import Request
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.message import GREEDY
+from testbed.commands.evaluation import answers_of, graded_talks
 
 BUILTIN = Path(__file__).parents[3] / "models" / "builtin"
 RECORD = json.loads((BUILTIN / "record.json").read_text())
@@ -57,6 +59,13 @@ def test_llama_cpps_tokens_equal_the_trainers(engine: Engine) -> None:
      (held_out_hard, RECORD["accuracy"][RECORD["quantization"]]["held out, hard"]["all"])],
     ids=["held out", "hard"],
 )  # fmt: skip
+def test_it_calls_tools_as_well_as_the_record_says() -> None:
+    right, asked = RECORD["accuracy"][RECORD["quantization"]]["tools"]["all"]
+    assert right / asked >= 0.97
+    found = graded_talks(answers_of(resolve("builtin"), 1), held_out_talks(GRADED))
+    assert found[-1].share >= right / asked - 0.04
+
+
 def test_it_answers_a_sample_as_well_as_the_record_says(engine: Engine, questions, least) -> None:
     batcher = Batcher(engine, prefixes=Prefixes(None, ""), clock_ns=monotonic_ns)
     asked_of = list(questions(GRADED))

@@ -16,6 +16,7 @@ from roundtrip.errors import BadMessage, UnknownDictionary
 from roundtrip.message import (
     GREEDY,
     MAX_MESSAGE_BYTES,
+    MAX_SIGHTS,
     MAX_TEXT_BYTES,
     REASONS,
     Answer,
@@ -28,6 +29,7 @@ from roundtrip.message import (
     Sampling,
     Sent,
     Settings,
+    Sight,
     Turn,
     Unreadable,
     Vitals,
@@ -67,6 +69,21 @@ REPLIES: list[Sent] = [
     Answer(ID, "s.", "stop", 1, 1, 0, 0, 0, 4, 0, 9, 2, bytes(range(8)), thoughts="Hm. " * 50),
     Answer(ID, "Yes.", "deadline", 12, 3, 0, 0, 0, 40, rss_peak_bytes=0, exposed=True),
     Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 0, 40, 0, thoughts="Hm.", exposed=True),
+    Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 0, 40, 0, seen=(Sight(0, 9000, bytes(4), 41),)),
+    Answer(
+        ID,
+        "",
+        "length",
+        12,
+        3,
+        0,
+        0,
+        0,
+        40,
+        0,
+        thoughts="Hm.",
+        seen=tuple(Sight(what % 32, 0, bytes([what] * 4), 300) for what in range(MAX_SIGHTS)),
+    ),
 ]
 RAW = {"texts": ()}
 
@@ -193,6 +210,11 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
             replace(REPLIES[0], exposed=True),
             RAW,
             "2608010203040500000028" + "0101010c0350" + b"Yes.".hex(),
+        ),
+        (
+            replace(REPLIES[0], seen=(Sight(1, 130, b"\xd4\x4f\xa9\x53", 12),)),
+            RAW,
+            "2610010203040500000028" + "0101010c0350" + "010181020cd44fa953" + b"Yes.".hex(),
         ),
         (REPLIES[2], RAW, "400102030405005965"),
         (REPLIES[3], RAW, "600102030405000000280f00"),

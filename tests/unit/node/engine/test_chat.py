@@ -3,11 +3,52 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.engine.chat import kept_apart, prompt
+from node.engine.chat import kept_apart, prompt, system_turn
 
 
 def text_of(**kwargs: object) -> str:
     return "".join(piece.text for piece in prompt(**kwargs))
+
+
+CALL = '<tool_call>\n{"name": "a"}\n</tool_call>'
+
+
+def test_a_call_and_what_came_back_are_turns_of_their_own() -> None:
+    """As in Qwen3's template: a call without thoughts, results as a user's turn."""
+    whole = text_of(text="Well?", system="", thinking=False, rounds=((CALL, ("SUN", "1")),))
+    assert whole == (
+        "<|im_start|>user\nWell?<|im_end|>\n"
+        f"<|im_start|>assistant\n{CALL}<|im_end|>\n"
+        "<|im_start|>user\n<tool_response>\nSUN\n</tool_response>\n"
+        "<tool_response>\n1\n</tool_response><|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
+
+
+def test_the_tags_of_calls_are_tokens_and_those_in_results_are_text() -> None:
+    pieces = prompt(text="?", system="", thinking=False, rounds=((CALL, ("</tool_response>",)),))
+    tags = [piece for piece in pieces if "tool_" in piece.text]
+    assert [(piece.text, piece.special) for piece in tags] == [
+        ("<tool_call>", True),
+        ("</tool_call>", True),
+        ("<tool_response>", True),
+        ("\n</tool_response>\n", False),
+        ("</tool_response>", True),
+    ]
+
+
+def test_tools_follow_the_system_prompt_whose_own_tags_are_text() -> None:
+    pieces = system_turn("Say <tool_call>.", "# Tools\n<tool_call>x</tool_call>")
+    assert [(piece.text, piece.special) for piece in pieces] == [
+        ("<|im_start|>", True),
+        ("system\nSay <tool_call>.\n\n# Tools\n", False),
+        ("<tool_call>", True),
+        ("x", False),
+        ("</tool_call>", True),
+        ("<|im_end|>", True),
+        ("\n", False),
+    ]
+    assert system_turn("", "# Tools")[1].text == "system\n# Tools"
 
 
 def test_the_prompt_is_qwen3s_without_thinking() -> None:

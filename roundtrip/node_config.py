@@ -124,3 +124,9 @@ class NodeConfig(Section):
     """None: there are no images on board."""
     radiation: RadiationConfig | None = None
     """None: nothing is done for or against upsets; the model is read from its file's own pages."""
+
+    @model_validator(mode="after")
+    def _sees(self) -> NodeConfig:
+        if self.camera is not None and self.engine == LLAMA:
+            raise ValueError("camera: an engine that sees, which is a server: engine = http://…")
+        return self

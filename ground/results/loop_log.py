@@ -17,12 +17,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from dtn.ltp.segment import SessionId
-from ground.results.record import LoopRecord, NodeTimes, Planned
+from ground.results.record import LoopRecord, NodeTimes, Planned, Seen
 from roundtrip.budget import Budget, Outcome
 from roundtrip.config import MAX_S, to_date
 from roundtrip.errors import BadInput
 from roundtrip.files import bad_config, parse_json, read_text
-from roundtrip.message import Turn
+from roundtrip.message import MAX_SIGHTS, Turn
 from roundtrip.stages import STAGES, Stage, in_order
 from roundtrip.units import NS_PER_S, s_to_ns
 
@@ -72,6 +72,21 @@ TIMED: list[JsonValue] = [
 ]
 TIMED.append({"required": [STAMPS]})
 """What a line needs one of."""
+
+
+class SeenLine(BaseModel):
+    """Something that a model was shown, or called."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    what: Id
+    """`telemetry`, `passes.next` and the like."""
+    age_ms: Count
+    """When the answer was finished."""
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{2}){1,32}$")]
+    """Its first bytes."""
+    bytes: Count
+    """That it would have taken on the link, packed."""
 
 
 class LoopLine(BaseModel):
@@ -128,6 +143,11 @@ class LoopLine(BaseModel):
     """The text that came, whole or not."""
     exposed: bool | None = None
     """The model's weights may have been damaged while it answered."""
+    rule: Text | None = None
+    """What the right answer follows from, given what was seen (docs/node.md); not read for a
+    verdict."""
+    seen: Annotated[list[SeenLine], Field(max_length=MAX_SIGHTS)] | None = None
+    """What the model was shown on board, and what it called, in that order."""
     correct: bool | None = None
     """Whether the answer is right; only read where `expected` does not say it."""
     outcome: Outcome | None = None
@@ -392,6 +412,7 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
             line.expected,
             turns=tuple(Turn(text, answer) for text, answer in line.turns or ()),
             after=None if line.after is None else int(line.after, 16),
+            rule=line.rule or "",
         ),
         outcome,
         reason,
@@ -403,6 +424,10 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
         answer=line.answer,
         thoughts=line.thoughts or "",
         exposed=bool(line.exposed),
+        seen=tuple(
+            Seen(one.what, one.age_ms, bytes.fromhex(one.sha256), one.bytes)
+            for one in line.seen or ()
+        ),
         detail=line.detail or "",
         finish_reason=(line.finish_reasons or ("",))[0],
         spent_mj=line.node_spent_mj or 0,

@@ -31,10 +31,10 @@ IGNORED = -100
 SIDES = (LOW, WITHIN, HIGH)
 COMPARISONS = ("compare", "threshold")
 FRAMES_PER_BATCH = 16
-TALKS = 0.4
+TALKS = 0.6
 """Share of rows with questions that tools answer, or that are about how telemetry went."""
 TALK_WEIGHTS = {
-    "telemetry": 4.0, "pass": 1.0, "two": 1.5, "three": 1.0, "time": 0.6, "history": 2.0,
+    "telemetry": 2.5, "pass": 1.5, "two": 2.0, "three": 2.0, "time": 1.0, "history": 2.5,
     "refused": 1.0, "shown": 0.0,
 }  # fmt: skip
 WITH_TOOLS = 0.15

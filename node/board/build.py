@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from roundtrip.onboard import MACHINE, MAX_FRAMES, SIMULATOR
 from roundtrip.scenario import Scenario
 from roundtrip.units import NS_PER_S, s_to_ns
 
-MAX_MOMENTS = 10_000
+MAX_MOMENTS = 1000
 """Of what the node did, that its simulated telemetry remembers."""
 
 
@@ -30,14 +30,15 @@ class Remembered:
 
     def __init__(self, now: Callable[[], Doing]) -> None:
         self._now = now
-        self._known: deque[tuple[int, Doing]] = deque(maxlen=MAX_MOMENTS)
+        self._known: list[tuple[int, Doing]] = []
 
     def __call__(self, at_ns: int) -> Doing:
         """At a moment: as it was seen last before it, or first after it."""
         if not self._known or at_ns > self._known[-1][0]:
             self._known.append((at_ns, self._now()))
-        before = [doing for seen_ns, doing in self._known if seen_ns <= at_ns]
-        return before[-1] if before else self._known[0][1]
+            del self._known[:-MAX_MOMENTS]
+        place = bisect_right(self._known, at_ns, key=lambda seen: seen[0])
+        return self._known[max(place - 1, 0)][1]
 
 
 def errands_of(

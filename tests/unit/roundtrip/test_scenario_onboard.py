@@ -11,6 +11,7 @@ from roundtrip.errors import BadConfig
 from roundtrip.onboard import CameraConfig, TelemetryConfig, ToolsConfig
 from roundtrip.scenario_file import check_scenario, load_scenario, to_toml
 
+SEES: dict[str, object] = {"camera": {"folder": "x"}, "engine": "http://127.0.0.1:1"}
 WAY = {"rate_bps": 9600, "one_way_delay_ms": 5}
 
 
@@ -23,11 +24,12 @@ def scenario(workload: dict[str, object], **node: object) -> dict[str, object]:
     ("workload", "node", "key"),
     [
         ({"see": ["telemetry"]}, {}, "workload.see"),
-        ({"see": ["telemetry.history"]}, {"camera": {"folder": "x"}}, "workload.see"),
+        ({"see": ["telemetry.history"]}, SEES, "workload.see"),
+        ({}, {"camera": {"folder": "x"}}, "node"),
         ({"see": ["camera/a.jpg"]}, {"telemetry": {}}, "workload.see"),
         ({"see": ["weather"]}, {"telemetry": {}}, "workload.see.0"),
-        ({"see": ["camera/"]}, {"camera": {"folder": "x"}}, "workload.see.0"),
-        ({"see": ["camera/../a"]}, {"camera": {"folder": "x"}}, "workload.see.0"),
+        ({"see": ["camera/"]}, SEES, "workload.see.0"),
+        ({"see": ["camera/../a"]}, SEES, "workload.see.0"),
         ({"tools": ["time.now"]}, {}, "workload.tools"),
         ({"tools": ["time.now"]}, {"tools": {}}, "workload.tools"),
         ({"tools": ["Time"]}, {"tools": {}}, "workload.tools.0"),
@@ -53,7 +55,7 @@ def test_what_is_there_may_be_asked_for() -> None:
     ]}  # fmt: skip
     table = scenario(
         {"see": ["telemetry", "camera/a.jpg"], "tools": ["a.b"]},
-        telemetry={}, camera={"folder": "pictures"}, tools=tools,
+        telemetry={}, tools=tools, **SEES,
     )  # fmt: skip
     found = check_scenario(table, "test")
     assert found.workload.see == ("telemetry", "camera/a.jpg")
@@ -91,7 +93,7 @@ def test_paths_are_the_scenarios(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     table = scenario(
         {}, telemetry={"source": "feed.csv"}, tools={"allow": ["files.read"], "folder": "docs"},
-        camera={"folder": "pictures"},
+        camera={"folder": "pictures"}, engine="http://127.0.0.1:1",
     )  # fmt: skip
     path.write_text(to_toml(check_scenario(table, "test")))
     node = load_scenario(path).node

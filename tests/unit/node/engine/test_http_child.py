@@ -52,6 +52,30 @@ def test_what_was_said_before_and_the_document_go_along() -> None:
     assert body_of(REQUEST, "it", "Text.")["messages"][0]["content"] == "Text."
 
 
+def test_tools_images_and_what_was_called_go_along() -> None:
+    call = '<tool_call>\n{"name": "a"}\n</tool_call>'
+    request = REQUEST | {
+        "tools": "# Tools", "images": ["data:image/jpeg;base64,AA=="],
+        "rounds": [[call, ["SUN", "1"]]],
+    }  # fmt: skip
+    assert body_of(request, "it", "Text.")["messages"] == [
+        {"role": "system", "content": "Text.\n\n# Tools"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AA=="}},
+                {"type": "text", "text": "Well?"},
+            ],
+        },
+        {"role": "assistant", "content": call},
+        {
+            "role": "user",
+            "content": "<tool_response>\nSUN\n</tool_response>\n"
+            "<tool_response>\n1\n</tool_response>",
+        },
+    ]
+
+
 def test_what_not_every_server_knows_is_left_out_where_it_is_not_wanted() -> None:
     request = REQUEST | {
         "sampling": [0.5, 0.9, 20, 0.1, 3], "schema": '{"type": "null"}', "thinking": True,

@@ -81,6 +81,11 @@ def test_everything_can_be_said() -> None:
         (b'{"text": "?", "deadline_s": 1e400}', "deadline_s"),
         (b'{"text": "?", "priority": "now"}', "priority"),
         (b'{"text": "?", "json_schema": "x"}', "json_schema"),
+        (b'{"text": "?", "see": "telemetry"}', "see"),
+        (b'{"text": "?", "see": [""]}', "see.0"),
+        (b'{"text": "?", "tools": ["a", 5]}', "tools.1"),
+        (json.dumps({"text": "?", "tools": ["a"] * 17}).encode(), "tools"),
+        (b'{"text": "?", "tools": ["a"], "json_schema": {}}', "tools"),
         (b'{"text": "?", "max_tokens": 0}', "max_tokens"),
         (b'{"text": "?", "max_tokens": true}', "max_tokens"),
         (b'{"text": "?", "seed": 4294967296}', "seed"),
@@ -126,3 +131,9 @@ def test_a_body_may_have_a_mebibyte_in_whatever_pieces() -> None:
     assert body_of(whole[:7], whole[7:]) == whole
     with pytest.raises(BadInput, match="at most 1048576 bytes"):
         body_of(whole, b"x")
+
+
+def test_what_it_wants_to_see_and_may_call_goes_with_it() -> None:
+    asked = of(text="?", see=["telemetry"], tools=["passes.next"]).asking
+    assert (asked.see, asked.tools) == (("telemetry",), ("passes.next",))
+    assert of(text="?", see=[]).asking.see == ()

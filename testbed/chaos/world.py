@@ -35,8 +35,9 @@ DRAIN_NS = 300 * NS_PER_S
 
 
 def words_of(question: str, size: int) -> str:
-    """What the engine answers: it tells which question it belongs to."""
-    word = hashlib.sha256(question.encode()).hexdigest()[:15] + " "
+    """What the engine answers: it tells which question it belongs to, whatever is shown with it."""
+    asked = question.rpartition("\n\n")[2]
+    word = hashlib.sha256(asked.encode()).hexdigest()[:15] + " "
     return (word * (size // len(word) + 1))[:size]
 
 

@@ -143,6 +143,8 @@ class OfFile:
         """As `Feed.frames`; times are on the plan's clock, by their age."""
         name = self._path.name
         try:
+            if self._path.exists() and not self._path.is_file():  # a pipe would be waited for
+                raise NoReading(f"{name}: no plain file")
             with self._path.open("rb") as file:
                 header = file.readline(TAIL_BYTES)
                 size = file.seek(0, io.SEEK_END)
@@ -181,8 +183,8 @@ class OfFile:
     def _rows(self, header: str, lines: list[str]) -> list[dict[str, Any]]:
         if self._path.suffix == ".jsonl":
             return [row for line in lines if isinstance(row := _json(line), dict)]
-        names = next(csv.reader([header]), [])
-        rows = [next(csv.reader([line]), []) for line in lines if line.strip()]
+        names = _cells(header)
+        rows = [_cells(line) for line in lines if line.strip()]
         return [
             dict(zip(names, row, strict=True))
             for row in rows
@@ -205,6 +207,13 @@ def thinned(readings: Sequence[Reading], every_ns: int, count: int) -> list[Read
         if abs(near.at_ns - wanted_ns) <= every_ns / 2 and near.at_ns < found[-1].at_ns:
             found.append(near)
     return found
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
 
 
 def _json(line: str) -> Any:

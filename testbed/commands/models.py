@@ -35,7 +35,7 @@ COMMANDS = (
     Deferred(
         "eval",
         "testbed.commands.evaluation:eval_command",
-        "Grade MODEL on telemetry triage: exact answers on two held-out sets.",
+        "Grade MODEL on telemetry triage: exact answers on three held-out sets.",
     ),
     Deferred(
         "list",

@@ -24,6 +24,8 @@ from ground.results.load import load_run
 from ground.results.report import write_report
 from ground.results.summary import Run, write_results
 from ground.results.verdict import print_verdict
+from node.board.feeds import NoReading, OfFile
+from node.board.view import history_text
 from node.service_time import PROFILES, Profile, load_profile
 from roundtrip.errors import BadInput
 from roundtrip.keys import new_keys, read_keys, write_keys
@@ -32,6 +34,7 @@ from roundtrip.passes import all_passes, warnings_of
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario, to_toml
 from roundtrip.tle import from_tle
+from roundtrip.units import NS_PER_S
 from testbed.campaign.compared import load_summary
 from testbed.commands.campaign import compare_command
 from testbed.contact_plan import hdtn_plan, ion_plan
@@ -93,7 +96,13 @@ start_s = 80
 end_s = 81
 kind = "stuck"
 [workload]
-questions = ["Status?", { text = "2 + 2?", expected = "4", priority = "expedited" }]
+questions = [
+  { text = "Status?", rule = "status" },
+  { text = "2 + 2?", expected = "4", priority = "expedited", see = [], tools = [] },
+  { text = "Low?", see = ["telemetry.history"] },
+]
+see = ["telemetry"]
+tools = ["passes.next", "wheel.speed"]
 system = "Be brief."
 arrivals = "poisson"
 rate_per_min = 60
@@ -134,6 +143,25 @@ eclipse_min = 35
 reduce_c = 76
 pause_c = 84
 margin_c = 5
+[node.telemetry]
+source = "simulator"
+seed = 3
+every_s = 5
+stale_s = 60
+channels = ["EPS.VBAT", "EPS.SOC"]
+history_frames = 3
+history_s = 600
+[node.tools]
+allow = ["telemetry.read", "passes.next", "files.read", "wheel.speed"]
+folder = "."
+timeout_s = 2
+max_bytes = 1000
+max_calls = 4
+[[node.tools.command]]
+name = "wheel.speed"
+description = "Of a wheel."
+argv = ["/bin/true"]
+parameters = { type = "object" }
 """
 ORBIT = """
 [link]
@@ -292,6 +320,20 @@ def use_folder(data: bytes) -> None:
         print_verdict(Console(file=io.StringIO()), summary, list(run.records))
 
 
+def use_feed(data: bytes) -> None:
+    """A file of telemetry: JSON lines, where it begins as such, or CSV."""
+    name = "feed.jsonl" if data.lstrip()[:1] == b"{" else "feed.csv"
+    with _folder() as folder:
+        feed = OfFile(_file(folder, name, data), lambda: FEED_AT_S * NS_PER_S)
+        with suppress(NoReading):
+            found = feed.frames(0, 60 * NS_PER_S, 4)
+            assert 1 <= len(found) <= 4
+            assert all(later.at_ns > one.at_ns for later, one in itertools.pairwise(found))
+            shown = [*(one.text() for one in found), history_text(found)]
+            assert all(line.isprintable() for text in shown for line in text.split("\n"))
+
+
+FEED_AT_S = 1_800_000_000
 FILE_TARGETS: dict[str, Callable[[bytes], None]] = {
     "scenario": use_scenario,
     "questions": use_questions,
@@ -299,6 +341,7 @@ FILE_TARGETS: dict[str, Callable[[bytes], None]] = {
     "keys": use_keys,
     "profile": use_profile,
     "folder": use_folder,
+    "feed": use_feed,
 }
 
 
@@ -312,6 +355,10 @@ def file_seeds(name: str) -> tuple[bytes, ...]:
             texts = ["Status?\n2 + 2?\n", '{"text": "Status?"}\n{"text": "b", "expected": "é"}\n']
         case "tle":
             texts = list(TLES)
+        case "feed":
+            rows = "".join(f"{FEED_AT_S - 60 * n},SUN,24.{n},x\n" for n in range(3, -1, -1))
+            line = f'{{"time": {FEED_AT_S}, "light": "ECLIPSE", "A [V]": 1.5, "EPS.SOC": "50"}}\n'
+            texts = [f"time,light,EPS.VBAT,MODE\n{rows}", line]
         case "keys":
             texts = [_key_file()]
         case "profile":

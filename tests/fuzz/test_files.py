@@ -10,7 +10,15 @@ from roundtrip.errors import BadInput
 from tests.fuzz.files import FILE_TARGETS, file_seeds
 from tests.fuzz.mutate import mutated
 
-CHANGES = {"scenario": 200, "questions": 80, "tle": 60, "keys": 400, "profile": 120, "folder": 200}
+CHANGES = {
+    "scenario": 200,
+    "questions": 80,
+    "tle": 60,
+    "keys": 400,
+    "profile": 120,
+    "folder": 200,
+    "feed": 400,
+}
 
 
 @pytest.mark.parametrize("name", sorted(FILE_TARGETS))

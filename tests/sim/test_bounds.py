@@ -70,6 +70,8 @@ def table_for(path: str) -> dict[str, Any]:
         del table["contact"]
         orbit["satellite"].reverse()
         table |= {name: orbit[name] for name in ("orbit", "satellite", "station")}
+    if path.startswith("node.camera."):
+        table["node"] |= {"engine": "http://127.0.0.1:1", "camera": {"folder": "."}}
     if path.endswith(("bits_per_symbol", "esn0_db")):
         for way in table["link"].values():
             way["budget"]["modcods"].reverse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,7 @@ def test_a_recorded_day_plays(tmp_path: Path) -> None:
         ("a.csv", "time,A\n", "no whole frame"),
         ("a.csv", "time,A\n5", "no whole frame"),
         ("a.csv", "time,A\n5,1,2\n", "no whole frame"),
+        ("a.csv", "time,A\rB\n5,1\n", "no whole frame"),
         ("a.csv", f"time,A\n{NOW_S + 300},1\n", "its frames lie 300 s in the future"),
         ("a.jsonl", "nonsense\n[1]\n", "no whole frame"),
         ("a.jsonl", "[" * 5000 + "\n", "no whole frame"),
@@ -100,6 +102,12 @@ def test_what_is_no_frame_says_why(
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(NoReading, match="No such file"):
+        OfFile(tmp_path / "a.csv", lambda: 0).frames(NOW, NS_PER_S, 1)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(NoReading, match=r"a\.csv: no plain file"):
         OfFile(tmp_path / "a.csv", lambda: 0).frames(NOW, NS_PER_S, 1)
 
 

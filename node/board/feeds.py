@@ -27,7 +27,7 @@ AHEAD_S = 2.0
 MAX_KNOWN = 256
 """Frames of the simulator that are remembered."""
 MAX_VALUE = 60
-"""Characters of a value; a longer one is none."""
+"""Characters of a value, and of a channel's name and unit; a longer one is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +246,10 @@ def _reading(row: Mapping[str, Any], at_ns: int) -> Reading:
     for key, value in row.items():
         if key in TIME_KEYS or key == LIGHT or not isinstance(value, str | int | float):
             continue
-        name, _, unit = str(key).partition("[")
+        name, _, unit = key.partition("[")
         name, unit = name.strip(), unit.rstrip("] ")
         text = _value(name, value)
-        if name and text:
+        if name and text and f"{name}{unit}".isprintable() and len(key) <= MAX_VALUE:
             values[name] = text
             units[name] = unit or (BY_NAME[name].unit if name in BY_NAME else "")
     return Reading(at_ns, light if light in (SUN, ECLIPSE) else "", values, units)

@@ -325,12 +325,14 @@ def use_feed(data: bytes) -> None:
     name = "feed.jsonl" if data.lstrip()[:1] == b"{" else "feed.csv"
     with _folder() as folder:
         feed = OfFile(_file(folder, name, data), lambda: FEED_AT_S * NS_PER_S)
-        with suppress(NoReading):
+        try:
             found = feed.frames(0, 60 * NS_PER_S, 4)
-            assert 1 <= len(found) <= 4
-            assert all(later.at_ns > one.at_ns for later, one in itertools.pairwise(found))
-            shown = [*(one.text() for one in found), history_text(found)]
-            assert all(line.isprintable() for text in shown for line in text.split("\n"))
+        except NoReading as reason:
+            raise BadInput(name, "", "a frame", str(reason)) from None
+    assert 1 <= len(found) <= 4
+    assert all(later.at_ns > one.at_ns for later, one in itertools.pairwise(found))
+    shown = [*(one.text() for one in found), history_text(found)]
+    assert all(line.isprintable() for text in shown for line in text.split("\n"))
 
 
 FEED_AT_S = 1_800_000_000

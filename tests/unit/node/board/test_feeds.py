@@ -129,6 +129,9 @@ def test_text_that_does_not_print_or_is_long_is_no_value(tmp_path: Path) -> None
     text = f'{{"time": {NOW_S}, "A": "a\\nb", "B": "{"b" * 61}", "C": "c"}}\n'
     (reading,) = feed(tmp_path / "a.jsonl", text).frames(NOW, NS_PER_S, 1)
     assert dict(reading.values) == {"C": "c"}
+    text = f'{{"time": {NOW_S}, "A\\u0000": 1, "{"b" * 61}": 1, "C [\\u202e]": 1, "D": 1}}\n'
+    (reading,) = feed(tmp_path / "a.jsonl", text).frames(NOW, NS_PER_S, 1)
+    assert dict(reading.values) == {"D": "1"}
 
 
 def test_channels_are_picked_in_the_order_that_is_asked_for() -> None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from roundtrip.config import Duration, Line, Name, Section
 from roundtrip.message import MAX_NAME_BYTES, MAX_SEE
-from roundtrip.tools import BUILTIN, FILES, HISTORY, PASSES, TELEMETRY
+from roundtrip.tools import BUILTIN, FILES, PASSES, TELEMETRY
 
 SIMULATOR, MACHINE = "simulator", "machine"
 SEE_TELEMETRY, SEE_HISTORY, SEE_CAMERA = "telemetry", "telemetry.history", "camera/"
@@ -123,8 +123,3 @@ class CameraConfig(Section):
     """An image is made smaller until the engine needs no more for it."""
     pixels_per_token: int = Field(default=784, ge=16, le=65_536)
     """Of the engine; 28 times 28 for Qwen's vision models."""
-
-
-def tools_that_need_telemetry(names: tuple[str, ...]) -> bool:
-    """Whether any of some tools reads telemetry."""
-    return bool({TELEMETRY, HISTORY} & set(names))

@@ -136,8 +136,6 @@ class Talk:
     rounds: tuple[tuple[str, str], ...]
     """Calls as the model writes them, and what came back."""
     expected: str
-    frames: tuple[Frame, ...] = ()
-    """That came back, by round; for training."""
 
     def goes_with(self, tools: tuple[str, ...]) -> bool:
         """Whether it is answered so by a model that has these tools."""
@@ -234,7 +232,6 @@ class _Step:
     call: str
     response: str
     answer: str
-    frame: Frame | None = None
 
 
 def _read(rng: random.Random, held_out: bool) -> tuple[Posed, str, _Step]:
@@ -254,7 +251,7 @@ def _read(rng: random.Random, held_out: bool) -> tuple[Posed, str, _Step]:
             shown = ()
             posed = Posed(posed.text, posed.rule, f"{posed.channels[0].name} is not in this frame.")
         frame = Frame(frame.light, shown)
-    return posed, kind, _Step(call, frame.text(), posed.answer, frame)
+    return posed, kind, _Step(call, frame.text(), posed.answer)
 
 
 def not_available(fault: str) -> str:
@@ -279,8 +276,7 @@ def _time_step(rng: random.Random) -> _Step:
 
 def _made(kind: str, tools: tuple[str, ...], text: str, *steps: _Step) -> Talk:
     rounds = tuple((step.call, step.response) for step in steps)
-    frames = tuple(step.frame or Frame("", ()) for step in steps)
-    return Talk(kind, tools, text, rounds, " ".join(step.answer for step in steps), frames)
+    return Talk(kind, tools, text, rounds, " ".join(step.answer for step in steps))
 
 
 def _with(rng: random.Random, *needed: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from node.board.folder import NotThere, file_in, names_in
 from node.board.view import history_text, reading_of
-from roundtrip.tools import FILES, HISTORY, PASSES, TELEMETRY, TIME
+from roundtrip.tools import HISTORY
 
 MAX_CHANNELS = 64
 ERROR = "error: "
@@ -64,6 +64,3 @@ def _file(arguments: Mapping[str, Any], view: Mapping[str, Any]) -> str:
         return file_in(folder, name, view["max_bytes"]).decode(errors="replace")
     except NotThere as reason:
         return f"{ERROR}{reason}"
-
-
-OURS = (TELEMETRY, HISTORY, PASSES, TIME, FILES)

@@ -10,18 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.scenarios import LINK
 from tests.live.test_http_engine import Stub
 
 pytestmark = pytest.mark.live
 
-SCENARIO = """
-[link.uplink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[link.downlink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[[contact]]
+SCENARIO = (
+    LINK
+    + """[[contact]]
 start_s = 0
 end_s = 300
 station = "Kiruna"
@@ -36,6 +32,7 @@ max_tokens = 160
 context = 1024
 {node}
 """
+)
 
 
 @pytest.fixture

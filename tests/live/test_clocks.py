@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.scenarios import LINK
 from tests.live.test_udp import start_both, summary_of
 
 pytestmark = pytest.mark.live
@@ -20,14 +21,9 @@ HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 YEAR_S = 365 * DAY_S
 COUNT = 12
-SCENARIO = """
-[link.uplink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[link.downlink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[workload]
+SCENARIO = (
+    LINK
+    + """[workload]
 questions = ["What is the battery voltage?"]
 count = 12
 rate_per_min = 3000
@@ -43,6 +39,7 @@ context = 1024
 sequences = 1
 speculate = false
 """
+)
 
 
 class Machines:

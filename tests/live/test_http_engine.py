@@ -24,6 +24,7 @@ from node.engine.http_child import Said, Server, ServerGone
 from node.engine.supervisor import HTTP_CHILD, EngineConfig, EngineDown, EngineUp, Supervisor
 from node.engine.wire import Load
 from roundtrip.errors import BadModel
+from tests.live.scenarios import LINK
 from tests.live.test_supervisor import Watch, order
 
 pytestmark = pytest.mark.live
@@ -311,14 +312,9 @@ def llama_server() -> Iterator[str]:
         process.wait()
 
 
-SCENARIO = """
-[link.uplink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[link.downlink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[workload]
+SCENARIO = (
+    LINK
+    + """[workload]
 questions_file = "{questions}"
 system = "You watch the telemetry of a satellite. Answer from the frame, exactly and briefly."
 temperature = 0
@@ -329,6 +325,7 @@ max_tokens = 160
 engine = "{url}"
 context = 1024
 """
+)
 
 
 def test_a_real_server_answers_over_the_link(start, tmp_path: Path, llama_server: str) -> None:

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.scenarios import LINK
+
 pytestmark = pytest.mark.live
 
-SCENARIO = """
-[link.uplink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[link.downlink]
-rate_bps = 1_000_000
-one_way_delay_ms = 5
-[workload]
+SCENARIO = (
+    LINK
+    + """[workload]
 questions_file = "{questions}"
 system = "You watch the telemetry of a satellite. Answer from the frame, exactly and briefly."
 temperature = 0
@@ -30,6 +27,7 @@ beacon_s = 1
 [node.radiation]
 {radiation}
 """
+)
 QUESTIONS = Path(__file__).parents[2] / "testbed" / "scenarios" / "triage.jsonl"
 OFTEN = 'environment = "leo"\ntimes = 100_000'
 """Some sixteen upsets a second in the builtin's weights."""

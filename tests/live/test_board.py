@@ -12,6 +12,7 @@ import pytest
 
 from tests.live.scenarios import LINK
 from tests.live.test_http_engine import Stub
+from tests.live.test_standing import groundloop
 
 pytestmark = pytest.mark.live
 
@@ -134,3 +135,23 @@ def test_an_image_is_answered_about_and_does_not_come_down(run, tmp_path: Path) 
     assert small.width * small.height <= 100 * 784
     size = (tmp_path / "camera" / "frame-17.png").stat().st_size
     assert summary["on_board"]["seen"] == {"camera/frame-17.png": {"times": 2, "bytes": 2 * size}}
+
+
+def test_a_station_that_stands_is_asked_what_it_sees(start, port_of, tmp_path: Path) -> None:
+    path = tmp_path / "scenario.toml"
+    workload = 'questions = ["?"]\ncount = 1'
+    path.write_text(
+        SCENARIO.format(workload=workload, node="[node.telemetry]\n[node.tools]\n[node.thermal]")
+    )
+    program = start("testbed", "up", str(path), "--port", "0", "--out", str(tmp_path / "run"))
+    port = port_of(program)
+    asked = groundloop("ask", "Is EPS.VBAT ok?", "--see", "telemetry", "--port", port)
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.startswith("EPS.VBAT is ")
+    assert "seen: telemetry of " in asked.stderr
+    asked = groundloop("ask", "When is the next pass?", "--tool", "passes.next", "--port", port)
+    assert asked.stdout.startswith("Pass over Kiruna until LOS in "), asked.stderr
+    assert "seen: passes.next of " in asked.stderr
+    asked = groundloop("ask", "Clouds?", "--see", "camera/a.jpg", "--port", port)
+    assert asked.returncode == 1
+    assert "not_seen: camera/a.jpg: there is no camera on board" in asked.stderr

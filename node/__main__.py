@@ -11,7 +11,7 @@ from node.beacon import los_of
 from node.board.build import errands_of
 from node.board.errands import Errands
 from node.board.spacecraft import Doing
-from node.board.view import Board, Keep
+from node.board.view import Keep
 from node.body.energy import Battery, battery_of
 from node.service import NodeRunConfig, NodeService
 from node.service_time import load_profile
@@ -30,10 +30,13 @@ from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Side
 from roundtrip.node_config import NodeConfig
+from roundtrip.onboard import TelemetryConfig, ToolsConfig
 from roundtrip.say import say
 from roundtrip.scenario_file import load_scenario
 from roundtrip.units import s_to_ns
 
+UNTOLD = NodeConfig(telemetry=TelemetryConfig(), tools=ToolsConfig())
+"""Without a scenario: what the shipped ones ask for is there."""
 LIVE_SUNLIGHT_S = 7 * 86_400
 """How far ahead sunlight is known where there is no orbit."""
 
@@ -89,7 +92,7 @@ def node_command(
     Example: groundloop node --link tcp://127.0.0.1:5561 --profile rpi4-4gb
     """
     loaded = load_scenario(scenario) if scenario else None
-    node = loaded.node if loaded else NodeConfig()
+    node = loaded.node if loaded else UNTOLD
     udp = udp_link(loaded.link, Side.NODE, listen) if loaded else UdpLink(listen)
     changes: dict[str, object] = {}
     if model is not None:
@@ -114,11 +117,8 @@ def node_command(
         return battery_of(loaded, power, s_to_ns(LIVE_SUNLIGHT_S))
 
     def errands(doing: Callable[[], Doing], keep: Keep) -> Errands:
-        if loaded is None:
-            return Errands(Board(None, None, context=node.context), None)
-        return errands_of(
-            loaded, doing, length_ns=s_to_ns(LIVE_SUNLIGHT_S), folder=store.parent, keep=keep
-        )
+        length_ns = s_to_ns(LIVE_SUNLIGHT_S)
+        return errands_of(loaded, node, doing, length_ns=length_ns, folder=store.parent, keep=keep)
 
     battery()
     config = NodeRunConfig(

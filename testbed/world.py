@@ -125,7 +125,9 @@ class World:
         self._length_ns = scenario.budget.budget().expire_ns + planned[-1].intended_ns + 1
         self._battery = battery_of(scenario, profile.power, self._length_ns)
         keep = self._shown.__setitem__ if watch is None else unkept
-        self._errands = errands_of(scenario, self._doing, length_ns=self._length_ns, keep=keep)
+        self._errands = errands_of(
+            scenario, scenario.node, self._doing, length_ns=self._length_ns, keep=keep
+        )
         self.engine = self._new_engine()
         self.disks = {side: self._new_disk(side) for side in Side}
         self.out = _Collected()

@@ -13,7 +13,8 @@ from node.board.spacecraft import Doing, Spacecraft
 from node.board.view import Board, Keep, contacts_of, unkept
 from node.body.energy import sunlight_on
 from roundtrip.drive import clock
-from roundtrip.onboard import MACHINE, MAX_FRAMES, SIMULATOR
+from roundtrip.node_config import NodeConfig
+from roundtrip.onboard import MACHINE, MAX_FRAMES, SIMULATOR, TelemetryConfig
 from roundtrip.scenario import Scenario
 from roundtrip.units import NS_PER_S, s_to_ns
 
@@ -42,7 +43,8 @@ class Remembered:
 
 
 def errands_of(
-    scenario: Scenario,
+    scenario: Scenario | None,
+    node: NodeConfig,
     doing: Callable[[], Doing],
     *,
     length_ns: int,
@@ -53,7 +55,8 @@ def errands_of(
     """What is needed besides the engine.
 
     Args:
-        scenario: says what there is on board.
+        scenario: its orbit and contacts; None: nothing is known of them.
+        node: says what there is on board.
         doing: what the node does now.
         length_ns: how long sunlight is needed where there is no orbit.
         folder: on the disk that the machine's feed tells of.
@@ -64,14 +67,13 @@ def errands_of(
     Raises:
         BadConfig: the camera cannot be had.
     """
-    node = scenario.node
     telemetry, feed = node.telemetry, None
     if telemetry is not None:
-        feed = _feed(scenario, telemetry.source, doing, length_ns, folder)
+        feed = _feed(scenario, telemetry, doing, length_ns, folder)
     board = Board(
         telemetry,
         feed,
-        contacts_of(scenario),
+        contacts_of(scenario) if scenario is not None else (),
         date or _date(scenario),
         context=node.context,
         pictures=None if node.camera is None else Pictures(node.camera),
@@ -81,23 +83,25 @@ def errands_of(
 
 
 def _feed(
-    scenario: Scenario, source: str, doing: Callable[[], Doing], length_ns: int, folder: Path
+    scenario: Scenario | None,
+    telemetry: TelemetryConfig,
+    doing: Callable[[], Doing],
+    length_ns: int,
+    folder: Path,
 ) -> Feed:
-    telemetry = scenario.node.telemetry
-    assert telemetry is not None
-    if source == SIMULATOR:
+    if telemetry.source == SIMULATOR:
         sunlight = sunlight_on(scenario, length_ns)
         craft = Spacecraft(telemetry.seed, sunlight, Remembered(doing))
         return Simulated(craft, s_to_ns(telemetry.every_s))
-    if source == MACHINE:
+    if telemetry.source == MACHINE:
         from node.board.sensors import machine_sensors
 
         return OfMachine(lambda: machine_sensors(folder), MAX_FRAMES * MAX_FRAMES)
-    return OfFile(Path(source), clock.unix_ns)
+    return OfFile(Path(telemetry.source), clock.unix_ns)
 
 
-def _date(scenario: Scenario) -> Callable[[int], str]:
-    if scenario.orbit is None:
+def _date(scenario: Scenario | None) -> Callable[[int], str]:
+    if scenario is None or scenario.orbit is None:
         return lambda now_ns: clock.utc(clock.unix_s())
     from roundtrip.passes import unix_s
 

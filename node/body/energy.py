@@ -277,18 +277,18 @@ def battery_of(scenario: Scenario, power: PowerSection | None, length_ns: int) -
     return Battery(energy, power, sunlight_on(scenario, length_ns))
 
 
-def sunlight_on(scenario: Scenario, length_ns: int) -> Windows:
+def sunlight_on(scenario: Scenario | None, length_ns: int) -> Windows:
     """When the node is in sunlight: by its orbit, or in turn.
 
     Args:
-        scenario: with or without an orbit, or `[node.energy]`.
+        scenario: with or without an orbit, or `[node.energy]`; None: as one with neither.
         length_ns: how long it is needed where there is no orbit.
     """
-    if scenario.orbit is not None:
+    if scenario is not None and scenario.orbit is not None:
         from roundtrip.passes import sunlight_of
 
         return sunlight_of(scenario, scenario.name)
-    energy = scenario.node.energy
+    energy = None if scenario is None else scenario.node.energy
     orbit_min, eclipse_min = (
         (ORBIT_MIN, ECLIPSE_MIN) if energy is None else (energy.orbit_min, energy.eclipse_min)
     )

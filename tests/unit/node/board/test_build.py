@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from node.__main__ import UNTOLD
 from node.board.build import MAX_MOMENTS, Remembered, errands_of
 from node.board.spacecraft import Doing
 from node.scheduler import Job, Order
@@ -27,9 +28,9 @@ def scenario(**table: Any) -> Scenario:
 
 def shown(found: Scenario, now_ns: int = 100 * NS_PER_S, **settings: Any) -> str:
     asked = Question(1, "?", "", 64, GREEDY, "off", 60_000, see=("telemetry",))
-    errands = errands_of(found, lambda: Doing(0.62), length_ns=10**14, **settings)
+    errands = errands_of(found, found.node, lambda: Doing(0.62), length_ns=10**14, **settings)
     (action,) = errands.begin(Order(Job(asked, 0, 0), 64, False, 0, False, None), now_ns=now_ns)
-    return str(getattr(action, "detail", "") or action.order.job.question.text)  # type: ignore[union-attr]
+    return str(getattr(action, "detail", "") or action.order.job.question.text)
 
 
 def test_the_simulator_follows_the_battery_and_the_sun() -> None:
@@ -38,6 +39,14 @@ def test_the_simulator_follows_the_battery_and_the_sun() -> None:
     dark = scenario(node={"telemetry": {}, "energy": energy})
     assert shown(dark, 30 * NS_PER_S).startswith("SUN\n")
     assert shown(dark, 90 * NS_PER_S).startswith("ECLIPSE\n")
+
+
+def test_a_node_without_a_scenario_has_what_the_shipped_ones_ask_for() -> None:
+    asked = Question(1, "?", "", 64, GREEDY, "off", 60_000, see=("telemetry",))
+    errands = errands_of(None, UNTOLD, Doing, length_ns=10**14)
+    job = Order(Job(asked, 0, 0), 64, False, 0, False, None)
+    (action,) = errands.begin(job, now_ns=61 * 60 * NS_PER_S)
+    assert action.order.job.question.text.startswith("ECLIPSE\nEPS.VBAT ")
 
 
 def test_its_seed_makes_another_spacecraft() -> None:

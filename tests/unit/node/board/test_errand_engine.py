@@ -59,7 +59,7 @@ def make():
         hello = CommandConfig(name="say.hello", description="Says it.", argv=("/bin/echo",))
         tools = ToolsConfig(allow=("passes.next", "say.hello"), command=(hello,))
         inner = Inner(*answers)
-        engine = ErrandEngine(inner, Errands(Board(None, None, passes, context=99), tools))  # type: ignore[arg-type]
+        engine = ErrandEngine(inner, Errands(Board(None, None, passes, context=99), tools))
         return SimpleNamespace(inner=inner, engine=engine)
 
     return made

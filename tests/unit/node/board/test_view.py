@@ -84,11 +84,11 @@ def test_channels_that_are_not_there_are_said() -> None:
 def test_a_frame_is_stale_after_a_while() -> None:
     feed = Feed()
     view = Board(TelemetryConfig(stale_s=10), feed, context=99)
-    feed.frames = lambda *_: [reading(0, A="1")]  # type: ignore[method-assign]
+    feed.frames = lambda *_: [reading(0, A="1")]
     assert view.readings(1, 10 * NS_PER_S)
     with pytest.raises(NotSeen, match="no frame for 11 s"):
         view.readings(1, 11 * NS_PER_S)
-    feed.frames = lambda *_: []  # type: ignore[method-assign]
+    feed.frames = lambda *_: []
     with pytest.raises(NotSeen, match="no frame yet"):
         view.readings(1, 0)
 

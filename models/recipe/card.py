@@ -26,7 +26,7 @@ def card(record: dict[str, Any]) -> str:
         count=f"{record['parameters']:,}",
         steps_made=f"{record['steps']:,}",
         tokens_seen=f"{record['tokens'] / 1e6:.1f}",
-        graded=f"{record['graded_per_set']:,}",
+        graded_n=str(record["graded_per_set"]),
         first=_table(record, "held out"),
         hard=_table(record, "held out, hard"),
         tools=_table(record, "tools"),
@@ -39,7 +39,9 @@ def _began(with_what: str | None) -> str:
         return ""
     return (
         f". It began not with nothing but with the builtin before it (sha256 `{with_what}`, which "
-        "knew no tools and was made from nothing by this recipe), its vocabulary learned anew"
+        "knew no tools and was made from nothing by this recipe), its vocabulary learned anew, "
+        "in three parts (1,000, 520 and 280 steps) with more names of stations and more talks of "
+        "several calls from one to the next; the weights are the mean of the last two parts'"
     )
 
 

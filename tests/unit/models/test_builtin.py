@@ -61,7 +61,6 @@ def test_llama_cpps_tokens_equal_the_trainers(engine: Engine) -> None:
 )  # fmt: skip
 def test_it_calls_tools_as_well_as_the_record_says() -> None:
     right, asked = RECORD["accuracy"][RECORD["quantization"]]["tools"]["all"]
-    assert right / asked >= 0.97
     found = graded_talks(answers_of(resolve("builtin"), 1), held_out_talks(GRADED))
     assert found[-1].share >= right / asked - 0.04
 

@@ -203,6 +203,9 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["exposed"] = True
     if record.planned.rule:
         line["rule"] = record.planned.rule
+    for name, asked in (("see", record.planned.see), ("tools", record.planned.tools)):
+        if asked is not None:
+            line[name] = list(asked)
     if record.seen:
         finished_ns = record.stamps.get(Stage.FINISHED, 0)
         line["seen"] = [
@@ -237,6 +240,10 @@ def _numbers(session: SessionId | None) -> list[int] | None:
     return None if session is None else [session.originator, session.number]
 
 
+def _names(line: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    return tuple(line[key]) if key in line else None
+
+
 def _node_times(line: dict[str, Any]) -> NodeTimes | None:
     if "node_ns" not in line:
         return None
@@ -261,6 +268,8 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             turns=tuple(Turn(text, answer) for text, answer in line.get("turns", ())),
             after=None if after is None else int(after, 16),
             rule=line.get("rule", ""),
+            see=_names(line, "see"),
+            tools=_names(line, "tools"),
         )
         session, expected_at_ns = line["downlink_session"], line.get("expected_at_ns")
         return LoopRecord(

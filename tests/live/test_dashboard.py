@@ -81,7 +81,7 @@ def in_a_pass(path: Path) -> Path:
     """A scenario in whose orbit a pass is under way now."""
     shipped = SHIPPED / "leo-now.toml"
     text = shipped.read_text().replace("hours = 1440", "hours = 36")
-    text = text.replace('"triage.jsonl"', f'"{shipped.with_name("triage.jsonl")}"')
+    text = text.replace('"telemetry.jsonl"', f'"{shipped.with_name("telemetry.jsonl")}"')
     for raan_deg in range(0, 360, 45):  # which planes pass over the station is by time of day
         start = time.time() - 3 * 3600
         turned = text.replace("[[satellite]]", f"[[satellite]]\nraan_deg = {raan_deg}")

@@ -33,7 +33,8 @@ def demo(shipped) -> Scenario:
 
 def test_questions_get_the_models_own_answers(demo: Scenario, tmp_path: Path) -> None:
     real = real_engine(demo)
-    run = World(demo, 1, real.profile, engine=real.new).run()
+    world = World(demo, 1, real.profile, engine=real.new)
+    run = world.run()
     summary = summarise(run)
     assert (summary["graded"], summary["right"]) == (18, 18)
     assert summary["node"]["model"] == "groundloop telemetry triage"
@@ -43,20 +44,23 @@ def test_questions_get_the_models_own_answers(demo: Scenario, tmp_path: Path) ->
         prefixes=Prefixes(None, ""), clock_ns=monotonic_ns, drafts=False,
     )  # fmt: skip
     workload = demo.workload
+    shown = [record for record in run.records if record.planned.tools is None]
+    assert len(shown) == 14
     asked = [
         Request(
-            record.planned.index, record.planned.text, workload.system, workload.max_tokens,
-            workload.sampling, thinking=False,
+            record.planned.index,
+            f"{world._shown[record.seen[0].digest]}\n\n{record.planned.text}",
+            workload.system, workload.max_tokens, workload.sampling, thinking=False,
         )
-        for record in run.records
+        for record in shown
     ]  # fmt: skip
     texts = answer_all(alone, asked)
     (tmp_path / "scenario.toml").write_text(to_toml(demo))
     write_results(run, tmp_path)
     assert load_run(tmp_path)[0].real_engine
     assert "the model answered" in (tmp_path / "report.html").read_text()
-    assert [record.answer for record in run.records] == [
-        texts[record.planned.index].text for record in run.records
+    assert [record.answer for record in shown] == [
+        texts[record.planned.index].text for record in shown
     ]
 
 

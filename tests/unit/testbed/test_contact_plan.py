@@ -120,7 +120,7 @@ def test_stations_in_sight_at_once_are_one_ground(tmp_path: Path, name: str) -> 
     text = (
         (SHIPPED / f"{name}.toml")
         .read_text()
-        .replace('"triage.jsonl"', f"'{SHIPPED}/triage.jsonl'")
+        .replace('"telemetry.jsonl"', f"'{SHIPPED}/telemetry.jsonl'")
     )
     path = tmp_path / "two.toml"
     path.write_text(text + OVERLAP)

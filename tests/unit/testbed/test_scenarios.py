@@ -14,6 +14,7 @@ from node.service_time import load_profile
 from roundtrip.command import SHIPPED as SCENARIOS
 from roundtrip.errors import BadInput
 from roundtrip.scenario_file import load_scenario, to_toml
+from testbed.grading import check_rules
 from testbed.world import World
 
 SHIPPED = sorted(SCENARIOS.glob("*.toml"))
@@ -47,6 +48,10 @@ def test_shipped_scenarios_ask_the_builtin_what_it_knows(path: Path) -> None:
     assert scenario.node.model == "builtin"
     assert scenario.workload.system in ("", SYSTEM_PROMPT)
     assert scenario.workload.temperature == 0
-    assert all(item.expected for item in scenario.workload.questions)
+    questions = scenario.workload.questions
+    assert all(item.expected or item.rule for item in questions)
+    assert all(len(item.text.encode()) <= 40 for item in questions if item.see is None)
+    assert scenario.workload.see == ("telemetry",)
+    check_rules(scenario)
     assert scenario.description
     load_profile(scenario.node.profile)

@@ -3,8 +3,9 @@ calls come down and what came back goes up.
 
 Both ways in virtual time with the real builtin, over the same link, with the same questions at the
 same moments; a question of the second way goes up when the answer before it has come down. The
-model makes the same calls, and they get the same results. Energy is that of the engine above idling
-and of the radio on the air, by the watts of the profile rpi5-8gb.
+model makes the same calls, and they get the same results. Steps take as long as those of the
+profile rpi5-8gb, Qwen3-0.6B on a Raspberry Pi 5; energy is that of the board above idling, tools
+included, and of the radio on the air, by the profile's watts.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from functools import partial
 from bench.row import Row
 from ground.outputs import Request, Settled
 from models.triage.questions import SYSTEM_PROMPT
-from node.board.errands import Action, Errands
+from node.board.errands import Action, Ask, Errands
 from node.engine.events import JobEvent
+from node.scheduler import Order
 from node.service_time import load_profile
 from node.upset_engine import UpsetEngine
 from roundtrip.command import SHIPPED
@@ -31,6 +33,7 @@ from roundtrip.units import NS_PER_S, s_to_ns
 from testbed.real_engine import RealEngine, real_engine
 from testbed.world import World
 
+PROFILE = "rpi5-8gb"
 LINKS = ("leo-pass", "uhf")
 QUESTIONS = 10
 APART_S = 30.0
@@ -60,7 +63,22 @@ class _Way:
 
 
 class _Unheard(Errands):
-    """Tells a model of its tools, and lets its calls come down."""
+    """Tells a model of its tools, and lets its calls come down; what came back from the ground is
+    shown to it as if a tool on board had said it."""
+
+    def begin(self, order: Order, *, now_ns: int) -> list[Action]:
+        """The turns are its calls and what came back."""
+        question = order.job.question
+        (asked,) = super().begin(order, now_ns=now_ns)
+        if not question.turns:
+            return [asked]
+        first, *later = [*(turn.text for turn in question.turns), question.text]
+        results = [text.split("\n", 1)[1].rsplit("\n", 1)[0] for text in later]
+        calls = [turn.answer for turn in question.turns]
+        rounds = tuple((call, (result,)) for call, result in zip(calls, results, strict=True))
+        alone = replace(question, text=first, turns=())
+        job = replace(asked.order.job, question=alone)
+        return [Ask(replace(asked.order, job=job, rounds=rounds))]
 
     def heard(self, event: JobEvent, *, now_ns: int) -> list[Action]:
         """Whatever the engine says is the answer."""
@@ -72,11 +90,11 @@ def rows() -> list[Row]:
     found: list[Row] = []
     for name in LINKS:
         scenario = _scenario(name)
-        real = real_engine(scenario)
+        real = real_engine(scenario, PROFILE)
         board = _run(scenario, real, calls=None)
         transcripts = _transcripts(scenario, real)
         ground = _run(scenario, real, calls=transcripts)
-        tx_w = load_profile("rpi5-8gb").power.radio_tx_w  # type: ignore[union-attr]
+        tx_w = load_profile(PROFILE).power.radio_tx_w  # type: ignore[union-attr]
         joules = [
             way.engine_j + tx_w * way.downlink_bytes * 8 / scenario.link.downlink.rate_bps
             for way in (board, ground)
@@ -98,7 +116,7 @@ def _scenario(name: str) -> Scenario:
     loaded = load_scenario(SHIPPED / f"{name}.toml")
     node = loaded.node.model_copy(
         update={
-            "profile": "rpi5-8gb",
+            "profile": PROFILE,
             "context": 1536,
             "telemetry": TelemetryConfig(),
             "tools": ToolsConfig(allow=TOOLS),

@@ -24,6 +24,7 @@ from roundtrip.scenario_file import load_scenario
 from roundtrip.stages import Stage
 from roundtrip.text.packing import pack
 from roundtrip.transport import agent_config
+from roundtrip.workload_config import QuestionConfig
 from testbed.world import DTN_EPOCH_MS, World
 
 SEEDS = range(1, 21)
@@ -115,14 +116,19 @@ def _runs(scenario: Scenario) -> list[LoopRecord]:
 
 
 def _against_the_bits(scenario: Scenario) -> Row:
-    """Loops, one at a time, over light, the raw text's bits and inference."""
-    alone = scenario.workload.model_copy(update={"max_outstanding": 1, "rate_per_min": 1.0})
+    """Loops of questions that bring their frame, one at a time, over light, the raw text's bits and
+    inference."""
+    lines = (SHIPPED / "triage.jsonl").read_text().splitlines()
+    questions = tuple(QuestionConfig.model_validate_json(line) for line in lines)
+    alone = scenario.workload.model_copy(
+        update={"max_outstanding": 1, "rate_per_min": 1.0, "see": (), "questions": questions}
+    )
     ratios = [
         record.loop_ns / _least_ns(scenario, record)
         for record in _runs(scenario.model_copy(update={"workload": alone}))
         if record.answered and record.loop_ns
     ]
-    note = f"{len(ratios)} loops, one at a time"
+    note = f"{len(ratios)} loops of questions that bring their frame, one at a time"
     name = f"{scenario.name}: loop p50 / (light + raw text's bits + inference)"
     return Row(name, statistics.median(ratios), "", 0.75, False, note)
 

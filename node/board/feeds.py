@@ -9,11 +9,11 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from models.triage.frames import BY_NAME, ECLIPSE, SUN, Frame
+from node.board.reading import Reading
 from node.board.spacecraft import Spacecraft
 from roundtrip.config import to_date
 from roundtrip.units import NS_PER_S, s_to_ns
@@ -28,26 +28,6 @@ MAX_KNOWN = 256
 """Frames of the simulator that are remembered."""
 MAX_VALUE = 60
 """Characters of a value, and of a channel's name and unit; a longer one is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One frame as text by channel."""
-
-    at_ns: int
-    """On the feed's clock."""
-    light: str
-    """Empty where the feed does not say."""
-    values: Mapping[str, str]
-    """With their units, by channel, in the feed's order."""
-    units: Mapping[str, str]
-    """By channel; empty where a value has none."""
-
-    def text(self, channels: Sequence[str] = ()) -> str:
-        """A line a channel, those that are asked for and there, and the light before them."""
-        names = [name for name in channels if name in self.values] if channels else self.values
-        lines = [f"{name} {self.values[name]} {self.units[name]}".rstrip() for name in names]
-        return "\n".join([self.light, *lines] if self.light else lines)
 
 
 class NoReading(Exception):

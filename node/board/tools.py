@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from node.board.folder import NotThere, file_in, names_in
-from node.board.view import history_text, reading_of
+from node.board.reading import history_text, reading_of
 from roundtrip.tools import HISTORY
 
 MAX_CHANNELS = 64

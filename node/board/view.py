@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from node.board.feeds import Feed, NoReading, Reading
+from node.board.feeds import Feed, NoReading
 from node.board.pictures import Pictures
+from node.board.reading import Reading, history_text, plain_of
 from node.engine.events import Shown
 from roundtrip.message import SIGHT_BYTES, Question
 from roundtrip.onboard import SEE_CAMERA, SEE_HISTORY, TelemetryConfig
@@ -19,7 +20,6 @@ from roundtrip.text.packing import pack
 from roundtrip.units import NS_PER_S, s_to_ns
 from roundtrip.words import span
 
-NS_PER_MIN = 60 * NS_PER_S
 LEAST_FRAMES = 2
 """Of a history."""
 
@@ -176,11 +176,11 @@ class Board:
         match name:
             case "telemetry.read":
                 (reading,) = self.readings(1, now_ns)
-                return reading.at_ns, {"frames": [_plain(reading)], "channels": self._channels}
+                return reading.at_ns, {"frames": [plain_of(reading)], "channels": self._channels}
             case "telemetry.history":
                 count = 0 if self._config is None else self._config.history_frames
                 readings = self.readings(count, now_ns)
-                frames = [_plain(one) for one in readings]
+                frames = [plain_of(one) for one in readings]
                 return readings[0].at_ns, {"frames": frames, "channels": self._channels}
             case "passes.next":
                 return now_ns, {"pass": next_pass(self._contacts, now_ns)}
@@ -188,44 +188,9 @@ class Board:
                 return now_ns, {"time": self._clock(now_ns)}
 
 
-def _plain(reading: Reading) -> dict[str, Any]:
-    return {
-        "at_ns": reading.at_ns,
-        "light": reading.light,
-        "values": dict(reading.values),
-        "units": dict(reading.units),
-    }
-
-
-def reading_of(plain: dict[str, Any]) -> Reading:
-    """A frame from plain data."""
-    return Reading(plain["at_ns"], plain["light"], plain["values"], plain["units"])
-
-
 def digest_of(data: bytes) -> bytes:
     """By which what was shown is told from other things."""
     return hashlib.sha256(data).digest()[:SIGHT_BYTES]
-
-
-def history_text(readings: Sequence[Reading], channels: Sequence[str] = ()) -> str:
-    """Frames as a table, a line a channel, the latest last.
-
-    Args:
-        readings: the latest first.
-        channels: those that are asked for; none: all of the latest frame.
-    """
-    ago_ns = [readings[0].at_ns - one.at_ns for one in reversed(readings)]
-    whole = all(ago % NS_PER_MIN == 0 for ago in ago_ns) or max(ago_ns) > 10 * NS_PER_MIN
-    unit, step_ns = ("min", NS_PER_MIN) if whole else ("s", NS_PER_S)
-    lines = [" ".join([unit, *(str(-round(ago / step_ns)) for ago in ago_ns)])]
-    if readings[0].light:
-        lines.append(" ".join(["light", *(one.light or "?" for one in reversed(readings))]))
-    latest = readings[0]
-    names = [name for name in channels if name in latest.values] if channels else latest.values
-    for name in names:
-        values = [one.values.get(name, "?") for one in reversed(readings)]
-        lines.append(f"{name} {' '.join(values)} {latest.units[name]}".rstrip())
-    return "\n".join(lines)
 
 
 def next_pass(contacts: Sequence[KnownPass], now_ns: int) -> str:

@@ -25,7 +25,7 @@ from ground.results.report import write_report
 from ground.results.summary import Run, write_results
 from ground.results.verdict import print_verdict
 from node.board.feeds import NoReading, OfFile
-from node.board.view import history_text
+from node.board.reading import history_text
 from node.service_time import PROFILES, Profile, load_profile
 from roundtrip.errors import BadInput
 from roundtrip.keys import new_keys, read_keys, write_keys

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from node.board.errands import Action, Ask, Cut, Errands, RunTools
-from node.board.feeds import NoReading, Reading
+from node.board.feeds import NoReading
+from node.board.reading import Reading
 from node.board.view import Board, KnownPass
 from node.engine.events import (
     EngineDone,

@@ -12,10 +12,10 @@ from node.board.feeds import (
     NoReading,
     OfFile,
     OfMachine,
-    Reading,
     Simulated,
     thinned,
 )
+from node.board.reading import Reading
 from node.board.sensors import machine_sensors
 from node.board.spacecraft import Doing, Spacecraft
 from roundtrip.contacts import Windows

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from node.board.feeds import Reading
+from node.board.reading import Reading, history_text
 from node.board.view import (
     Board,
     KnownPass,
     NotSeen,
     contacts_of,
     digest_of,
-    history_text,
     next_pass,
 )
 from roundtrip.message import GREEDY, Question

@@ -10,6 +10,7 @@ included, and of the radio on the air, by the profile's watts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,13 +18,13 @@ from bench.row import Row
 from ground.outputs import Request, Settled
 from models.triage.questions import SYSTEM_PROMPT
 from node.board.errands import Action, Ask, Errands
+from node.board.view import Board
 from node.engine.events import JobEvent
 from node.scheduler import Order
 from node.service_time import load_profile
-from node.upset_engine import UpsetEngine
 from roundtrip.command import SHIPPED
 from roundtrip.framelog import FrameFate
-from roundtrip.message import GREEDY, Turn
+from roundtrip.message import GREEDY, Turn, index_of
 from roundtrip.node_config import EnergyConfig
 from roundtrip.onboard import TelemetryConfig, ToolsConfig
 from roundtrip.scenario import Scenario
@@ -47,6 +48,9 @@ CHANNELS = (
 )
 TOOLS = ("telemetry.read", "passes.next", "time.now")
 MAX_TOKENS = 160
+Transcript = list[tuple[str, str]]
+"""Calls as the model wrote them, and what came back."""
+Watch = Callable[[object], None]
 
 
 @dataclass(slots=True)
@@ -59,7 +63,6 @@ class _Way:
     frame_bytes: int = 0
     downlink_bytes: int = 0
     engine_j: float = 0.0
-    answers: list[str] = field(default_factory=list)
 
 
 class _Unheard(Errands):
@@ -88,15 +91,16 @@ class _Unheard(Errands):
 def rows() -> list[Row]:
     """Loops, seconds, bytes and joules of a question, for both ways."""
     found: list[Row] = []
+    power = load_profile(PROFILE).power
+    assert power is not None
     for name in LINKS:
         scenario = _scenario(name)
         real = real_engine(scenario, PROFILE)
-        board = _run(scenario, real, calls=None)
-        transcripts = _transcripts(scenario, real)
-        ground = _run(scenario, real, calls=transcripts)
-        tx_w = load_profile(PROFILE).power.radio_tx_w  # type: ignore[union-attr]
+        board, transcripts = _run(scenario, real, None)
+        ground, _ = _run(scenario, real, transcripts)
         joules = [
-            way.engine_j + tx_w * way.downlink_bytes * 8 / scenario.link.downlink.rate_bps
+            way.engine_j
+            + power.radio_tx_w * way.downlink_bytes * 8 / scenario.link.downlink.rate_bps
             for way in (board, ground)
         ]
         for what, unit, ours, theirs in (
@@ -130,29 +134,37 @@ def _texts() -> list[str]:
     return [TEXT.format(c=CHANNELS[number % len(CHANNELS)]) for number in range(QUESTIONS)]
 
 
-Transcript = list[tuple[str, str]]
-"""Calls as the model wrote them, and what came back."""
+class _Noting(Errands):
+    """Notes what is called for each question, and what comes back."""
+
+    def __init__(self, board: Board, config: ToolsConfig | None) -> None:
+        super().__init__(board, config)
+        self.transcripts: list[Transcript] = [[] for _ in range(QUESTIONS)]
+
+    def called(
+        self, question_id: int, round_: int, results: Sequence[str], *, now_ns: int
+    ) -> list[Action]:
+        """As it is, and noted."""
+        actions = super().called(question_id, round_, results, now_ns=now_ns)
+        for action in actions:
+            if isinstance(action, Ask):
+                said, (result,) = action.order.rounds[-1]
+                self.transcripts[index_of(question_id)].append((said, result))
+        return actions
 
 
-def _transcripts(scenario: Scenario, real: RealEngine) -> list[Transcript]:
-    """What is called for each question on board, and what comes back."""
-    seen: list[Transcript] = [[] for _ in range(QUESTIONS)]
-    world = _world(scenario, real, lambda _: None)
-    errands = world.engine.machine._errands
-    called = errands.called
+class _World(World):
+    """Whose errands are of one kind or another."""
 
-    def noting(question_id: int, round_: int, results: list[str], *, now_ns: int) -> list[Action]:
-        said = errands._open[question_id].waits[0]
-        seen[question_id & 0xFFFF].append((said, results[0]))
-        return called(question_id, round_, results, now_ns=now_ns)
+    def __init__(
+        self, scenario: Scenario, real: RealEngine, watch: Watch, kind: type[Errands]
+    ) -> None:
+        self._kind = kind
+        super().__init__(scenario, 1, real.profile, engine=real.new, watch=watch)
 
-    errands.called = noting
-    _ask_all(world, scenario, {})
-    return seen
-
-
-def _world(scenario: Scenario, real: RealEngine, watch: object) -> World:
-    return World(scenario, 1, real.profile, engine=real.new, watch=watch)  # type: ignore[arg-type]
+    def _new_errands(self, board: Board) -> Errands:
+        self.errands = self._kind(board, self._scenario.node.tools)
+        return self.errands
 
 
 def _request(scenario: Scenario, world: World, text: str, turns: tuple[Turn, ...]) -> Request:
@@ -176,8 +188,11 @@ def _ask_all(world: World, scenario: Scenario, first: dict[int, int]) -> None:
     world.stand(s_to_ns(scenario.workload.start_s + QUESTIONS * APART_S + 60))
 
 
-def _run(scenario: Scenario, real: RealEngine, calls: list[Transcript] | None) -> _Way:
-    """Ask all questions; with transcripts each call comes down, and its result goes up."""
+def _run(
+    scenario: Scenario, real: RealEngine, calls: list[Transcript] | None
+) -> tuple[_Way, list[Transcript]]:
+    """Ask all questions; with transcripts each call comes down, and its result goes up. Without,
+    they are what is called."""
     way = _Way()
     number_of: dict[int, int] = {}
     begun: dict[int, int] = {}
@@ -203,9 +218,7 @@ def _run(scenario: Scenario, real: RealEngine, calls: list[Transcript] | None) -
                     world.ground.clock.now_ns(), partial(again, number, record.question_id)
                 )
                 return
-            answered_ns = record.settled_ns
-            way.seconds.append((answered_ns - begun[number]) / NS_PER_S)
-            way.answers.append(record.answer or record.why)
+            way.seconds.append((record.settled_ns - begun[number]) / NS_PER_S)
 
     def again(number: int, after: int) -> None:
         machine = world.ground.machine
@@ -213,10 +226,7 @@ def _run(scenario: Scenario, real: RealEngine, calls: list[Transcript] | None) -
         request = replace(_request(scenario, world, asked[number], turns[number]), after=after)
         world.ground.call(machine.ask, request)
 
-    world = _world(scenario, real, told)
-    if calls is not None:
-        world.engine.machine._errands.__class__ = _Unheard
-    assert not isinstance(world.engine.machine.inner, UpsetEngine)
+    world = _World(scenario, real, told, _Noting if calls is None else _Unheard)
     _ask_all(world, scenario, number_of)
     assert len(way.seconds) == QUESTIONS, f"{len(way.seconds)} of {QUESTIONS} were answered"
-    return way
+    return way, world.errands.transcripts if isinstance(world.errands, _Noting) else []

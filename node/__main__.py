@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from node.beacon import los_of
-from node.board.build import errands_of
-from node.board.errands import Errands
+from node.board.build import board_of
 from node.board.spacecraft import Doing
-from node.board.view import Keep
+from node.board.view import Board, Keep
 from node.body.energy import Battery, battery_of
 from node.service import NodeRunConfig, NodeService
 from node.service_time import load_profile
@@ -25,6 +24,7 @@ from roundtrip.command import (
     security_of,
 )
 from roundtrip.config import MAX_S
+from roundtrip.drive import clock
 from roundtrip.drive.realtime import run_async
 from roundtrip.drive.udp import SCHEME, UdpLink, udp_link
 from roundtrip.errors import EnvironmentFault
@@ -116,9 +116,16 @@ def node_command(
         power = load_profile(node.profile).power
         return battery_of(loaded, power, s_to_ns(LIVE_SUNLIGHT_S))
 
-    def errands(doing: Callable[[], Doing], keep: Keep) -> Errands:
-        length_ns = s_to_ns(LIVE_SUNLIGHT_S)
-        return errands_of(loaded, node, doing, length_ns=length_ns, folder=store.parent, keep=keep)
+    def board(doing: Callable[[], Doing], keep: Keep) -> Board:
+        return board_of(
+            loaded,
+            node,
+            doing,
+            length_ns=s_to_ns(LIVE_SUNLIGHT_S),
+            folder=store.parent,
+            unix_ns=lambda _: clock.unix_ns(),
+            keep=keep,
+        )
 
     battery()
     config = NodeRunConfig(
@@ -130,7 +137,7 @@ def node_command(
         security,
         plan,
         battery,
-        errands,
+        board,
         los_ns,
         trusted_clock=not untrusted_clock,
     )

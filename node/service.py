@@ -23,7 +23,7 @@ from node.board.errands import Errands
 from node.board.record import ShownRecord, beside
 from node.board.runner import ErrandRunner
 from node.board.spacecraft import Doing
-from node.board.view import Keep
+from node.board.view import Board, Keep
 from node.body.cgroup import Enforcer, read_host
 from node.body.energy import Battery
 from node.body.exposure import Exposure
@@ -105,9 +105,8 @@ class NodeRunConfig:
     """What is known of the contacts; None: nothing."""
     battery: Callable[[], Battery | None]
     """A full one for each run."""
-    errands: Callable[[Callable[[], Doing], Keep], Errands]
-    """What is needed besides the engine, given what the node does, and who is told of what was
-    shown."""
+    board: Callable[[Callable[[], Doing], Keep], Board]
+    """What there is to be shown, given what the node does, and who is told of what was shown."""
     los_ns: tuple[int, ...] = ()
     """When contacts end on the plan's clock, where the plan is known."""
     trusted_clock: bool = True
@@ -150,8 +149,8 @@ class NodeService:
         self._up: EngineUp | None = None
         self._model: AcceptedModel | None = None
         shown = ShownRecord(beside(config.store_path))
-        errands = config.errands(self._doing, shown.keep)
-        self._errands = ErrandRunner(errands, config.node.tools, self._now_ns, self._tell)
+        errands = Errands(config.board(self._doing, shown.keep), config.node.tools)
+        self._errands = ErrandRunner(errands, self._now_ns, self._tell)
 
     async def run(self, *, lifeline: bool) -> None:
         """Answer questions until told to stop by a signal or the end of stdin.

@@ -87,6 +87,40 @@ def response_text(result: str) -> str:
     return f"{RESPONSE_START}\n{result}\n{RESPONSE_END}"
 
 
+def history_table(
+    unit: str,
+    ago: Sequence[int],
+    lights: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[str], str]],
+) -> str:
+    """How channels went, a line a channel, the latest last.
+
+    Args:
+        unit: of `ago`: min, or s.
+        ago: before now, of each column.
+        lights: of each column; none where nobody knows.
+        rows: names, values and units.
+    """
+    lines = [" ".join([unit, *(str(-one) for one in ago)])]
+    lines += [" ".join(["light", *lights])] if lights else []
+    lines += [f"{name} {' '.join(values)} {of}".rstrip() for name, values, of in rows]
+    return "\n".join(lines)
+
+
+def pass_text(station: str, until: str, lasts: str, elevation_deg: float | None) -> str:
+    """What is told of a pass.
+
+    Args:
+        station: over which.
+        until: how long until it begins; empty while it is under way.
+        lasts: how long it is, or is to go on.
+        elevation_deg: the highest; None where it is not known.
+    """
+    when = f"AOS in {until}, lasts {lasts}" if until else f"LOS in {lasts}"
+    height = "" if elevation_deg is None else f", up to {elevation_deg:.0f} deg"
+    return f"{station}, {when}{height}"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call that a model made."""

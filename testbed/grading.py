@@ -9,7 +9,7 @@ from pathlib import Path
 from ground.results.record import LoopRecord
 from models.triage.grading import check_rule, expected_answer
 from models.triage.questions import grade
-from node.board.record import read_shown
+from node.board.record import ShownReader
 from roundtrip.errors import BadConfig
 from roundtrip.scenario import Scenario
 
@@ -47,12 +47,11 @@ def graded(record: LoopRecord, shown: Mapping[bytes, str]) -> LoopRecord:
 
 def grader(path: Path) -> Callable[[LoopRecord], LoopRecord]:
     """Grades by a node's record of what it showed, see `node.board.record`."""
-    known: dict[bytes, str] = {}
+    shown = ShownReader(path)
 
     def by_record(record: LoopRecord) -> LoopRecord:
-        if record.planned.rule and any(one.digest not in known for one in record.seen):
-            known.clear()
-            known.update(read_shown(path))
-        return graded(record, known)
+        if record.planned.rule and any(one.digest not in shown.texts for one in record.seen):
+            shown.update()
+        return graded(record, shown.texts)
 
     return by_record

@@ -27,10 +27,11 @@ from ground.workload import asking_of, planned_questions
 from link_sim.link import Cue, Deliver, Link
 from node import consequences as node
 from node.beacon import Beacon, los_of
-from node.board.build import errands_of
+from node.board.build import board_of
 from node.board.errand_engine import ErrandEngine
+from node.board.errands import Errands
 from node.board.spacecraft import Doing
-from node.board.view import unkept
+from node.board.view import Board, unkept
 from node.body.energy import Battery, battery_of
 from node.engine.events import JobEvent
 from node.engine.stepped import SteppedEngine
@@ -40,6 +41,7 @@ from node.outputs import StoredQuestion as StoredByNode
 from node.scheduler import Order
 from node.service_time import Profile, VirtualEngine, Words, dots
 from node.upset_engine import SPOILT, UpsetEngine
+from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
 from roundtrip.framelog import FrameFate
@@ -52,7 +54,7 @@ from roundtrip.scenario import Scenario
 from roundtrip.text.packing import known
 from roundtrip.trace import Trace
 from roundtrip.transport import agent_config
-from roundtrip.units import NS_PER_S, ns_to_s, s_to_ns
+from roundtrip.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
 from roundtrip.upsets import Upsets
 from testbed.disk import Disk, SoundDisk
 from testbed.grading import check_rules, graded
@@ -125,9 +127,16 @@ class World:
         self._length_ns = scenario.budget.budget().expire_ns + planned[-1].intended_ns + 1
         self._battery = battery_of(scenario, profile.power, self._length_ns)
         keep = self._shown.__setitem__ if watch is None else unkept
-        self._errands = errands_of(
-            scenario, scenario.node, self._doing, length_ns=self._length_ns, keep=keep
+        zero_ns = dtn_epoch_ms * NS_PER_MS + clock.DTN_EPOCH_UNIX_S * NS_PER_S
+        board = board_of(
+            scenario,
+            scenario.node,
+            self._doing,
+            length_ns=self._length_ns,
+            unix_ns=lambda now_ns: zero_ns + now_ns,
+            keep=keep,
         )
+        self._errands = self._new_errands(board)
         self.engine = self._new_engine()
         self.disks = {side: self._new_disk(side) for side in Side}
         self.out = _Collected()
@@ -138,6 +147,9 @@ class World:
         self.ground = Actor(self._clock, "ground", ground, self._from_ground, trace)
         node = self._node_machine()
         self.node = Actor(self._clock, "node", node, self._from_node, trace)
+
+    def _new_errands(self, board: Board) -> Errands:
+        return Errands(board, self._scenario.node.tools)
 
     def _doing(self) -> Doing:
         return self.node.machine.doing(now_ns=self._clock.now_ns())

@@ -24,7 +24,7 @@ from roundtrip.message import Health
 from roundtrip.onboard import MACHINE, SEE_TELEMETRY, SIMULATOR
 from roundtrip.scenario import Scenario
 from roundtrip.stages import PHASES, UNATTRIBUTED
-from roundtrip.text.packing import pack
+from roundtrip.text.packing import packed_bytes
 
 SCHEMA_VERSION = 1
 SCORED = "scored"
@@ -190,10 +190,9 @@ def _on_board(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any] | None
             thing = things.setdefault(one.what, {"times": 0, "bytes": 0})
             thing["times"] += 1
             thing["bytes"] += one.size
-    answers = [pack(record.answer or "", None) for record in about]
     return {
         "answers": len(about),
-        "answer_bytes": sum(len(a if isinstance(a, bytes) else a.encode()) for a in answers),
+        "answer_bytes": sum(packed_bytes(record.answer or "") for record in about),
         "seen": dict(sorted(things.items())),
         "seen_bytes": sum(thing["bytes"] for thing in things.values()),
         "all_frames_bytes": _all_frames(run, things),

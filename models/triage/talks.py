@@ -32,6 +32,8 @@ from roundtrip.tools import (
     TIME,
     call_text,
     calls_in,
+    history_table,
+    pass_text,
     section,
 )
 from roundtrip.words import span
@@ -69,8 +71,7 @@ class Pass:
 
     def text(self) -> str:
         """What the tool says."""
-        when = f"AOS in {self.until}, lasts {self.lasts}" if self.until else f"LOS in {self.lasts}"
-        return f"{self.station}, {when}, up to {self.elevation_deg} deg"
+        return pass_text(self.station, self.until, self.lasts, self.elevation_deg)
 
     @property
     def answer(self) -> str:
@@ -93,15 +94,15 @@ class Past:
 
     def text(self) -> str:
         """As the model sees it: a line a channel."""
-        lines = [
-            " ".join(["min", *(str(-ago) for ago in self.minutes)]),
-            " ".join(["light", *(frame.light for frame in self.frames)]),
+        rows = [
+            (channel.name, self._shown(channel), channel.unit)
+            for channel, _ in self.frames[-1].values
         ]
-        for channel, _ in self.frames[-1].values:
-            values = [frame.value(channel) for frame in self.frames]
-            shown = [channel.text(value) if value is not None else "?" for value in values]
-            lines.append(f"{channel.name} {' '.join(shown)} {channel.unit}")
-        return "\n".join(lines)
+        return history_table("min", self.minutes, [one.light for one in self.frames], rows)
+
+    def _shown(self, channel: Channel) -> list[str]:
+        values = [frame.value(channel) for frame in self.frames]
+        return [channel.text(value) if value is not None else "?" for value in values]
 
     def since(self, channel: Channel) -> str:
         """Since when a channel is out of limits."""
@@ -118,11 +119,9 @@ class Past:
 
     def trend(self, channel: Channel) -> str:
         """How a channel went."""
-        values = [frame.value(channel) for frame in self.frames]
-        if values[-1] is None:
+        if self.frames[-1].value(channel) is None:
             return f"{channel.name} is not in this frame."
-        shown = [channel.text(value) if value is not None else "?" for value in values]
-        return f"{channel.name} {', '.join(shown)} {channel.unit}."
+        return f"{channel.name} {', '.join(self._shown(channel))} {channel.unit}."
 
 
 def _side(frame: Frame, channel: Channel) -> str | None:

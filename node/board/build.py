@@ -1,4 +1,4 @@
-"""The errands of a node, as its scenario wants them."""
+"""What a node has on board, as its scenario wants it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 
-from node.board.errands import Errands
 from node.board.feeds import Feed, OfFile, OfMachine, Simulated
 from node.board.pictures import Pictures
 from node.board.spacecraft import Doing, Spacecraft
@@ -42,17 +41,17 @@ class Remembered:
         return self._known[max(place - 1, 0)][1]
 
 
-def errands_of(
+def board_of(
     scenario: Scenario | None,
     node: NodeConfig,
     doing: Callable[[], Doing],
     *,
     length_ns: int,
     folder: Path = Path(),
-    date: Callable[[int], str] | None = None,
+    unix_ns: Callable[[int], int],
     keep: Keep = unkept,
-) -> Errands:
-    """What is needed besides the engine.
+) -> Board:
+    """What there is to be shown.
 
     Args:
         scenario: its orbit and contacts; None: nothing is known of them.
@@ -60,8 +59,8 @@ def errands_of(
         doing: what the node does now.
         length_ns: how long sunlight is needed where there is no orbit.
         folder: on the disk that the machine's feed tells of.
-        date: the date at a time on the plan's clock; None: that of the scenario's orbit, or of this
-            machine.
+        unix_ns: the date at a time on the plan's clock; where the scenario has an orbit, the time
+            on board is the orbit's.
         keep: told of what was shown.
 
     Raises:
@@ -69,17 +68,16 @@ def errands_of(
     """
     telemetry, feed = node.telemetry, None
     if telemetry is not None:
-        feed = _feed(scenario, telemetry, doing, length_ns, folder)
-    board = Board(
+        feed = _feed(scenario, telemetry, doing, length_ns, folder, unix_ns)
+    return Board(
         telemetry,
         feed,
         contacts_of(scenario) if scenario is not None else (),
-        date or _date(scenario),
+        _date(scenario, unix_ns),
         context=node.context,
         pictures=None if node.camera is None else Pictures(node.camera),
         keep=keep,
     )
-    return Errands(board, node.tools)
 
 
 def _feed(
@@ -88,6 +86,7 @@ def _feed(
     doing: Callable[[], Doing],
     length_ns: int,
     folder: Path,
+    unix_ns: Callable[[int], int],
 ) -> Feed:
     if telemetry.source == SIMULATOR:
         sunlight = sunlight_on(scenario, length_ns)
@@ -97,12 +96,12 @@ def _feed(
         from node.board.sensors import machine_sensors
 
         return OfMachine(lambda: machine_sensors(folder), MAX_FRAMES * MAX_FRAMES)
-    return OfFile(Path(telemetry.source), clock.unix_ns)
+    return OfFile(Path(telemetry.source), unix_ns)
 
 
-def _date(scenario: Scenario | None) -> Callable[[int], str]:
+def _date(scenario: Scenario | None, unix_ns: Callable[[int], int]) -> Callable[[int], str]:
     if scenario is None or scenario.orbit is None:
-        return lambda now_ns: clock.utc(clock.unix_s())
+        return lambda now_ns: clock.utc(unix_ns(now_ns) / NS_PER_S)
     from roundtrip.passes import unix_s
 
     zero_s = unix_s(scenario)

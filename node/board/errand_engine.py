@@ -6,9 +6,8 @@ A call takes the profile's time. Programs on board are not run: a virtual run mu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from node.board.errands import Action, Ask, Cut, Errands, RunTools
+from node.board.errands import Action, Ask, Cut, Errands, Job, RunTools
 from node.board.tools import ERROR, run_tool
 from node.engine.events import JobEvent
 from node.engine.stepped import SteppedEngine
@@ -106,7 +105,7 @@ class ErrandEngine:
         return told
 
 
-def _result(job: Any) -> str:
+def _result(job: Job) -> str:
     if job.error:
         return f"{ERROR}{job.error}"
     if job.argv:

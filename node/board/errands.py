@@ -65,6 +65,10 @@ class RunTools:
     question_id: int
     round: int
     jobs: tuple[Job, ...]
+    limit_ns: int
+    """Of each, and no longer than the question has."""
+    max_bytes: int
+    """Of a result."""
 
 
 Action = Ask | Cut | RunTools | JobEvent
@@ -170,22 +174,27 @@ class Errands:
         pairs = [self._job(errand, call, now_ns) for call in calls]
         errand.waits = result.text, [(job.name, at_ns) for job, at_ns in pairs]
         jobs = tuple(job for job, _ in pairs)
-        return [RunTools(event.question_id, len(errand.order.rounds), jobs)]
+        limit_ns, cut_ns = s_to_ns(config.timeout_s), errand.order.cut_ns
+        if cut_ns is not None:
+            limit_ns = max(0, min(limit_ns, cut_ns - now_ns))
+        rounds = len(errand.order.rounds)
+        return [RunTools(event.question_id, rounds, jobs, limit_ns, config.max_bytes)]
 
     def _job(self, errand: _Errand, call: Call, now_ns: int) -> tuple[Job, int]:
-        name, view, at_ns = call.name, dict[str, Any](), now_ns
-        error = call.fault
-        if not error and name not in errand.tools:
-            error = "no such tool"
-        argv = self._commands[name].argv if not error and name in self._commands else ()
-        if not error and not argv:
-            try:
-                at_ns, view = self._board.view(name, now_ns)
-            except NotSeen as reason:
-                error = str(reason)
-        if name == FILES and self._config is not None:
-            view = {"folder": self._config.folder, "max_bytes": self._config.max_bytes}
-        return Job(name, argv, call.arguments, view, error), at_ns
+        name, config = call.name, self._config
+        error = call.fault or ("" if name in errand.tools else "no such tool")
+        if error:
+            return Job(name, (), call.arguments, {}, error), now_ns
+        if name in self._commands:
+            return Job(name, self._commands[name].argv, call.arguments, {}), now_ns
+        if name == FILES and config is not None:
+            view: dict[str, Any] = {"folder": config.folder, "max_bytes": config.max_bytes}
+            return Job(name, (), call.arguments, view), now_ns
+        try:
+            at_ns, view = self._board.view(name, now_ns)
+        except NotSeen as reason:
+            return Job(name, (), call.arguments, {}, str(reason)), now_ns
+        return Job(name, (), call.arguments, view), at_ns
 
     def called(
         self, question_id: int, round_: int, results: Sequence[str], *, now_ns: int
@@ -204,13 +213,6 @@ class Errands:
         rounds = (*errand.order.rounds, (said, tuple(results)))
         errand.order = replace(errand.order, rounds=rounds)
         return [Ask(errand.order)]
-
-    def left_ns(self, question_id: int, now_ns: int) -> int:
-        """How long a tool may take, ns: as long as is configured, and the question has."""
-        errand, config = self._open[question_id], self._config
-        assert config is not None
-        limit_ns, cut_ns = s_to_ns(config.timeout_s), errand.order.cut_ns
-        return limit_ns if cut_ns is None else max(0, min(limit_ns, cut_ns - now_ns))
 
     def _given(self, errand: _Errand, event: EngineDone) -> EngineDone:
         del self._open[event.question_id]

@@ -112,10 +112,10 @@ class OfFile:
 
     Args:
         path: the file.
-        unix_ns: the date.
+        unix_ns: the date at a time on the plan's clock.
     """
 
-    def __init__(self, path: Path, unix_ns: Callable[[], int]) -> None:
+    def __init__(self, path: Path, unix_ns: Callable[[int], int]) -> None:
         self._path = path
         self._unix_ns = unix_ns
 
@@ -137,7 +137,7 @@ class OfFile:
         if size > TAIL_BYTES:
             whole = whole[1:]
         rows = self._rows(header.decode(errors="replace"), whole)
-        unix_ns = self._unix_ns()
+        unix_ns = self._unix_ns(now_ns)
         found: list[Reading] = []
         ahead_ns = 0
         for row in reversed(rows):

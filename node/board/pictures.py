@@ -7,6 +7,7 @@ import base64
 import io
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from node.board.folder import NotThere, file_in
@@ -46,10 +47,8 @@ class Pictures:
     """
 
     def __init__(self, config: CameraConfig) -> None:
-        try:
-            import PIL.Image  # noqa: F401
-        except ImportError:
-            raise BadConfig("node.camera", "", "the extra `camera` (Pillow)", "none") from None
+        if find_spec("PIL") is None:
+            raise BadConfig("node.camera", "", "the extra `camera` (Pillow)", "none")
         if not Path(config.folder).is_dir():
             raise BadConfig("node.camera", "folder", "a folder that is there", config.folder)
         self._folder = Path(config.folder)

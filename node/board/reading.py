@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from roundtrip.tools import history_table
 from roundtrip.units import NS_PER_S
 
 NS_PER_MIN = 60 * NS_PER_S
@@ -57,12 +58,11 @@ def history_text(readings: Sequence[Reading], channels: Sequence[str] = ()) -> s
     ago_ns = [readings[0].at_ns - one.at_ns for one in reversed(readings)]
     whole = all(ago % NS_PER_MIN == 0 for ago in ago_ns) or max(ago_ns) > 10 * NS_PER_MIN
     unit, step_ns = ("min", NS_PER_MIN) if whole else ("s", NS_PER_S)
-    lines = [" ".join([unit, *(str(-round(ago / step_ns)) for ago in ago_ns)])]
-    if readings[0].light:
-        lines.append(" ".join(["light", *(one.light or "?" for one in reversed(readings))]))
     latest = readings[0]
+    lights = [one.light or "?" for one in reversed(readings)] if latest.light else []
     names = [name for name in channels if name in latest.values] if channels else latest.values
-    for name in names:
-        values = [one.values.get(name, "?") for one in reversed(readings)]
-        lines.append(f"{name} {' '.join(values)} {latest.units[name]}".rstrip())
-    return "\n".join(lines)
+    rows = [
+        (name, [one.values.get(name, "?") for one in reversed(readings)], latest.units[name])
+        for name in names
+    ]
+    return history_table(unit, [round(ago / step_ns) for ago in ago_ns], lights, rows)

@@ -4,7 +4,6 @@ lines with the first bytes of a text's SHA-256, and the text."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,11 +49,36 @@ def before(path: Path) -> Path:
     return path.with_suffix(".1.jsonl")
 
 
-def read_shown(path: Path) -> Iterator[tuple[bytes, str]]:
-    """What was shown; lines that are none are left out, for one may be half written."""
-    for one in (before(path), path):
-        with suppress(OSError), one.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                with suppress(ValueError, KeyError, TypeError):
-                    found = json.loads(line)
-                    yield bytes.fromhex(found["sha256"]), str(found["text"])
+class ShownReader:
+    """Reads it, while it grows.
+
+    Args:
+        path: the file; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = 0
+        self._first = b""
+        """Line of the file that is being read: another one means that it began anew."""
+        self.texts: dict[bytes, str] = {}
+        """What was shown so far, by the first bytes of its SHA-256."""
+
+    def update(self) -> None:
+        """Take in what has come since."""
+        with suppress(OSError), self._path.open("rb") as file:
+            first = file.readline()
+            if first != self._first:
+                self._read_bytes, self._first = 0, first
+                self._take(before(self._path).read_bytes() if before(self._path).exists() else b"")
+            file.seek(self._read_bytes)
+            data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]  # the last line may be half written
+            self._read_bytes += len(whole)
+            self._take(whole)
+
+    def _take(self, data: bytes) -> None:
+        for line in data.splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                found = json.loads(line)
+                self.texts[bytes.fromhex(found["sha256"])] = str(found["text"])

@@ -11,7 +11,6 @@ from node.engine.events import JobEvent
 from node.engine.supervisor import Supervisor
 from node.scheduler import Order
 from roundtrip.drive.realtime import background
-from roundtrip.onboard import ToolsConfig
 
 Tell = Callable[[JobEvent, bool], None]
 """Given an event, and whether its times are the engine's (CLOCK_MONOTONIC) or the plan's."""
@@ -22,20 +21,17 @@ class ErrandRunner:
 
     Args:
         errands: what is needed besides the engine.
-        tools: their limits; None: there are none.
         now_ns: the plan's clock.
         tell: told of what the machine should know.
     """
 
-    def __init__(
-        self, errands: Errands, tools: ToolsConfig | None, now_ns: Callable[[], int], tell: Tell
-    ) -> None:
+    def __init__(self, errands: Errands, now_ns: Callable[[], int], tell: Tell) -> None:
         self._errands = errands
-        self._config = tools
         self._now_ns = now_ns
         self._tell = tell
         self._supervisor: Supervisor | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[int, asyncio.Task[None]] = {}
+        """Of each question's tools."""
 
     def begin(self, supervisor: Supervisor) -> None:
         """From now on there is an engine."""
@@ -46,7 +42,9 @@ class ErrandRunner:
         self._act(self._errands.begin(order, now_ns=self._now_ns()))
 
     def cut(self, question_id: int) -> None:
-        """The machine ends a job."""
+        """The machine ends a job, and its tools with it."""
+        if question_id in self._running:
+            self._running.pop(question_id).cancel()
         self._act(self._errands.cut(question_id, now_ns=self._now_ns()))
 
     def heard(self, event: JobEvent) -> None:
@@ -56,8 +54,9 @@ class ErrandRunner:
     def clear(self) -> None:
         """Whatever was under way is gone."""
         self._errands.clear()
-        for task in self._running:
+        for task in self._running.values():
             task.cancel()
+        self._running.clear()
 
     def _act(self, actions: Sequence[Action], *, by_engine: bool = False) -> None:
         for action in actions:
@@ -68,16 +67,13 @@ class ErrandRunner:
                 case Cut(question_id=question_id):
                     assert self._supervisor is not None
                     self._supervisor.cut(question_id)
-                case RunTools():
-                    task = background(self._run(action))
-                    self._running.add(task)
-                    task.add_done_callback(self._running.discard)
+                case RunTools(question_id=question_id):
+                    self._running[question_id] = background(self._run(action))
                 case _:
                     self._tell(action, by_engine)
 
     async def _run(self, run: RunTools) -> None:
-        assert self._config is not None
-        limit_ns = self._errands.left_ns(run.question_id, self._now_ns())
-        results = await run_all(run.jobs, limit_ns, self._config.max_bytes)
+        results = await run_all(run.jobs, run.limit_ns, run.max_bytes)
+        del self._running[run.question_id]
         now_ns = self._now_ns()
         self._act(self._errands.called(run.question_id, run.round, results, now_ns=now_ns))

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.board.feeds import Feed, NoReading
-from node.board.pictures import Pictures
+from node.board.pictures import Picture, Pictures
 from node.board.reading import Reading, history_text, plain_of
 from node.engine.events import Shown
 from roundtrip.message import SIGHT_BYTES, Question
 from roundtrip.onboard import SEE_CAMERA, SEE_HISTORY, TelemetryConfig
 from roundtrip.scenario import Scenario
-from roundtrip.text.packing import pack
+from roundtrip.text.packing import packed_bytes
+from roundtrip.tools import HISTORY, PASSES, TELEMETRY, pass_text
 from roundtrip.units import NS_PER_S, s_to_ns
 from roundtrip.words import span
 
@@ -108,6 +109,7 @@ class Board:
                 continue
             at_ns, text = self._text(name, room, now_ns)
             texts.append(text)
+            room -= len(text.encode())
             shown.append(self.note(place, at_ns, text))
         return Look("\n\n".join([*texts, question.text]), tuple(shown), tuple(images))
 
@@ -115,12 +117,9 @@ class Board:
         """Remember that a text was shown."""
         digest = digest_of(text.encode())
         self._keep(digest, text)
-        packed = pack(text, None)
-        return Shown(
-            what, at_ns, digest, len(packed if isinstance(packed, bytes) else text.encode())
-        )
+        return Shown(what, at_ns, digest, packed_bytes(text))
 
-    def _picture(self, name: str) -> Any:
+    def _picture(self, name: str) -> Picture:
         if self._pictures is None:
             raise NotSeen(f"{name}: there is no camera on board")
         return self._pictures.take(name.removeprefix(SEE_CAMERA))
@@ -173,19 +172,14 @@ class Board:
         Raises:
             NotSeen: it is not there.
         """
-        match name:
-            case "telemetry.read":
-                (reading,) = self.readings(1, now_ns)
-                return reading.at_ns, {"frames": [plain_of(reading)], "channels": self._channels}
-            case "telemetry.history":
-                count = 0 if self._config is None else self._config.history_frames
-                readings = self.readings(count, now_ns)
-                frames = [plain_of(one) for one in readings]
-                return readings[0].at_ns, {"frames": frames, "channels": self._channels}
-            case "passes.next":
-                return now_ns, {"pass": next_pass(self._contacts, now_ns)}
-            case _:
-                return now_ns, {"time": self._clock(now_ns)}
+        if name in (TELEMETRY, HISTORY):
+            count = 1 if name == TELEMETRY or self._config is None else self._config.history_frames
+            readings = self.readings(count, now_ns)
+            frames = [plain_of(one) for one in readings]
+            return readings[0].at_ns, {"frames": frames, "channels": self._channels}
+        if name == PASSES:
+            return now_ns, {"pass": next_pass(self._contacts, now_ns)}
+        return now_ns, {"time": self._clock(now_ns)}
 
 
 def digest_of(data: bytes) -> bytes:
@@ -199,14 +193,9 @@ def next_pass(contacts: Sequence[KnownPass], now_ns: int) -> str:
     if coming is None:
         return "no pass is known"
     begins_s = -(-(coming.start_ns - now_ns) // NS_PER_S)
-    if begins_s <= 0:
-        when = f"LOS in {span((coming.end_ns - now_ns) // NS_PER_S)}"
-    else:
-        lasts = span((coming.end_ns - coming.start_ns) // NS_PER_S)
-        when = f"AOS in {span(begins_s)}, lasts {lasts}"
-    height = coming.elevation_deg
-    up_to = "" if height is None else f", up to {height:.0f} deg"
-    return f"{coming.station or 'ground'}, {when}{up_to}"
+    until = span(begins_s) if begins_s > 0 else ""
+    lasts = span((coming.end_ns - max(coming.start_ns, now_ns)) // NS_PER_S)
+    return pass_text(coming.station or "ground", until, lasts, coming.elevation_deg)
 
 
 def contacts_of(scenario: Scenario) -> tuple[KnownPass, ...]:

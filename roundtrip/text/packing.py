@@ -55,6 +55,12 @@ def prepare() -> None:
     _coder()
 
 
+def packed_bytes(text: str) -> int:
+    """How long a text is as it is sent to an end like this one."""
+    value = pack(text)
+    return len(value if isinstance(value, bytes) else value.encode())
+
+
 def pack(text: str, other: Collection[int] | None = None) -> str | bytes:
     """The text as it is sent: itself, or fewer bytes.
 

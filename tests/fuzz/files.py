@@ -324,7 +324,7 @@ def use_feed(data: bytes) -> None:
     """A file of telemetry: JSON lines, where it begins as such, or CSV."""
     name = "feed.jsonl" if data.lstrip()[:1] == b"{" else "feed.csv"
     with _folder() as folder:
-        feed = OfFile(_file(folder, name, data), lambda: FEED_AT_S * NS_PER_S)
+        feed = OfFile(_file(folder, name, data), lambda _: FEED_AT_S * NS_PER_S)
         try:
             found = feed.frames(0, 60 * NS_PER_S, 4)
         except NoReading as reason:

@@ -11,7 +11,6 @@ from typing import Any
 import psutil
 import pytest
 
-from node.board.errands import Errands
 from node.board.view import Board
 from node.body.thermal import Level
 from node.engine.events import EngineDone, EngineStarted, InferenceResult
@@ -41,7 +40,7 @@ def config(tmp_path: Path) -> NodeRunConfig:
         security=None,
         plan=None,
         battery=lambda: None,
-        errands=lambda doing, keep: Errands(Board(None, None, context=64), None),
+        board=lambda doing, keep: Board(None, None, context=64),
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from node.__main__ import UNTOLD
-from node.board.build import MAX_MOMENTS, Remembered, errands_of
+from node.board.build import MAX_MOMENTS, Remembered, board_of
+from node.board.errands import Errands
 from node.board.spacecraft import Doing
 from node.scheduler import Job, Order
 from roundtrip.message import GREEDY, Question
@@ -28,7 +29,9 @@ def scenario(**table: Any) -> Scenario:
 
 def shown(found: Scenario, now_ns: int = 100 * NS_PER_S, **settings: Any) -> str:
     asked = Question(1, "?", "", 64, GREEDY, "off", 60_000, see=("telemetry",))
-    errands = errands_of(found, found.node, lambda: Doing(0.62), length_ns=10**14, **settings)
+    settings = {"unix_ns": lambda at_ns: 10**18 + at_ns} | settings
+    board = board_of(found, found.node, lambda: Doing(0.62), length_ns=10**14, **settings)
+    errands = Errands(board, found.node.tools)
     (action,) = errands.begin(Order(Job(asked, 0, 0), 64, False, 0, False, None), now_ns=now_ns)
     return str(getattr(action, "detail", "") or action.order.job.question.text)
 
@@ -43,7 +46,8 @@ def test_the_simulator_follows_the_battery_and_the_sun() -> None:
 
 def test_a_node_without_a_scenario_has_what_the_shipped_ones_ask_for() -> None:
     asked = Question(1, "?", "", 64, GREEDY, "off", 60_000, see=("telemetry",))
-    errands = errands_of(None, UNTOLD, Doing, length_ns=10**14)
+    board = board_of(None, UNTOLD, Doing, length_ns=10**14, unix_ns=lambda at_ns: at_ns)
+    errands = Errands(board, UNTOLD.tools)
     job = Order(Job(asked, 0, 0), 64, False, 0, False, None)
     (action,) = errands.begin(job, now_ns=61 * 60 * NS_PER_S)
     assert action.order.job.question.text.startswith("ECLIPSE\nEPS.VBAT ")
@@ -58,8 +62,23 @@ def test_a_file_is_read_where_it_is(tmp_path: Path) -> None:
     path = tmp_path / "feed.csv"
     source = {"telemetry": {"source": str(path)}}
     assert shown(scenario(node=source)) == "telemetry: feed.csv: No such file or directory"
-    path.write_text("A [V]\n5\n")
+    path.write_text("time,A [V]\n1000000099,5\n1000000105,6\n")
     assert shown(scenario(node=source)) == "A 5 V\n\n?"
+    assert shown(scenario(node=source), 105 * NS_PER_S) == "A 6 V\n\n?"
+
+
+def test_the_time_on_board_is_the_orbits_or_that_of_who_drives_the_run() -> None:
+    orbit = {
+        "orbit": {"start": "2026-06-01T00:00:00Z", "hours": 1},
+        "satellite": [{"name": "a", "altitude_km": 550}],
+        "station": [{"name": "b", "lat_deg": 52, "lon_deg": 13}],
+    }
+    for table, said in (({}, "2001-09-09T01:46:45Z"), (orbit, "2026-06-01T00:00:05Z")):
+        found = scenario(**table)
+        board = board_of(
+            found, found.node, Doing, length_ns=1, unix_ns=lambda at_ns: 10**18 + at_ns
+        )
+        assert board.view("time.now", 5 * NS_PER_S) == (5 * NS_PER_S, {"time": said})
 
 
 def test_the_machine_is_read(tmp_path: Path) -> None:

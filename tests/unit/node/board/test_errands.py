@@ -244,7 +244,7 @@ def test_results_of_a_job_that_has_begun_anew_are_not_its(errands: Errands) -> N
 
 
 def test_a_tool_has_as_long_as_the_question(errands: Errands) -> None:
-    errands.begin(order(tools=("passes.next",)), now_ns=NOW)
-    assert errands.left_ns(7, 10 * NS_PER_S) == 5 * NS_PER_S
-    assert errands.left_ns(7, 48 * NS_PER_S) == 2 * NS_PER_S
-    assert errands.left_ns(7, 51 * NS_PER_S) == 0
+    for now_s, limit_s in ((10, 5), (48, 2), (51, 0)):
+        errands.begin(order(tools=("passes.next",)), now_ns=NOW)
+        run = only(errands.heard(done(PASS), now_ns=now_s * NS_PER_S))
+        assert (run.limit_ns, run.max_bytes) == (limit_s * NS_PER_S, 4096)

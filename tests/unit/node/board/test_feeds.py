@@ -28,7 +28,7 @@ NOW = 50 * NS_PER_S
 
 def feed(path: Path, text: str | bytes) -> OfFile:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return OfFile(path, lambda: NOW_S * NS_PER_S)
+    return OfFile(path, lambda _: NOW_S * NS_PER_S)
 
 
 def test_a_csv_file_has_a_header_and_units(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_file_without_times_is_as_old_as_it_is(tmp_path: Path) -> None:
     source = feed(path, "A\n1\n2\n")
     path.touch()
     written_ns = path.stat().st_mtime_ns
-    source = OfFile(path, lambda: written_ns + 7 * NS_PER_S)
+    source = OfFile(path, lambda _: written_ns + 7 * NS_PER_S)
     (reading,) = source.frames(NOW, NS_PER_S, 1)
     assert (reading.values["A"], reading.at_ns) == ("2", NOW - 7 * NS_PER_S)
 
@@ -102,13 +102,13 @@ def test_what_is_no_frame_says_why(
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(NoReading, match="No such file"):
-        OfFile(tmp_path / "a.csv", lambda: 0).frames(NOW, NS_PER_S, 1)
+        OfFile(tmp_path / "a.csv", lambda _: 0).frames(NOW, NS_PER_S, 1)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.csv")
     with pytest.raises(NoReading, match=r"a\.csv: no plain file"):
-        OfFile(tmp_path / "a.csv", lambda: 0).frames(NOW, NS_PER_S, 1)
+        OfFile(tmp_path / "a.csv", lambda _: 0).frames(NOW, NS_PER_S, 1)
 
 
 def test_of_a_long_file_the_end_is_read(tmp_path: Path) -> None:

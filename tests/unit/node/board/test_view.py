@@ -75,6 +75,15 @@ def test_a_history_has_fewer_frames_where_there_is_no_room_for_all() -> None:
         board(9).look(question(), now_ns=100 * MIN)
 
 
+def test_what_is_shown_before_it_takes_room_from_a_history() -> None:
+    asked = Question(1, "?", "", 64, GREEDY, "off", 60_000, see=("telemetry", "telemetry.history"))
+    frame = "SUN\nA 20 V\nB 7 V"
+    whole = board().look(question(), now_ns=100 * MIN).text.removesuffix("\n\n?")
+    room = len(frame) + len(whole) + 1
+    assert whole in board(room).look(asked, now_ns=100 * MIN).text
+    assert whole not in board(room - 1).look(asked, now_ns=100 * MIN).text
+
+
 def test_channels_that_are_not_there_are_said() -> None:
     asked = Question(1, "?", "", 64, GREEDY, "off", 60_000, see=("telemetry",))
     assert board(channels=["B"]).look(asked, now_ns=0).text == "SUN\nB 7 V\n\n?"

@@ -113,4 +113,5 @@ def _node_times(reply: Answer | Refusal) -> NodeTimes:
         reply.first_token_us * NS_PER_US,
         reply.finished_us * NS_PER_US,
         reply.delivered_us,
+        None if reply.called_us is None else reply.called_us * NS_PER_US,
     )

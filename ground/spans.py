@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ground.results.record import LoopRecord
 from roundtrip.errors import EnvironmentFault
-from roundtrip.stages import PHASES, STAGES
+from roundtrip.stages import UNATTRIBUTED, spans_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -45,7 +45,6 @@ class Spans:
         from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
         zero_ns = round(zero_unix_s * 1e9)
-        stamps = record.stamps
         loop = self._tracer.start_span(
             f"chat {model}",
             kind=SpanKind.CLIENT,
@@ -55,12 +54,10 @@ class Spans:
         if not record.answered:
             loop.set_status(Status(StatusCode.ERROR, record.why))
         within = set_span_in_context(loop)
-        for name, first, then in zip(PHASES, STAGES[:-1], STAGES[1:], strict=True):
-            if first in stamps and then in stamps:
-                phase = self._tracer.start_span(
-                    name, context=within, start_time=zero_ns + stamps[first]
-                )
-                phase.end(zero_ns + stamps[then])
+        for name, begin_ns, end_ns in spans_of(record.stamps):
+            if name != UNATTRIBUTED:
+                phase = self._tracer.start_span(name, context=within, start_time=zero_ns + begin_ns)
+                phase.end(zero_ns + end_ns)
         loop.end(zero_ns + record.settled_ns)
 
     def close(self) -> None:

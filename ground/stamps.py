@@ -131,11 +131,7 @@ class Stamps:
         if latest_ns < earliest_ns - CONTRADICTION_NS:
             return self._with({}, {}, at_ns)  # the node counts from another delivery
         latest_ns = max(latest_ns, earliest_ns)
-        since_ns = {
-            Stage.STARTED: times.started_ns,
-            Stage.FIRST_TOKEN: times.first_token_ns,
-            Stage.FINISHED: times.finished_ns,
-        }
+        since_ns = times.stamps
         guess = {stage: delivered_ns + after_ns for stage, after_ns in since_ns.items()}
         finished_ns = guess[Stage.FINISHED]
         next_ns = None if downlink.at(finished_ns) else downlink.next_start(finished_ns)

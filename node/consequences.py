@@ -19,6 +19,7 @@ from node.engine.events import (
     EngineStarted,
     EngineWrote,
     JobEvent,
+    ToolsCalled,
 )
 from node.machine import NodeMachine
 from node.outputs import (
@@ -103,6 +104,8 @@ def command_of(event: JobEvent, machine: NodeMachine, *, origin_ns: int = 0) -> 
             return partial(machine.inference_started, question_id, at_ns - origin_ns)
         case EngineFirstToken(question_id=question_id, at_ns=at_ns):
             return partial(machine.first_token, question_id, at_ns - origin_ns)
+        case ToolsCalled(question_id=question_id, at_ns=at_ns):
+            return partial(machine.tools_called, question_id, at_ns - origin_ns)
         case EngineWrote(question_id=question_id, text=text):
             return partial(machine.wrote, question_id, text)
         case EngineDone(question_id=question_id, at_ns=at_ns, result=result):

@@ -34,7 +34,19 @@ class Entry:
     """The bundle that brought it, until it is accepted."""
     started_ns: int = 0
     first_token_ns: int = 0
+    called_ns: int | None = None
+    """When the last tool answered."""
     reply: Answer | Refusal | None = None
+
+    def began(self, at_ns: int) -> None:
+        """The engine has begun on it, for the first time or once more."""
+        self.started_ns = self.first_token_ns = at_ns
+        self.called_ns = None
+
+    @property
+    def reading_ns(self) -> int:
+        """Since when the engine has read what it answers from."""
+        return self.started_ns if self.called_ns is None else self.called_ns
 
     def since_us(self, at_ns: int) -> int:
         """From its delivery to a time, as it is told to the ground."""

@@ -151,7 +151,7 @@ class Jobs:
             self._running[question_id] = order
             entry = self._entries[question_id]
             entry.state = State.RUNNING
-            entry.started_ns = entry.first_token_ns = now_ns
+            entry.began(now_ns)
             self._energy.started(question_id, now_ns=now_ns)
             outputs.append(StartInference(order))
         return outputs
@@ -206,15 +206,21 @@ class Jobs:
     def started(self, question_id: int, at_ns: int, now_ns: int) -> None:
         """The engine began on the job at `at_ns`."""
         if question_id in self._running:
-            entry = self._entries[question_id]
-            entry.started_ns = entry.first_token_ns = min(at_ns, now_ns)
+            self._entries[question_id].began(min(at_ns, now_ns))
 
     def first_token(self, question_id: int, at_ns: int, now_ns: int) -> None:
         """The engine had its first token at `at_ns`."""
         if question_id in self._running:
             entry = self._entries[question_id]
-            entry.first_token_ns = min(max(at_ns, entry.started_ns), now_ns)
+            entry.first_token_ns = min(max(at_ns, entry.reading_ns), now_ns)
             self._energy.first_token(question_id, now_ns=now_ns)
+
+    def called(self, question_id: int, at_ns: int, now_ns: int) -> None:
+        """Its tools had answered at `at_ns`."""
+        if question_id in self._running:
+            entry = self._entries[question_id]
+            entry.called_ns = entry.first_token_ns = min(max(at_ns, entry.started_ns), now_ns)
+            self._energy.started(question_id, now_ns=now_ns)
 
     def done(
         self, question_id: int, result: InferenceResult, at_ns: int, now_ns: int
@@ -244,6 +250,7 @@ class Jobs:
             started_us=entry.since_us(entry.started_ns),
             first_token_us=entry.since_us(entry.first_token_ns),
             finished_us=entry.since_us(finished_ns),
+            called_us=None if entry.called_ns is None else entry.since_us(entry.called_ns),
             delivered_us=entry.delivered_us,
             rss_peak_bytes=result.rss_peak_bytes,
             spent_mj=spent_mj,

@@ -204,6 +204,11 @@ class NodeMachine:
         self._jobs.first_token(question_id, at_ns, now_ns)
         return []
 
+    def tools_called(self, question_id: int, at_ns: int, *, now_ns: int) -> Sequence[NodeOutput]:
+        """The tools that the job called had answered at `at_ns`."""
+        self._jobs.called(question_id, at_ns, now_ns)
+        return []
+
     def wrote(self, question_id: int, text: str, *, now_ns: int) -> Sequence[NodeOutput]:
         """The engine has so much of an answer."""
         if not self._jobs.is_running(question_id):

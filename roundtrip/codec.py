@@ -85,7 +85,7 @@ _QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE, _CANCEL = range
 _FLAGS = 5
 USUAL_MS = 120_000
 _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 8, 16, 8, 16
-_LONGER, _AFTER, _TURNS, _THOUGHTS, _EXPOSED, _SEEN = 3, 4, 8, 4, 8, 16
+_LONGER, _AFTER, _TURNS, _THOUGHTS, _EXPOSED, _SEEN, _CALLED = 3, 4, 8, 4, 8, 16, 32
 _MIB = 1 << 20
 MAX_VITALS = 64
 _MAX_DETAIL = 1024
@@ -189,7 +189,7 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
     rest, energy, longer = bool(answer.start), bool(answer.spent_mj), b""
     reason = FINISH_REASONS.index(answer.finish_reason)
     more = (_THOUGHTS if answer.thoughts else 0) | answer.exposed * _EXPOSED
-    more |= _SEEN if answer.seen else 0
+    more |= (_SEEN if answer.seen else 0) | (_CALLED if answer.called_us is not None else 0)
     if more:
         reason, longer = _LONGER, bytes((reason | more,))
     flags = flag | reason << 1 | rest * _REST | energy * _ENERGY
@@ -213,6 +213,7 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
             answer.digest,
             *([_sized(answer.thoughts, texts)] if answer.thoughts else []),
             *([_of_sights(answer.seen)] if answer.seen else []),
+            *([] if answer.called_us is None else [encode_sdnv(answer.called_us // TICK_US)]),
             text,
         )
     )
@@ -323,7 +324,7 @@ def _answer(flags: int, reader: Reader) -> Answer:
     reason, more = flags >> 1 & 3, 0
     if reason == _LONGER:
         reason = reader.take(1)[0]
-        more = reason & (_THOUGHTS | _EXPOSED | _SEEN)
+        more = reason & (_THOUGHTS | _EXPOSED | _SEEN | _CALLED)
         reason = reason ^ more if more else _LONGER
     finish_reason = word(FINISH_REASONS, reason, "finish reason")
     asked = reader.question_id()
@@ -339,6 +340,9 @@ def _answer(flags: int, reader: Reader) -> Answer:
     if more & _THOUGHTS and not thoughts:
         raise reader.bad("thoughts", "none")
     seen = _sights(reader) if more & _SEEN else ()
+    called = reader.number(queued + prefill) if more & _CALLED else None
+    if called is not None and called < queued:
+        raise reader.bad("tools that answer after the engine began", str(called * TICK_US))
     return Answer(
         asked,
         reader.text(flags),
@@ -356,6 +360,7 @@ def _answer(flags: int, reader: Reader) -> Answer:
         thoughts=thoughts,
         exposed=bool(more & _EXPOSED),
         seen=seen,
+        called_us=None if called is None else called * TICK_US,
     )
 
 

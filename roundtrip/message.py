@@ -278,6 +278,9 @@ class Answer:
     """The weights may have been damaged meanwhile, and there was no time to answer again."""
     seen: tuple[Sight, ...] = ()
     """What the model was shown, in that order."""
+    called_us: int | None = None
+    """Since delivered: when the last tool that the model called had answered; None where it called
+    none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from itertools import pairwise
 
 
 class Stage(enum.Enum):
@@ -19,6 +20,8 @@ class Stage(enum.Enum):
     UPLINK_STARTED = "uplink_started"
     DELIVERED = "delivered"
     STARTED = "started"
+    CALLED = "called"
+    """The last tool that the model called has answered; of no question that needed none."""
     FIRST_TOKEN = "first_token"
     FINISHED = "finished"
     DOWNLINK_STARTED = "downlink_started"
@@ -32,12 +35,16 @@ PHASES: tuple[str, ...] = (
     "uplink_wait",
     "uplink",
     "onboard_queue",
+    "tools",
     "prefill",
     "decode",
     "downlink_wait",
     "downlink",
 )
-"""PHASES[i] lies between STAGES[i] and STAGES[i + 1]."""
+"""PHASES[i] ends at STAGES[i + 1], and begins at the stage before it; `prefill` where no tool was
+called at `started`."""
+USUAL = tuple(stage for stage in STAGES if stage is not Stage.CALLED)
+"""The stages of a question that needs no tool."""
 
 UNATTRIBUTED = "unattributed"
 """The phase of time that runs over several stages of which the stamps between are not known."""
@@ -77,13 +84,25 @@ def phases_of(stamps: Stamps) -> dict[str, int]:
         up to last stamp minus first stamp.
     """
     durations: dict[str, int] = {}
-    previous: int | None = None
-    for index, stage in enumerate(STAGES):
-        if stage not in stamps:
-            continue
-        if previous is not None:
-            name = PHASES[previous] if previous == index - 1 else UNATTRIBUTED
-            span_ns = stamps[stage] - stamps[STAGES[previous]]
-            durations[name] = durations.get(name, 0) + span_ns
-        previous = index
+    for name, begin_ns, end_ns in spans_of(stamps):
+        durations[name] = durations.get(name, 0) + end_ns - begin_ns
     return durations
+
+
+def spans_of(stamps: Stamps) -> list[tuple[str, int, int]]:
+    """Each phase with its begin and end, in order; see `phases_of`."""
+    stages = STAGES if Stage.CALLED in stamps else USUAL
+    known = [index for index, stage in enumerate(stages) if stage in stamps]
+    return [
+        (
+            phase_before(stages[then]) if then == first + 1 else UNATTRIBUTED,
+            stamps[stages[first]],
+            stamps[stages[then]],
+        )
+        for first, then in pairwise(known)
+    ]
+
+
+def phase_before(stage: Stage) -> str:
+    """The phase that ends at a stage; there is none before the first."""
+    return PHASES[STAGES.index(stage) - 1]

@@ -118,7 +118,7 @@ def pass_text(station: str, until: str, lasts: str, elevation_deg: float | None)
     """
     when = f"AOS in {until}, lasts {lasts}" if until else f"LOS in {lasts}"
     height = "" if elevation_deg is None else f", up to {elevation_deg:.0f} deg"
-    return f"{station}, {when}{height}"
+    return f"over {station}, {when}{height}"
 
 
 @dataclass(frozen=True, slots=True)

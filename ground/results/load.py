@@ -44,6 +44,7 @@ class _Line(BaseModel):
     uplink_sessions: tuple[Session, ...]
     downlink_session: Session | None
     node_ns: tuple[Ns, Ns, Ns] | None = None
+    node_called_ns: Ns | None = None
     node_delivered_us: Count | None = None
     answer: str | None = None
     correct: bool | None = None

@@ -177,6 +177,8 @@ class LoopLine(BaseModel):
     """LTP session that brought the answer."""
     node_ns: tuple[Ns, Ns, Ns] | None = None
     """When the engine began, had its first token and had finished, since the delivery."""
+    node_called_ns: Ns | None = None
+    """When the last tool that the model called had answered, since the delivery."""
     node_delivered_us: Count | None = None
     """The delivery on the node's clock, modulo 2^32 us."""
     node_rss_peak_bytes: Count | None = None
@@ -439,9 +441,13 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
         graded=line.correct if line.expected is None and answered_ns is not None else None,
     )
     if line.node_ns is not None:
-        times = NodeTimes(*line.node_ns, line.node_delivered_us)
+        times = NodeTimes(*line.node_ns, line.node_delivered_us, line.node_called_ns)
         if not times.started_ns <= times.first_token_ns <= times.finished_ns <= MAX_NS:
             raise BadInput(loop.source, "node_ns", "three times in order", str(line.node_ns))
+        called_ns = times.called_ns
+        if called_ns is not None and not times.started_ns <= called_ns <= times.first_token_ns:
+            expected = "a time between the first two of node_ns"
+            raise BadInput(loop.source, "node_called_ns", expected, str(called_ns))
         record = replace(record, node_times=times)
     if line.expected_at_ns is not None:
         record = replace(record, expected_at_ns=max(0, line.expected_at_ns - zero_ns))

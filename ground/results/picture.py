@@ -15,7 +15,17 @@ from roundtrip.words import shown
 
 SLOWEST = 40
 """Loops of which the phases are drawn."""
-COLOURS = ("#8d99a8", "#b9c1cb", "#2f78c4", "#6c7684", "#e8b27a", "#c26a12", "#d5dbe3", "#7fb0e6")
+COLOURS = (
+    "#8d99a8",
+    "#b9c1cb",
+    "#2f78c4",
+    "#6c7684",
+    "#f2d5ad",
+    "#e8b27a",
+    "#c26a12",
+    "#d5dbe3",
+    "#7fb0e6",
+)
 
 
 def write_picture(records: Sequence[LoopRecord], summary: dict[str, Any], path: Path) -> None:

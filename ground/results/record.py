@@ -69,6 +69,24 @@ class NodeTimes:
     delivered_us: int | None = None
     """The plan's clock at the delivery, as the node reads it, modulo `message.CLOCK_US`; None in
     records from before it was said."""
+    called_ns: int | None = None
+    """When the last tool had answered; None where none was called."""
+
+    @property
+    def stamps(self) -> dict[Stage, int]:
+        """By the stages that they are of."""
+        stamps = {
+            Stage.STARTED: self.started_ns,
+            Stage.FIRST_TOKEN: self.first_token_ns,
+            Stage.FINISHED: self.finished_ns,
+        }
+        return stamps if self.called_ns is None else stamps | {Stage.CALLED: self.called_ns}
+
+    @property
+    def prefill_ns(self) -> int:
+        """How long the engine read what it answered from."""
+        began_ns = self.started_ns if self.called_ns is None else self.called_ns
+        return self.first_token_ns - began_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +213,8 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
     if times is not None:
         line["node_ns"] = [times.started_ns, times.first_token_ns, times.finished_ns]
         line["node_delivered_us"] = times.delivered_us
+        if times.called_ns is not None:
+            line["node_called_ns"] = times.called_ns
     if record.answer is not None:
         line["answer"] = record.answer
     if record.thoughts:
@@ -248,7 +268,8 @@ def _node_times(line: dict[str, Any]) -> NodeTimes | None:
     if "node_ns" not in line:
         return None
     started_ns, first_token_ns, finished_ns = line["node_ns"]
-    return NodeTimes(started_ns, first_token_ns, finished_ns, line.get("node_delivered_us"))
+    delivered_us, called_ns = line.get("node_delivered_us"), line.get("node_called_ns")
+    return NodeTimes(started_ns, first_token_ns, finished_ns, delivered_us, called_ns)
 
 
 def from_json(line: dict[str, Any], source: str) -> LoopRecord:

@@ -26,6 +26,7 @@ ATE = {
     "uplink_wait": "waiting to go up",
     "uplink": "the uplink",
     "onboard_queue": "the queue on board",
+    "tools": "calling tools on board",
     "prefill": "reading on board",
     "decode": "writing on board",
     "downlink_wait": "waiting to come down",

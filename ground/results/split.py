@@ -199,12 +199,8 @@ def _placed(record: LoopRecord, log: _Log) -> LoopRecord:
 
 
 def _node_stamps(delivered_ns: int, times: NodeTimes) -> dict[Stage, int]:
-    return {
-        Stage.DELIVERED: delivered_ns,
-        Stage.STARTED: delivered_ns + times.started_ns,
-        Stage.FIRST_TOKEN: delivered_ns + times.first_token_ns,
-        Stage.FINISHED: delivered_ns + times.finished_ns,
-    }
+    since_ns = {Stage.DELIVERED: 0} | times.stamps
+    return {stage: delivered_ns + after_ns for stage, after_ns in since_ns.items()}
 
 
 def _data_extent(head: bytes) -> tuple[SessionId, int, int, bool] | None:

@@ -145,7 +145,9 @@ def _node(run: Run, answered: Sequence[LoopRecord]) -> dict[str, Any]:
         if times is None:
             continue
         prompt_tokens += record.prompt_tokens
-        prefill_s += (times.first_token_ns - times.started_ns) / 1e9
+        prefill_s += times.prefill_ns / 1e9
+        if times.called_ns is not None:
+            continue  # its tokens are those of its calls too
         steps += max(0, record.output_tokens - (record.finish_reason != "stop"))
         decode_s += (times.finished_ns - times.first_token_ns) / 1e9
     health = run.health

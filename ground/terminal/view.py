@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from roundtrip.stages import PHASES, STAGES
+from roundtrip.stages import USUAL, Stage, phase_before
 from roundtrip.words import count, duration, shown
 
 Event = dict[str, Any]
@@ -34,7 +33,7 @@ STEPS = (
     ("Answered", "answered"),
 )
 """Of the chain that is shown, with the stage that each begins at."""
-ORDER = [stage.value for stage in STAGES]
+ORDER = [stage.value for stage in USUAL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,9 @@ class View:
         self.questions: OrderedDict[str, Seen] = OrderedDict()
         self.log: deque[tuple[float | None, str, str]] = deque(maxlen=KEPT_LOG)
         """When, how bad (`info`, `warning`, `error`), and what; the newest last."""
-        self._phases: dict[str, deque[float]] = {name: deque(maxlen=REMEMBERED) for name in PHASES}
+        self._phases: dict[str, deque[float]] = {
+            phase_before(stage): deque(maxlen=REMEMBERED) for stage in USUAL[1:]
+        }
         self._carrier: tuple[bool, bool] | None = None
         self._said_of_node = ""
 
@@ -285,8 +286,8 @@ class View:
             up, change_s = self.contact(now_s)
             at_s = max(at_s, now_s) if up else change_s if change_s is not None else math.inf
         if all(self._phases.values()) and at_s < math.inf:
-            for before, after in pairwise(ORDER[last:]):
-                at_s += median(self._phases[PHASES[ORDER.index(before)]])
+            for after in ORDER[last + 1 :]:
+                at_s += median(self._phases[phase_before(Stage(after))])
                 if after != "answered":
                     found[after] = at_s if end_s is None else min(at_s, end_s)
         if one.first_text_s is not None:

@@ -1,6 +1,6 @@
 "use strict";
 const CHAIN = [["intended", "Queued"], ["uplink_started", "Sent"], ["delivered", "Delivered"], ["started", "Prefill"], ["first_token", "Decode"], ["downlink_started", "Down"], ["answered", "Answered"]];
-const PHASES = [["ground_queue", "queue"], ["uplink_wait", "queue half"], ["uplink", "link"], ["onboard_queue", "queue"], ["prefill", "node half"], ["decode", "node"], ["downlink_wait", "queue half"], ["downlink", "link half"], ["unattributed", "other"]];
+const PHASES = [["ground_queue", "queue"], ["uplink_wait", "queue half"], ["uplink", "link"], ["onboard_queue", "queue"], ["tools", "node third"], ["prefill", "node half"], ["decode", "node"], ["downlink_wait", "queue half"], ["downlink", "link half"], ["unattributed", "other"]];
 const LEVELS = ["info", "warning", "error"];
 const KINDS = ["asked", "stage", "text", "settled", "carrier", "health", "late", "rejected"];
 const FOREVER_S = 3e8, PAST_S = 600, SHOWN_ANSWERS = 20, SHOWN_OPEN = 50, KEPT_EVENTS = 200;

@@ -23,6 +23,7 @@ from models.recipe.batches import FRAMES_PER_BATCH, LENGTH
 from models.recipe.card import card
 from models.recipe.export import export
 from models.recipe.network import Qwen3, Size
+from models.recipe.start import tokenizer_of
 from models.recipe.tokens import train_tokenizer
 from models.recipe.train import SEED, STEPS, train
 from models.triage.evaluate import Accuracy
@@ -63,7 +64,7 @@ def main(work: Path, steps: int, graded: int, start: Path | None, into: Path) ->
     """Make the builtin."""
     work.mkdir(parents=True, exist_ok=True)
     into.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(work / "tokenizer.json")
+    tokenizer = _tokenizer(work / "tokenizer.json") if start is None else tokenizer_of(start)
     train(tokenizer, work, steps, start)
     state = torch.load(work / "checkpoint.pt")
     network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))

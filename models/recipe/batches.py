@@ -34,7 +34,7 @@ FRAMES_PER_BATCH = 16
 TALKS = 0.6
 """Share of rows with questions that tools answer, or that are about how telemetry went."""
 TALK_WEIGHTS = {
-    "telemetry": 2.5, "pass": 1.0, "two": 2.0, "three": 3.0, "time": 0.5, "history": 3.5,
+    "telemetry": 2.0, "pass": 2.0, "two": 3.0, "three": 4.0, "time": 0.5, "history": 3.5,
     "refused": 1.0, "shown": 0.0,
 }  # fmt: skip
 WITH_TOOLS = 0.3

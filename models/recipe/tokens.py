@@ -41,14 +41,7 @@ CORPUS_FRAMES = 4000
 
 def train_tokenizer() -> Tokenizer:
     """The tokenizer, from generated text; the same every time."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _untrained(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -56,6 +49,25 @@ def train_tokenizer() -> Tokenizer:
     )
     tokenizer.train_from_iterator(_corpus(), trainer)
     tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def tokenizer_with(ids: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    """One that was trained before, from its tokens but the special ones, which come last."""
+    tokenizer = _untrained(models.BPE(ids, merges))
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def _untrained(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 

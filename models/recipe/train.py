@@ -80,7 +80,7 @@ def train(
     network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))
     gentler = 1.0
     if start is not None:
-        network.load_state_dict(weights_of(start, tokenizer), strict=False)
+        network.load_state_dict(weights_of(start), strict=False)
         gentler = GENTLER
     matrices = [p for p in network.layers.parameters() if p.dim() == 2]
     chosen = {id(p) for p in matrices}

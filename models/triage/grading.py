@@ -13,7 +13,7 @@ from roundtrip.tools import HISTORY, PASSES, TELEMETRY, TIME
 PASS, TIME_RULE, SINCE, TREND = "pass", "time", "since", "trend"
 FRAMES = ("telemetry", TELEMETRY)
 PASTS = ("telemetry.history", HISTORY)
-_PASS = re.compile(r"(.+), (?:AOS in (.+), lasts (.+?)|LOS in (.+?))(?:, up to (\d+) deg)?")
+_PASS = re.compile(r"over (.+), (?:AOS in (.+), lasts (.+?)|LOS in (.+?))(?:, up to (\d+) deg)?")
 BETWEEN = " + "
 
 
@@ -72,7 +72,7 @@ def _of_pass(text: str) -> str | None:
     if found is None:
         return None
     station, until, lasts, left, height = found.groups()
-    return Pass(station, until or "", lasts or left, int(height or 0)).answer
+    return Pass(station, until or "", lasts or left, int(height) if height else None).answer
 
 
 def frame_in(text: str) -> Frame:

@@ -67,7 +67,8 @@ class Pass:
     """How long until it begins; empty while it is under way."""
     lasts: str
     """How long it is, or is to go on."""
-    elevation_deg: int
+    elevation_deg: int | None
+    """The highest; None where it is not known."""
 
     def text(self) -> str:
         """What the tool says."""
@@ -171,10 +172,11 @@ def some_tools(rng: random.Random) -> tuple[str, ...]:
 def a_pass(rng: random.Random, *, held_out: bool = False) -> Pass:
     """Some pass."""
     station = rng.choice(STATIONS)
-    if not held_out and rng.random() < 0.5:  # names are copied, not known
+    if not held_out and rng.random() < 0.75:  # names are copied, not known
         station = " ".join(_name(rng) for _ in range(rng.choice((1, 1, 1, 2))))
     until = "" if rng.random() < 0.2 else _span(rng, rng.choice((90, 7200, 43_000)))
-    return Pass(station, until, _span(rng, 900), rng.randint(5, 90))
+    elevation = None if rng.random() < 0.2 else rng.randint(5, 90)
+    return Pass(station, until, _span(rng, 900), elevation)
 
 
 def _name(rng: random.Random) -> str:

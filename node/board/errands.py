@@ -23,6 +23,7 @@ from node.engine.events import (
     InferenceResult,
     JobEvent,
     Shown,
+    ToolsCalled,
 )
 from node.scheduler import Order
 from roundtrip.message import MAX_SIGHTS
@@ -143,8 +144,10 @@ class Errands:
         if errand is None:
             return [event]
         match event:
-            case EngineStarted() | EngineFirstToken():
+            case EngineStarted():
                 return [event] if not errand.order.rounds else []
+            case EngineFirstToken() | ToolsCalled():
+                return [event]
             case EngineWrote(text=text):
                 return [] if errand.tools and begins_call(text) else [event]
             case EngineRefused():
@@ -212,7 +215,7 @@ class Errands:
                 errand.shown.append(self._board.note(what, at_ns, result))
         rounds = (*errand.order.rounds, (said, tuple(results)))
         errand.order = replace(errand.order, rounds=rounds)
-        return [Ask(errand.order)]
+        return [ToolsCalled(question_id, now_ns), Ask(errand.order)]
 
     def _given(self, errand: _Errand, event: EngineDone) -> EngineDone:
         del self._open[event.question_id]

@@ -28,6 +28,7 @@ class EnergyBook:
     def started(self, question_id: int, *, now_ns: int) -> None:
         """The engine reads a prompt."""
         self._reading[question_id] = None
+        self._writing.pop(question_id, None)
         self._engine(now_ns)
 
     def first_token(self, question_id: int, *, now_ns: int) -> None:

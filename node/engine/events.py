@@ -16,10 +16,19 @@ class EngineStarted:
 
 @dataclass(frozen=True, slots=True)
 class EngineFirstToken:
-    """The first token of an answer is there."""
+    """The first token of an answer, or of what the model writes before, is there."""
 
     question_id: int
     at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsCalled:
+    """The tools that the model called have answered, and it reads what they said."""
+
+    question_id: int
+    at_ns: int
+    """On the plan's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +105,4 @@ class EngineMended:
     """Questions that were begun anew for it."""
 
 
-JobEvent = EngineStarted | EngineFirstToken | EngineWrote | EngineDone | EngineRefused
+JobEvent = EngineStarted | EngineFirstToken | ToolsCalled | EngineWrote | EngineDone | EngineRefused

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from node.engine.stepped import SteppedEngine
 from node.service_time import Profile, load_profile
 from roundtrip.contacts import Windows
 from roundtrip.scenario import Scenario
 from testbed.chaos.faults import Faults
 from testbed.chaos.world import ChaosWorld
+from testbed.real_engine import real_engine
 
 KINDS = ("planned", "cued", "silent", "stuck")
 BATCH = 20
@@ -58,12 +60,17 @@ def table_of(verdict: Verdict) -> dict[str, Any]:
 
 
 def one_run(
-    scenario: Scenario, seed: int, profile: Profile, faults: Faults | None = None
+    scenario: Scenario,
+    seed: int,
+    profile: Profile,
+    faults: Faults | None = None,
+    *,
+    engine: Callable[[], SteppedEngine] | None = None,
 ) -> Verdict:
     """Run, and have it judged; an exception is a promise broken too."""
     count = scenario.workload.count
     verdict = Verdict(1, count)
-    world = ChaosWorld(scenario, seed, profile, faults)
+    world = ChaosWorld(scenario, seed, profile, faults, engine=engine)
     try:
         records = world.run().records
     except Exception as error:  # noqa: BLE001 - whatever it is, it is found out
@@ -79,7 +86,12 @@ def one_run(
 
 
 def many_runs(
-    scenario: Scenario, seeds: Sequence[int], *, jobs: int, on_batch: Callable[[int], None]
+    scenario: Scenario,
+    seeds: Sequence[int],
+    *,
+    jobs: int,
+    on_batch: Callable[[int], None],
+    real: bool = False,
 ) -> Verdict:
     """Run all seeds.
 
@@ -88,13 +100,13 @@ def many_runs(
         seeds: of the runs.
         jobs: processes at once; joblib's settings decide where.
         on_batch: told of how many are done.
+        real: the engine really answers, and dies like the other one.
     """
     import joblib  # slow: not for those who only look at one
 
-    profile = load_profile(scenario.node.profile)
     total = Verdict()
     work = (
-        joblib.delayed(_batch)(scenario, profile, seeds[at : at + BATCH])
+        joblib.delayed(_batch)(scenario, real, seeds[at : at + BATCH])
         for at in range(0, len(seeds), BATCH)
     )
     for verdict in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
@@ -104,8 +116,12 @@ def many_runs(
     return total
 
 
-def _batch(scenario: Scenario, profile: Profile, seeds: Sequence[int]) -> Verdict:
+def _batch(scenario: Scenario, real: bool, seeds: Sequence[int]) -> Verdict:
+    profile, engine = load_profile(scenario.node.profile), None
+    if real:
+        loaded = real_engine(scenario)
+        profile, engine = loaded.profile, loaded.new
     total = Verdict()
     for seed in seeds:
-        total.add(one_run(scenario, seed, profile))
+        total.add(one_run(scenario, seed, profile, engine=engine))
     return total

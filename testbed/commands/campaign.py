@@ -94,10 +94,10 @@ def campaign_command(
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
     if chaos:
-        if sets or engine == "real":
-            besides = sets[0] if sets else "--engine real"
-            raise BadInput("campaign", "--chaos", "no --set or --engine besides", besides)
-        return _chaos(loaded, str(scenario), runs, jobs, scheduler, out)
+        if sets:
+            raise BadInput("campaign", "--chaos", "no --set besides", sets[0])
+        real = engine == "real"
+        return _chaos(loaded, str(scenario), runs, jobs, scheduler, out, real=real)
     points = points_of(loaded, sets)
     for point in points:
         profile = load_profile(point.scenario.node.profile)
@@ -129,7 +129,14 @@ def campaign_command(
 
 
 def _chaos(
-    scenario: Scenario, name: str, runs: int, jobs: int, scheduler: str | None, out: Path | None
+    scenario: Scenario,
+    name: str,
+    runs: int,
+    jobs: int,
+    scheduler: str | None,
+    out: Path | None,
+    *,
+    real: bool,
 ) -> int:
     from testbed.chaos.runs import many_runs, table_of
 
@@ -144,6 +151,7 @@ def _chaos(
             seeds,
             jobs=-1 if scheduler else jobs,
             on_batch=lambda done: progress.update(task, completed=done),
+            real=real,
         )
     table = table_of(verdict)
     (folder / "chaos.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
@@ -151,7 +159,9 @@ def _chaos(
         for what, number in sorted(table[kind].items()):
             console.print(f"{kind:9s} {number:10,d}  {what}")
     for seed, what in verdict.broken[:SHOWN_BROKEN]:
-        again = f"groundloop campaign {name} --chaos --runs 1 --seed {seed}"
+        again = (
+            f"groundloop campaign {name} --chaos --runs 1 --seed {seed}{' --engine real' * real}"
+        )
         console.print(f"BROKEN    {shown(what, 300)}; replay with: {shown(again)}", soft_wrap=True)
     broken = len({seed for seed, _ in verdict.broken})
     console.print(

@@ -71,6 +71,13 @@ def test_nothing_is_lost_and_nothing_done_twice(shipped: dict[str, Scenario], se
         assert total.outcomes["on_time"] > 0.9 * total.questions
 
 
+def test_an_engine_that_really_answers_dies_like_the_other(shipped: dict[str, Scenario]) -> None:
+    verdict = many_runs(shipped["demo"], range(3), jobs=1, on_batch=lambda _: None, real=True)
+    assert verdict.broken == []
+    assert verdict.faults["engine died"] + verdict.faults["node killed"] >= 3
+    assert verdict.outcomes["on_time"] > 2 * shipped["demo"].workload.count
+
+
 def test_many_runs_are_the_same_runs_wherever(shipped: dict[str, Scenario]) -> None:
     told: list[int] = []
     both = many_runs(shipped["outage-storm"], range(30, 52), jobs=1, on_batch=told.append)

@@ -46,6 +46,9 @@ def test_questions_get_the_models_own_answers(demo: Scenario, tmp_path: Path) ->
     workload = demo.workload
     shown = [record for record in run.records if record.planned.tools is None]
     assert len(shown) == 14
+    for record in run.records:
+        called = record.planned.tools is not None and record.phases_ns.get("tools", 0) > 0
+        assert called or (record in shown and "tools" not in record.phases_ns)
     asked = [
         Request(
             record.planned.index,

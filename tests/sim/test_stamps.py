@@ -20,7 +20,7 @@ from ground.outputs import Settled, StorePart
 from ground.outputs import StoredQuestion as StoredByGround
 from ground.outputs import StoreQuestion as AskedQuestion
 from ground.results.record import LoopRecord
-from node.engine.events import EngineDone, EngineFirstToken, EngineStarted
+from node.engine.events import EngineDone, EngineFirstToken, EngineStarted, ToolsCalled
 from node.outputs import StoreAnswer, StoreQuestion, StoreSettled
 from node.outputs import StoredQuestion as StoredByNode
 from node.service_time import load_profile
@@ -32,15 +32,17 @@ from roundtrip.framelog import FrameFate
 from roundtrip.message import TICK_US, Answer, Asked, Refusal
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import check_scenario
-from roundtrip.stages import Stage
+from roundtrip.stages import USUAL, Stage
 from roundtrip.units import NS_PER_MS, NS_PER_US, s_to_ns
 from testbed.world import World
 
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
 NAMES = sorted(path.stem for path in SCENARIOS.glob("*.toml"))
 NODE_STAGES = (Stage.STARTED, Stage.FIRST_TOKEN, Stage.FINISHED)
-KNOWN = set(Stage) - {Stage.INTENDED, Stage.SUBMITTED}
-EXACT_NS = dict.fromkeys(Stage, 0) | dict.fromkeys(NODE_STAGES, TICK_US * NS_PER_US - 1)
+KNOWN = set(USUAL) - {Stage.INTENDED, Stage.SUBMITTED}
+EXACT_NS = dict.fromkeys(Stage, 0) | dict.fromkeys(
+    (*NODE_STAGES, Stage.CALLED), TICK_US * NS_PER_US - 1
+)
 """By how much an exact stamp may be early: the node's durations travel in steps of 0.1 ms."""
 
 
@@ -82,6 +84,8 @@ class Truth:
                 self.stamps[question_id][Stage.STARTED] = event_ns
             case EngineFirstToken(question_id=question_id, at_ns=event_ns):
                 self.stamps[question_id][Stage.FIRST_TOKEN] = event_ns
+            case ToolsCalled(question_id=question_id, at_ns=event_ns):
+                self.stamps[question_id][Stage.CALLED] = event_ns
             case EngineDone(question_id=question_id, at_ns=event_ns):
                 self.stamps[question_id][Stage.FINISHED] = event_ns
             case StoreAnswer(question_id=question_id, payload=payload):

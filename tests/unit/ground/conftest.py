@@ -7,7 +7,7 @@ import pytest
 from dtn.ltp.segment import SessionId
 from ground.results.record import LoopRecord, NodeTimes, Planned
 from roundtrip.budget import Outcome
-from roundtrip.stages import STAGES, Stage
+from roundtrip.stages import USUAL, Stage
 from roundtrip.units import NS_PER_MS
 
 
@@ -17,7 +17,7 @@ def answered() -> Callable[..., LoopRecord]:
 
     def make(index: int = 0, scale: int = 1, **changes: object) -> LoopRecord:
         at, stamps = 1_000_000_000 * index, {}
-        for step, stage in enumerate(STAGES):
+        for step, stage in enumerate(USUAL):
             at += step * scale * NS_PER_MS
             stamps[stage] = at
         fields: dict[str, object] = {

@@ -126,6 +126,13 @@ def test_the_node_is_said_to_be_up_and_not_said_to_be_alive() -> None:
     assert out.getvalue() == "node: tiny Q8_0, 2 threads, context 512\n"
 
 
+def test_a_terminal_shows_the_node_in_its_last_line_and_says_it_nowhere_else() -> None:
+    shown, out = progress(terminal=True)
+    with shown:
+        shown.output(NodeHealth(Health("tiny", "Q8_0", 512, 2, 0)))
+    assert "context 512" not in out.getvalue()
+
+
 def test_what_the_operator_should_know_is_a_line_of_its_own() -> None:
     shown, out = progress(terminal=False)
     shown.note("")

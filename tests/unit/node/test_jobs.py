@@ -113,6 +113,27 @@ def test_times_of_a_job_are_in_order_whatever_the_engine_says(bench, ask, known)
     assert answer.started_us == answer.first_token_us == answer.finished_us > 0
 
 
+def test_the_last_tools_time_is_between_the_start_and_the_first_token(bench, ask, known) -> None:
+    up(bench, known)
+    put_in(bench, ask, 1)
+    at_ns = [bench.now_ns + step * 10_000_000 for step in range(6)]
+    bench.now_ns = at_ns[5]
+    bench.call(bench.node.tools_called, 1, at_ns[1])
+    bench.call(bench.node.inference_started, 1, at_ns[0])
+    assert bench.node._entries[1].called_ns is None, "the engine has begun anew"
+    bench.call(bench.node.first_token, 1, at_ns[1])
+    bench.call(bench.node.tools_called, 1, at_ns[2])
+    bench.call(bench.node.first_token, 1, at_ns[3])
+    bench.call(bench.node.tools_called, 1, at_ns[4])
+    bench.call(bench.node.tools_called, 8, at_ns[1])
+    bench.call(bench.node.first_token, 1, 0)
+    result = InferenceResult("Yes.", "stop", 5, 3, 0)
+    (stored, *_) = bench.call(bench.node.inference_done, 1, result, at_ns[5])
+    answer = decode(stored.payload)
+    assert answer.called_us == answer.first_token_us == answer.started_us + 40_000
+    assert answer.finished_us == answer.started_us + 50_000
+
+
 def given_up(bench: Any, number: int) -> list[Any]:
     """Have the ground give a question up; what the node puts out."""
     return bench.send(encode(Cancel(number)))

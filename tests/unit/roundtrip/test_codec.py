@@ -70,6 +70,8 @@ REPLIES: list[Sent] = [
     Answer(ID, "Yes.", "deadline", 12, 3, 0, 0, 0, 40, rss_peak_bytes=0, exposed=True),
     Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 0, 40, 0, thoughts="Hm.", exposed=True),
     Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 0, 40, 0, seen=(Sight(0, 9000, bytes(4), 41),)),
+    Answer(ID, "Yes.", "stop", 12, 3, 2000, 9000, 9500, 40, 0, called_us=7000),
+    Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 9500, 40, 0, thoughts="Hm.", called_us=0),
     Answer(
         ID,
         "",
@@ -215,6 +217,11 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
             replace(REPLIES[0], seen=(Sight(1, 130, b"\xd4\x4f\xa9\x53", 12),)),
             RAW,
             "2610010203040500000028" + "0101010c0350" + "010181020cd44fa953" + b"Yes.".hex(),
+        ),
+        (
+            replace(REPLIES[0], called_us=200),
+            RAW,
+            "2620010203040500000028" + "0101010c035002" + b"Yes.".hex(),
         ),
         (REPLIES[2], RAW, "400102030405005965"),
         (REPLIES[3], RAW, "600102030405000000280f00"),

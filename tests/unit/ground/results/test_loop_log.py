@@ -241,7 +241,7 @@ def runs(draw: Callable[..., Any]) -> list[LoopRecord]:
             record = lost(outcome, draw(st.sampled_from(["expired", "queue_full", "no_time"])))
             stamps = {Stage.INTENDED: at_ns}
         else:
-            phases = draw(st.lists(st.integers(0, 10**5), min_size=8, max_size=8))
+            phases = draw(st.lists(st.integers(0, 10**5), min_size=9, max_size=9))
             record = loop(dict(zip(PHASE_NAMES, phases, strict=True)))
             assert record.loop_ns is not None
             cut = draw(st.booleans())

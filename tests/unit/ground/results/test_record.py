@@ -37,6 +37,18 @@ def test_all_that_is_known_of_a_loop_reads_back(whole: LoopRecord) -> None:
     assert from_json(json.loads(json.dumps(to_json(whole, "tiny"))), "test") == whole
 
 
+def test_when_the_last_tool_answered_reads_back(answered) -> None:
+    record = answered(3)
+    times = NodeTimes(4 * NS_PER_MS, 9 * NS_PER_MS, 15 * NS_PER_MS, 123, 8 * NS_PER_MS)
+    assert times.prefill_ns == NS_PER_MS
+    stamps = dict(record.stamps) | {Stage.CALLED: record.stamps[Stage.FIRST_TOKEN]}
+    record = replace(record, node_times=times, stamps=stamps)
+    line = json.loads(json.dumps(to_json(record, "tiny")))
+    assert line["node_called_ns"] == 8 * NS_PER_MS
+    assert line["phases_ns"]["tools"] > 0
+    assert from_json(line, "test") == record
+
+
 def test_a_line_has_these_names(whole: LoopRecord) -> None:
     stamps = {stage.value: at_ns for stage, at_ns in whole.stamps.items()}
     assert to_json(whole, "tiny") == {

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ground.terminal.view import View
-from roundtrip.stages import PHASES, STAGES
+from roundtrip.stages import USUAL, phase_before
 
-STAGE_NAMES = [stage.value for stage in STAGES]
+STAGE_NAMES = [stage.value for stage in USUAL]
 QUESTIONS = (
     "EPS.VBAT=7.1 V\nWhat is EPS.VBAT?",
     "Is the bus within limits?",
@@ -59,7 +59,7 @@ class Story:
             "answer": "EPS.VBAT is 7.1 V, within its limits.",
             "loop_s": spent_s,
             "stages_s": stages,
-            "phases_s": dict.fromkeys(PHASES, spent_s / 8),
+            "phases_s": {phase_before(stage): spent_s / 8 for stage in USUAL[1:]},
         }
         self.tell("settled", at_s + spent_s, **(known | fields))
 

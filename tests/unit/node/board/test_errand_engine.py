@@ -12,7 +12,7 @@ import pytest
 from node.board.errand_engine import ErrandEngine
 from node.board.errands import Errands
 from node.board.view import Board, KnownPass
-from node.engine.events import EngineDone, InferenceResult, JobEvent
+from node.engine.events import EngineDone, InferenceResult, JobEvent, ToolsCalled
 from node.scheduler import Job, Order
 from node.service_time import load_profile
 from roundtrip.message import GREEDY, Question
@@ -76,9 +76,11 @@ def test_a_call_takes_the_profiles_time(make) -> None:
     assert it.engine.infer(order(), now_ns=1000) == []
     assert it.engine.deadline == (1000 + 40 * NS_PER_MS, "tool")
     assert it.engine.timeout(now_ns=999 + 40 * NS_PER_MS) == []
-    (done,) = it.engine.timeout(now_ns=1000 + 40 * NS_PER_MS)
+    called, done = it.engine.timeout(now_ns=1000 + 40 * NS_PER_MS)
+    assert called == ToolsCalled(7, 1000 + 40 * NS_PER_MS)
     assert done.result.text == "Soon."
-    assert it.inner.orders[1].rounds == ((call_text("passes.next", {}), ("Berlin, LOS in 6 min",)),)
+    came = ("over Berlin, LOS in 6 min",)
+    assert it.inner.orders[1].rounds == ((call_text("passes.next", {}), came),)
     assert it.engine.deadline is None
 
 

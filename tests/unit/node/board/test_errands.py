@@ -18,6 +18,7 @@ from node.engine.events import (
     EngineStarted,
     EngineWrote,
     InferenceResult,
+    ToolsCalled,
 )
 from node.scheduler import Job, Order
 from roundtrip.message import GREEDY, Question
@@ -78,6 +79,10 @@ def done(text: str, tokens: int = 5, reason: str = "stop") -> EngineDone:
 def only(actions: Iterable[Action]) -> Any:
     (action,) = actions
     return action
+
+
+def asked_in(actions: Iterable[Action]) -> Order:
+    return only(action for action in actions if isinstance(action, Ask)).order
 
 
 NOW = 5 * NS_PER_S
@@ -148,14 +153,17 @@ def test_calls_are_run_and_what_came_back_goes_to_the_engine(
     (job,) = run.jobs
     assert (job.name, job.argv, job.error) == ("telemetry.read", (), "")
     assert job.view["frames"][0]["values"] == {"EPS.VBAT": "23.1"}
-    again = only(errands.called(7, run.round, ["SUN\nEPS.VBAT 23.1 V"], now_ns=NOW)).order
+    called, ask = errands.called(7, run.round, ["SUN\nEPS.VBAT 23.1 V"], now_ns=NOW)
+    assert called == ToolsCalled(7, NOW)
+    again = asked_in([ask])
     assert again.rounds == ((READ, ("SUN\nEPS.VBAT 23.1 V",)),)
     assert again.max_tokens == 64 - 12
     assert errands.heard(EngineStarted(7, 3), now_ns=NOW) == [], "it has begun long ago"
-    assert errands.heard(EngineFirstToken(7, 3), now_ns=NOW) == []
+    first = EngineFirstToken(7, 3)
+    assert errands.heard(first, now_ns=NOW) == [first], "of the answer, as it may turn out"
     run = only(errands.heard(done(PASS, 10), now_ns=NOW))
-    assert run.jobs[0].view == {"pass": "Berlin, AOS in 5 s, lasts 6 min, up to 41 deg"}
-    again = only(errands.called(7, run.round, ["Berlin, …"], now_ns=NOW)).order
+    assert run.jobs[0].view == {"pass": "over Berlin, AOS in 5 s, lasts 6 min, up to 41 deg"}
+    again = asked_in(errands.called(7, run.round, ["Berlin, …"], now_ns=NOW))
     assert [called for called, _ in again.rounds] == [READ, PASS]
     result = only(errands.heard(done("All is well.", 6), now_ns=NOW)).result
     assert (result.text, result.output_tokens) == ("All is well.", 28)
@@ -169,7 +177,7 @@ def test_several_calls_in_one_answer_are_one_round(errands: Errands) -> None:
     errands.begin(order(tools=("telemetry.read", "passes.next")), now_ns=NOW)
     run = only(errands.heard(done(f"{READ}\n{PASS}"), now_ns=NOW))
     assert [job.name for job in run.jobs] == ["telemetry.read", "passes.next"]
-    again = only(errands.called(7, 0, ["a", "b"], now_ns=NOW)).order
+    again = asked_in(errands.called(7, 0, ["a", "b"], now_ns=NOW))
     assert again.rounds == ((f"{READ}\n{PASS}", ("a", "b")),)
 
 

@@ -13,7 +13,7 @@ from node.board import runner as module
 from node.board.errands import Errands
 from node.board.runner import ErrandRunner
 from node.board.view import Board
-from node.engine.events import EngineDone, InferenceResult
+from node.engine.events import EngineDone, InferenceResult, ToolsCalled
 from node.scheduler import Job, Order
 from roundtrip.message import GREEDY, Question
 from roundtrip.onboard import ToolsConfig
@@ -67,8 +67,9 @@ def test_what_came_back_goes_to_the_engine_and_its_answer_to_the_machine(scene) 
     it = scene(lambda runner: runner.heard(ANSWER), hangs=False)
     assert it.ended == ["done"]
     assert it.asked[1].rounds == ((CALL.result.text, ("no pass is known",)),)
-    ((event, by_engine),) = it.told
-    assert (event.result.text, by_engine) == ("Soon.", True)
+    (called, by_engine), (event, by_its_engine) = it.told
+    assert (called, by_engine) == (ToolsCalled(7, 3), False), "a time of the plan"
+    assert (event.result.text, by_its_engine) == ("Soon.", True)
 
 
 def test_a_question_that_is_cut_takes_its_tool_with_it(scene) -> None:

@@ -110,10 +110,10 @@ def test_what_was_shown_is_told_by_its_hash() -> None:
 @pytest.mark.parametrize(
     ("now_s", "said"),
     [
-        (0, "Kiruna, AOS in 100 s, lasts 5 min, up to 41 deg"),
-        (99.5, "Kiruna, AOS in 1 s, lasts 5 min, up to 41 deg"),
-        (100, "Kiruna, LOS in 5 min, up to 41 deg"),
-        (400, "ground, AOS in 10 h 0 min, lasts 90 s"),
+        (0, "over Kiruna, AOS in 100 s, lasts 5 min, up to 41 deg"),
+        (99.5, "over Kiruna, AOS in 1 s, lasts 5 min, up to 41 deg"),
+        (100, "over Kiruna, LOS in 5 min, up to 41 deg"),
+        (400, "over ground, AOS in 10 h 0 min, lasts 90 s"),
         (36_490, "no pass is known"),
     ],
 )

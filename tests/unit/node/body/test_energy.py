@@ -190,6 +190,16 @@ def test_without_an_orbit_it_is_always_light_or_as_the_cycle_says() -> None:
     assert made.totals.harvested_j == 60 * 8
 
 
+def test_a_question_that_is_read_once_more_is_not_written_meanwhile() -> None:
+    battery = SimpleNamespace(served=[])
+    battery.serve = lambda what, jobs, *, now_ns: battery.served.append((what, jobs))
+    book = EnergyBook(battery)
+    book.started(7, now_ns=0)
+    book.first_token(7, now_ns=1)
+    book.started(7, now_ns=2)
+    assert [list(jobs or ()) for _, jobs in battery.served[-2:]] == [[7], []]
+
+
 def test_without_energy_there_is_no_battery_and_without_watts_an_error() -> None:
     node = {"profile": "builtin"}
     assert battery_of(check_scenario(SCENARIO | {"node": node}, "s"), None, 0) is None

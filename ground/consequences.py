@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, assert_never
 
 from dtn.agent import ClocksDiffer, Transmit
+from ground.bulk.sender import ReadPiece, UploadTold
 from ground.machine import GroundMachine
 from ground.outputs import (
     BudgetMissed,
@@ -22,6 +23,7 @@ from ground.outputs import (
     StoreQuestion,
 )
 from ground.results.record import LoopRecord
+from roundtrip.bulk.wire import Have
 from roundtrip.message import Health
 
 Command = Callable[..., Sequence[GroundOutput]]
@@ -50,6 +52,12 @@ class GroundHands(Protocol):
     def rejected(self, reason: str) -> None:
         """Something came in that was not taken."""
 
+    def read_piece(self, upload: bytes, number: int) -> None:
+        """Read a piece of what goes up, then give the machine `piece_read` of its uploads."""
+
+    def upload_does(self, have: Have) -> None:
+        """The node says how an upload does."""
+
     def clocks_differ(self, node_ahead_ms: int) -> None:
         """The node's clock is so far ahead of ours."""
 
@@ -73,6 +81,10 @@ def carry_out(output: GroundOutput, machine: GroundMachine, hands: GroundHands) 
             hands.rejected(reason)
         case ClocksDiffer(peer_ahead_ms=ahead_ms):
             hands.clocks_differ(ahead_ms)
+        case ReadPiece(upload=upload, number=number):
+            hands.read_piece(upload, number)
+        case UploadTold(have=have):
+            hands.upload_does(have)
         case StageReached() | BudgetMissed():
             pass  # for those who watch
         case _:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import islice
 from typing import Any
 
+from ground.bulk.desk import Uplink
 from ground.history import History
 from ground.loop_times import LoopTimes
 from ground.machine import GroundMachine
@@ -104,6 +105,8 @@ class Desk:
         self.health: Health | None = None
         self.watchers: list[Callable[[LoopRecord], None]] = []
         """Called with each record."""
+        self.uplink: Uplink | None = None
+        """Of the station, where there is one."""
         self.on_stand: Callable[[], None] | None = None
         """Called when there is a machine to ask."""
 

@@ -8,14 +8,17 @@ come back as commands.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from dtn import agent as bundles
 from dtn.bpv7.bundle import BundleId
 from ground import outcomes
 from ground.air import Air
+from ground.bulk.sender import BulkOutput, ReadPiece, Sender, UploadTold
 from ground.contact_watch import ContactWatch, last_chance_ns
+from ground.entry import Entry
 from ground.expectation import Expectation
 from ground.outputs import (
     Asking,
@@ -33,11 +36,12 @@ from ground.outputs import (
 from ground.parts import Parts
 from ground.results.record import LoopRecord, Planned
 from ground.stamps import NOTHING_KNOWN, Quickest, Stamps
-from ground.timers import Due, Overdue, Timers
-from ground.wording import Form, Wording
+from ground.timers import Due, Timers
+from ground.wording import Wording
 from ground.workload import planned_again, planned_now, question_of
 from roundtrip import codec, message
 from roundtrip.budget import Budget
+from roundtrip.bulk.wire import Have, Offer, Piece, Told
 from roundtrip.contacts import ContactPlan
 from roundtrip.errors import BadMessage, OtherRelease
 from roundtrip.machine import Deadline, earliest
@@ -47,7 +51,6 @@ from roundtrip.message import (
     Cancel,
     Health,
     Part,
-    Question,
     Refusal,
     Unreadable,
     index_of,
@@ -58,27 +61,6 @@ from roundtrip.transport import OTHER_RELEASE, lifetime_ms, reason_of
 from roundtrip.units import NS_PER_MS
 
 CANCEL_LIFETIME_MS = 600_000
-
-
-@dataclass(slots=True)
-class _Open:
-    """A question without an outcome."""
-
-    planned: Planned
-    question_id: int
-    stamps: Stamps
-    asking: Asking
-    budget: Budget
-    question: Question | None = None
-    """None until it is asked."""
-    expected_ns: int | None = None
-    """When its answer should be here."""
-    sent: Form | None = None
-    """As it went up last."""
-    bundle_id: BundleId | None = None
-    missed: bool = False
-    overdue: Overdue = field(default_factory=Overdue)
-    parts: Parts = field(default_factory=Parts)
 
 
 class GroundMachine:
@@ -116,7 +98,7 @@ class GroundMachine:
         known = {index_of(stored.question_id): stored for stored in recovered}
         self._to_come = deque(planned for planned in workload if planned.index not in known)
         self._queue: deque[Planned] = deque()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Entry] = {}
         self._by_bundle: dict[BundleId, int] = {}
         self._timers = Timers()
         self._to_accept: dict[int, BundleId] = {}
@@ -127,6 +109,8 @@ class GroundMachine:
         self._to_send_again: list[int] = []
         self._wording = Wording()
         self._air = Air()
+        self.uploads = Sender(agent)
+        """Does nothing but by `upload`."""
         self._expectation = Expectation(plan)
         self._next_index = max([len(workload), *(index + 1 for index in known)])
         for planned in workload:
@@ -184,6 +168,7 @@ class GroundMachine:
                 entry.missed = True
                 outputs.append(BudgetMissed(entry.planned))
         outputs += self._ask_queued(now_ns)
+        outputs += self._from_agent(self.uploads.timeout(now_ns=now_ns), now_ns)
         return outputs + self._from_agent(self._agent.timeout(now_ns=now_ns), now_ns)
 
     @property
@@ -194,7 +179,7 @@ class GroundMachine:
         timer = (timer_ns, "budget") if timer_ns is not None else None
         ends = self._unsettled and not self._standing
         over = (self._last_chance_ns, "no further contact") if ends else None
-        return earliest(ask, timer, over, self._agent.deadline)
+        return earliest(ask, timer, over, self.uploads.deadline, self._agent.deadline)
 
     def stop(self, reason: str, *, now_ns: int) -> Sequence[GroundOutput]:
         """End now: every question that is open or still to come expires for `reason`."""
@@ -218,17 +203,17 @@ class GroundMachine:
 
     def _new_entry(
         self, planned: Planned, asking: Asking | None = None, budget: Budget | None = None
-    ) -> _Open:
+    ) -> Entry:
         question_id = message.question_id(self._asking.run_id, planned.index)
         stamps = Stamps({Stage.INTENDED: planned.intended_ns})
-        entry = _Open(planned, question_id, stamps, asking or self._asking, budget or self._budget)
+        entry = Entry(planned, question_id, stamps, asking or self._asking, budget or self._budget)
         self._open[question_id] = entry
         return entry
 
-    def _set_timers(self, entry: _Open) -> None:
-        intended_ns = entry.planned.intended_ns
-        self._timers.put(intended_ns + entry.budget.loop_ns, entry.question_id, Due.LATE)
-        self._timers.put(intended_ns + entry.budget.expire_ns, entry.question_id, Due.EXPIRED)
+    def _set_timers(self, entry: Entry) -> None:
+        intended_ns, question_id = entry.planned.intended_ns, entry.question_id
+        self._timers.put(intended_ns + entry.budget.loop_ns, question_id, Due.LATE)
+        self._timers.put(intended_ns + entry.budget.expire_ns, question_id, Due.EXPIRED)
 
     def next_id(self) -> int:
         """The id of the question that comes next besides the workload, for `ask`."""
@@ -241,8 +226,7 @@ class GroundMachine:
         planned = planned_now(self._next_index, now_ns, request)
         self._next_index += 1
         self._unsettled += 1
-        entry = self._new_entry(planned, request.asking, request.budget)
-        return self._word(entry, now_ns)
+        return self._word(self._new_entry(planned, request.asking, request.budget), now_ns)
 
     def cancel(self, question_id: int, *, now_ns: int) -> Sequence[GroundOutput]:
         """Nobody waits for a question any more; one that is not open is no error."""
@@ -257,7 +241,7 @@ class GroundMachine:
         expired = self._expire(entry, "cancelled", now_ns)
         return [*expired, *self._from_agent(told, now_ns)]
 
-    def _word(self, entry: _Open, now_ns: int) -> list[GroundOutput]:
+    def _word(self, entry: Entry, now_ns: int) -> list[GroundOutput]:
         """Make a question of it, and put it on disk."""
         asking, planned = entry.asking, entry.planned
         remaining_ns = planned.intended_ns + entry.budget.loop_ns - now_ns
@@ -323,15 +307,19 @@ class GroundMachine:
             self._contact.resumed(now_ns)
         for question_id in again:
             mine += self.question_stored(question_id, now_ns=now_ns)
-        return mine
+        return mine + self._from_agent(self.uploads.carrier(cue, now_ns=now_ns), now_ns)
 
-    def _from_agent(
-        self, outputs: Sequence[bundles.AgentOutput], now_ns: int
-    ) -> list[GroundOutput]:
+    def upload(
+        self, command: Callable[..., list[BulkOutput]], *args: Any, now_ns: int, **options: Any
+    ) -> Sequence[GroundOutput]:
+        """Have `uploads` do something: one of its commands."""
+        return self._from_agent(command(*args, now_ns=now_ns, **options), now_ns)
+
+    def _from_agent(self, outputs: Sequence[BulkOutput], now_ns: int) -> list[GroundOutput]:
         mine: list[GroundOutput] = []
         for output in outputs:
             match output:
-                case bundles.Transmit() | bundles.ClocksDiffer():
+                case bundles.Transmit() | bundles.ClocksDiffer() | ReadPiece() | UploadTold():
                     mine.append(output)
                 case bundles.BundleReceived():
                     mine += self._take(output, now_ns)
@@ -339,11 +327,20 @@ class GroundMachine:
                     mine += self._uplink_started(output, now_ns)
                 case bundles.Acknowledged(bundle_id=bundle_id, at_ns=at_ns):
                     mine += self._acknowledged(bundle_id, at_ns)
+                    mine += self._upload_left(bundle_id, now_ns, arrived=True)
+                case bundles.Expired(bundle_id=bundle_id) | bundles.Damaged(bundle_id=bundle_id):
+                    mine += self._upload_left(bundle_id, now_ns, arrived=False)
                 case bundles.Rejected():
                     mine.append(Rejected(reason_of(output)))
                 case _:
                     pass
         return mine
+
+    def _upload_left(
+        self, bundle_id: BundleId, now_ns: int, *, arrived: bool
+    ) -> list[GroundOutput]:
+        left = self.uploads.left(bundle_id, arrived=arrived, now_ns=now_ns)
+        return self._from_agent(left, now_ns)
 
     def _uplink_started(
         self, begun: bundles.TransmissionStarted, now_ns: int
@@ -364,7 +361,7 @@ class GroundMachine:
             return []
         return [StageReached(entry.planned, Stage.DELIVERED, at_ns)]
 
-    def _ask_overdue(self, entry: _Open, now_ns: int) -> Sequence[GroundOutput]:
+    def _ask_overdue(self, entry: Entry, now_ns: int) -> Sequence[GroundOutput]:
         if entry.bundle_id in self._by_bundle:
             return []  # it is on its way again
         if entry.overdue.quiet(entry.parts.text) and self._contact.is_up:
@@ -385,7 +382,10 @@ class GroundMachine:
                 self._agent.compress()
                 self._wording.told(reply)
                 return [NodeHealth(reply), *self._accept(bundle_id, now_ns)]
-            case Asked() | Cancel():
+            case Have():
+                told = self._from_agent(self.uploads.told(reply, now_ns=now_ns), now_ns)
+                return [*self._accept(bundle_id, now_ns), *told]
+            case Asked() | Cancel() | Offer() | Piece() | Told():
                 return [Rejected("a question"), *self._accept(bundle_id, now_ns)]
             case Unreadable():
                 return [*self._accept(bundle_id, now_ns), *self._ask_again(reply, now_ns)]
@@ -457,7 +457,7 @@ class GroundMachine:
 
     def _settle(
         self,
-        entry: _Open,
+        entry: Entry,
         reply: Answer | Refusal,
         received: bundles.BundleReceived,
         now_ns: int,
@@ -478,7 +478,7 @@ class GroundMachine:
             self._expectation.answered(record.node_times, received.block_bytes)
         return self._close(entry, record, now_ns)
 
-    def _expire(self, entry: _Open, reason: str, now_ns: int) -> list[GroundOutput]:
+    def _expire(self, entry: Entry, reason: str, now_ns: int) -> list[GroundOutput]:
         record = outcomes.expired(
             entry.question_id,
             entry.planned,
@@ -489,7 +489,7 @@ class GroundMachine:
         )
         return self._close(entry, record, now_ns)
 
-    def _close(self, entry: _Open, record: LoopRecord, now_ns: int) -> list[GroundOutput]:
+    def _close(self, entry: Entry, record: LoopRecord, now_ns: int) -> list[GroundOutput]:
         del self._open[entry.question_id]
         self._unsettled -= 1
         assert self._unsettled >= 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
+from ground.bulk.sender import ReadPiece, UploadTold
 from ground.results.record import LoopRecord, Planned
 from roundtrip.budget import Budget
 from roundtrip.errors import BadInput
@@ -156,6 +157,8 @@ GroundOutput = (
     | BudgetMissed
     | Settled
     | NodeHealth
+    | ReadPiece
+    | UploadTold
     | Rejected
     | ClocksDiffer
 )

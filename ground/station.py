@@ -38,6 +38,7 @@ from ground.stamps import NOTHING_KNOWN, quickest
 from ground.store import GroundStore, StartedRun
 from ground.workload import asking_of, planned_questions
 from roundtrip.anchor import Anchor
+from roundtrip.bulk.wire import Have
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.entropy import system_bytes
@@ -292,6 +293,8 @@ class Station:
         self._progress.carrier(cue)
         if self._desk is not None:
             self._desk.carrier(cue)
+            if self._desk.uplink is not None:
+                self._desk.uplink.carrier(cue)
         self._actor.call(self._actor.machine.carrier, cue)
         return True
 
@@ -330,6 +333,8 @@ class Station:
             zero_s = cue.dtn_epoch_ms / 1000 + clock.DTN_EPOCH_UNIX_S if cue.dtn_epoch_ms else 0.0
             self._desk.recovered(self._recovered)
             self._desk.stands(actor, zero_s)
+            if self._desk.uplink is not None:
+                self._desk.uplink.stands(actor)
         return actor
 
     def _perform(self, output: GroundOutput) -> None:
@@ -395,6 +400,16 @@ class Station:
         rejected[reason] += 1
         if reason == OTHER_RELEASE:
             self.fail("the node is of another release")
+
+    def read_piece(self, upload: bytes, number: int) -> None:
+        """Read a piece of what goes up, then give the machine `piece_read` of its uploads."""
+        if self._desk is not None and self._desk.uplink is not None:
+            self._desk.uplink.read_piece(upload, number)
+
+    def upload_does(self, have: Have) -> None:
+        """The node says how an upload does."""
+        if self._desk is not None and self._desk.uplink is not None:
+            self._desk.uplink.told(have)
 
     def clocks_differ(self, node_ahead_ms: int) -> None:
         """The node's clock shows another time."""

@@ -12,7 +12,8 @@ from node.board.build import board_of
 from node.board.spacecraft import Doing
 from node.board.view import Board, Keep
 from node.body.energy import Battery, battery_of
-from node.service import NodeRunConfig, NodeService
+from node.run_config import NodeRunConfig
+from node.service import NodeService
 from node.service_time import load_profile
 from roundtrip.command import (
     LISTEN,
@@ -22,6 +23,7 @@ from roundtrip.command import (
     Number,
     run_command,
     security_of,
+    signing_keys,
 )
 from roundtrip.config import MAX_S
 from roundtrip.drive import clock
@@ -137,6 +139,7 @@ def node_command(
         security,
         plan,
         battery,
+        signing_keys(plain=plain),
         board,
         los_ns,
         trusted_clock=not untrusted_clock,

@@ -26,10 +26,12 @@ from node.outputs import (
     CutInference,
     NodeOutput,
     Rejected,
+    RollBack,
     StartInference,
     StoreAnswer,
     StoreQuestion,
     StoreSettled,
+    UploadCame,
 )
 from node.scheduler import Order
 
@@ -59,6 +61,12 @@ class NodeHands(Protocol):
     def measure(self) -> None:
         """Measure how the node does, then give the machine `beacon`."""
 
+    def take_upload(self, came: UploadCame) -> None:
+        """Have the vault take it, then give the machine `upload_taken`."""
+
+    def roll_back(self, reason: str) -> None:
+        """Have the model fly that flew before."""
+
     def rejected(self, reason: str) -> None:
         """Something came in that was not taken."""
 
@@ -83,6 +91,10 @@ def carry_out(output: NodeOutput, machine: NodeMachine, hands: NodeHands) -> Non
             hands.cut(question_id)
         case MeasureVitals():
             hands.measure()
+        case UploadCame():
+            hands.take_upload(output)
+        case RollBack(reason=reason):
+            hands.roll_back(reason)
         case Rejected(reason=reason):
             hands.rejected(reason)
         case ClocksDiffer(peer_ahead_ms=ahead_ms):

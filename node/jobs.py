@@ -165,6 +165,10 @@ class Jobs:
             self._speed = speed
         return self._admit(now_ns)
 
+    def forget_speed(self) -> None:
+        """What was known of the engine's speed is of another model."""
+        self._speed = None
+
     def engine_down(self, reason: str, *, final: bool, now_ns: int) -> list[NodeOutput]:
         """The engine died. Each job it had is tried once more, alone, then refused; with `final`,
         all are, and whatever comes later."""

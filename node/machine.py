@@ -11,19 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dtn import agent as bundles
+from dtn.bpv7.bundle import BundleId
 from node.beacon import Beacon
 from node.board.spacecraft import Doing
 from node.body.energy import Battery
 from node.body.energy_book import EnergyBook
+from node.bulk.unconfirmed import Unconfirmed
 from node.downlink import Downlink
 from node.engine.events import InferenceResult
 from node.entry import Entry, State
 from node.jobs import Jobs
-from node.outputs import NodeOutput, StoredQuestion, StoreQuestion
+from node.outputs import NodeOutput, RollBack, StoredQuestion, StoreQuestion
 from node.radio import Radio
 from node.scheduler import Policy, Scheduler
 from node.speed import Speed
 from roundtrip import codec
+from roundtrip.bulk.wire import Have
 from roundtrip.contacts import ContactPlan
 from roundtrip.machine import Deadline, earliest
 from roundtrip.message import Health, Question
@@ -81,6 +84,7 @@ class NodeMachine:
         )
         scheduler = Scheduler(queue, downlink, policy, energy.may_run)
         self._jobs = Jobs(self._entries, scheduler, energy)
+        self._trial: Unconfirmed | None = None
         for stored in recovered:
             self._recover(stored)
         self._radio.lost(damaged)
@@ -102,6 +106,11 @@ class NodeMachine:
     def idle(self) -> bool:
         """Nothing waits, runs, or is on its way to the ground."""
         return all(entry.state is State.SETTLED for entry in self._entries.values())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a question is being answered."""
+        return self._jobs.is_busy
 
     def doing(self, *, now_ns: int) -> Doing:
         """What the node does now, as its telemetry shows it."""
@@ -130,7 +139,11 @@ class NodeMachine:
 
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[NodeOutput]:
         """The modem says what can be sent and heard."""
-        return [*self._radio.carrier(cue, now_ns), *self._jobs.heard(now_ns)]
+        outputs = [*self._radio.carrier(cue, now_ns), *self._jobs.heard(now_ns)]
+        if self._trial is not None and self._trial.over(cue.rx_up):
+            self._trial = None
+            outputs.append(RollBack("nobody confirmed it in time"))
+        return outputs
 
     def beacon(self, health: Health, *, now_ns: int) -> Sequence[NodeOutput]:
         """What was measured: tell the ground."""
@@ -158,6 +171,20 @@ class NodeMachine:
         self._radio.upset(bit)
         return []
 
+    # -- uploads -----------------------------------------------------------------------------------
+
+    def upload_taken(
+        self, bundle_id: BundleId, reply: Have | None, *, now_ns: int
+    ) -> Sequence[NodeOutput]:
+        """A piece of an upload is on disk, or the vault has something to say."""
+        told = [] if reply is None else self._radio.tell_upload(reply, now_ns)
+        return [*self._radio.accept(bundle_id, now_ns), *told]
+
+    def upload_does(self, have: Have, *, now_ns: int) -> Sequence[NodeOutput]:
+        """How an upload does, unasked: one on trial is watched from now on, until it is not."""
+        self._trial = Unconfirmed() if have.state == "trial" else None
+        return self._radio.tell_upload(have, now_ns)
+
     # -- the store ---------------------------------------------------------------------------------
 
     def question_stored(self, question_id: int, *, now_ns: int) -> Sequence[NodeOutput]:
@@ -183,6 +210,13 @@ class NodeMachine:
         outputs = self._jobs.engine_up(slots, speed, now_ns)
         outputs += self._radio.announce(health, now_ns)
         return outputs + self._jobs.start_next(now_ns)
+
+    def engine_changed(
+        self, health: Health, slots: int, speed: Speed, *, now_ns: int
+    ) -> Sequence[NodeOutput]:
+        """Another model answers from now on."""
+        self._jobs.forget_speed()
+        return self.engine_up(health, slots, speed, now_ns=now_ns)
 
     def engine_down(self, reason: str, *, final: bool, now_ns: int) -> Sequence[NodeOutput]:
         """The engine died; see `Jobs`."""

@@ -8,6 +8,7 @@ from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
 from node.beacon import MeasureVitals
 from node.scheduler import Order
+from roundtrip.bulk.wire import Offer, Piece, Told
 from roundtrip.message import Answer, Question, Refusal
 
 
@@ -68,6 +69,21 @@ class StoreSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadCame:
+    """Something of an upload: have the vault take it, then call `upload_taken`."""
+
+    message: Offer | Piece | Told
+    bundle_id: BundleId
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """What is on trial was not confirmed in time: let fly what flew before."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """Something came in that was not taken."""
 
@@ -81,6 +97,8 @@ NodeOutput = (
     | StoreQuestion
     | StoreAnswer
     | StoreSettled
+    | UploadCame
+    | RollBack
     | Rejected
     | MeasureVitals
     | ClocksDiffer

@@ -16,9 +16,11 @@ from node import beacon as beacons
 from node.body.energy_book import EnergyBook
 from node.downlink import BUNDLE_BYTES, Downlink
 from node.entry import Entry, State
-from node.outputs import NodeOutput, Rejected, StoreSettled
+from node.outputs import NodeOutput, Rejected, StoreSettled, UploadCame
 from node.parts import Parts
 from roundtrip import codec, message
+from roundtrip.bulk import wire
+from roundtrip.bulk.wire import Have, Offer, Piece, Told
 from roundtrip.errors import BadMessage, OtherRelease, UnknownDictionary
 from roundtrip.machine import Deadline, earliest
 from roundtrip.message import (
@@ -43,6 +45,8 @@ KEPT_SETTINGS = 64
 UNREADABLE_LIFETIME_MS = 600_000
 TRANSPORT_PRIORITY = (2, 1, 0)
 """Of bulk, normal and expedited questions; a lower number leaves first."""
+HAVE_PRIORITY = 2
+"""Of how an upload does."""
 PART_PRIORITY = 3
 """Of an answer that is still being written."""
 
@@ -197,6 +201,8 @@ class Radio:
             return [Rejected(OTHER_RELEASE), *self.accept(bundle_id, now_ns)]
         except BadMessage as error:
             return [Rejected(f"message: {error}"), *self.accept(bundle_id, now_ns)]
+        if isinstance(asked, Offer | Piece | Told):
+            return [UploadCame(asked, bundle_id)]
         if isinstance(asked, Cancel):
             cancelled = self._cancel(asked.question_id, now_ns)
             return [*cancelled, *self.accept(bundle_id, now_ns)]
@@ -347,6 +353,13 @@ class Radio:
         )
         if bundle_id is not None:
             self._parts.sent(bundle_id, part, rate_bps, now_ns)
+        return self._from_agent(outputs, now_ns)
+
+    def tell_upload(self, have: Have, now_ns: int) -> list[NodeOutput]:
+        """Say how an upload does."""
+        _, outputs = self._agent.send(
+            wire.encode(have), lifetime_ms=self._lifetime_ms, priority=HAVE_PRIORITY, now_ns=now_ns
+        )
         return self._from_agent(outputs, now_ns)
 
     def announce(self, health: Health, now_ns: int) -> list[NodeOutput]:

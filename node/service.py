@@ -11,44 +11,32 @@ import os
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from dtn.agent import BundleAgent
-from dtn.bpsec.security import Security
 from dtn.lifetime import CLOCKS_AGREE_MS
 from node.beacon import Beacon
 from node.board.errands import Errands
 from node.board.record import ShownRecord, beside
 from node.board.runner import ErrandRunner
 from node.board.spacecraft import Doing
-from node.board.view import Board, Keep
-from node.body.cgroup import Enforcer, read_host
-from node.body.energy import Battery
 from node.body.exposure import Exposure
 from node.body.guard import Guard
 from node.body.health import HealthReader
-from node.body.limits import Limits
 from node.body.thermal import Level, ThermalPolicy
+from node.bulk.flight import Flight
 from node.consequences import Command, carry_out, command_of
-from node.engine.accept import AcceptedModel, accept_model, load_of
+from node.engine.bay import Bay
 from node.engine.events import EngineDone, EngineMended, JobEvent
-from node.engine.supervisor import (
-    CANNOT,
-    HTTP_CHILD,
-    EngineConfig,
-    EngineDown,
-    EngineEvent,
-    EngineUp,
-    Supervisor,
-)
+from node.engine.supervisor import EngineDown, EngineEvent, EngineUp
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
-from node.outputs import NodeOutput, StoreAnswer, StoreQuestion, StoreSettled
+from node.outputs import NodeOutput, StoreAnswer, StoreQuestion, StoreSettled, UploadCame
+from node.run_config import NodeRunConfig
 from node.scheduler import Order
 from node.store import NodeStore
 from roundtrip.anchor import Anchor
-from roundtrip.contacts import ContactPlan
+from roundtrip.bulk.wire import Have
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.notify import Notifier
@@ -62,7 +50,7 @@ from roundtrip.drive.realtime import (
     stop_signals,
     unless,
 )
-from roundtrip.drive.udp import SCHEME, UdpLink, UdpPort
+from roundtrip.drive.udp import UdpPort
 from roundtrip.errors import EnvironmentFault
 from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
@@ -72,6 +60,7 @@ from roundtrip.rng import substream
 from roundtrip.text.packing import known, prepare
 from roundtrip.transport import (
     CLOCKS_REMEDY,
+    ENDPOINTS,
     MAX_REASONS,
     NO_DATE,
     agent_config,
@@ -85,37 +74,6 @@ UPSETS_S = 0.2
 """How often those happen that are due."""
 MAX_MENDED_SAID = 8
 """Damaged tensors that are told of one by one."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRunConfig:
-    """How one node process runs."""
-
-    node: NodeConfig
-    endpoint: str
-    """The modem's, or the ground's own over UDP."""
-    udp: UdpLink
-    """Used where the endpoint says so."""
-    store_path: Path
-    link_limit_s: float | None
-    """How long to wait for the modem's first cue; None: for ever."""
-    security: Security | None
-    """Secures and opens bundles; None for plain ones."""
-    plan: ContactPlan | None
-    """What is known of the contacts; None: nothing."""
-    battery: Callable[[], Battery | None]
-    """A full one for each run."""
-    board: Callable[[Callable[[], Doing], Keep], Board]
-    """What there is to be shown, given what the node does, and who is told of what was shown."""
-    los_ns: tuple[int, ...] = ()
-    """When contacts end on the plan's clock, where the plan is known."""
-    trusted_clock: bool = True
-    """This machine knows the time; it matters where no modem tells it."""
-
-    @property
-    def by_udp(self) -> bool:
-        """There is no modem: neither the run nor the plan's clock is told."""
-        return self.endpoint.startswith(SCHEME)
 
 
 class NodeService:
@@ -135,8 +93,13 @@ class NodeService:
         self._store: NodeStore | None = None
         self._worker: Worker | None = None
         self._modem: ModemPort | UdpPort | None = None
-        self._supervisor: Supervisor | None = None
-        self._enforcer: Enforcer | None = None
+        self._bay = Bay(self._engine_event, self._say)
+        self._flight = Flight(
+            config.node, config.store_path, ENDPOINTS[Side.NODE], config.signing, self._bay, self,
+            self._say,
+        )  # fmt: skip
+        self._held = False
+        self._untold: list[Have] = []
         self._notifier = Notifier(os.environ)
         self._policy = ThermalPolicy(config.node.thermal)
         self._guard: Guard | None = None
@@ -147,7 +110,6 @@ class NodeService:
         self._reader: HealthReader | None = None
         self._measuring: Worker | None = None
         self._up: EngineUp | None = None
-        self._model: AcceptedModel | None = None
         shown = ShownRecord(beside(config.store_path))
         errands = Errands(config.board(self._doing, shown.keep), config.node.tools)
         self._errands = ErrandRunner(errands, self._now_ns, self._tell)
@@ -159,12 +121,12 @@ class NodeService:
             BadModel: the model is missing, damaged, not a Qwen3, or does not fit.
             EnvironmentFault: no modem answers, or the store cannot be opened.
         """
-        self._model = accept_model(self._config.node)
+        node = self._flight.accept()
         try:
             with stop_signals(self.stop):
                 if lifeline:
                     on_lifeline_cut(sys.stdin.fileno(), self.stop)
-                await unless(self._stopped, self._set_up())
+                await unless(self._stopped, self._set_up(node))
                 await self._stopped.wait()
         finally:
             await self._close()
@@ -177,23 +139,14 @@ class NodeService:
         """End `run`."""
         self._stopped.set()
 
-    async def _set_up(self) -> None:
-        config, model = self._config, self._model
-        assert model is not None
+    async def _set_up(self, node: NodeConfig) -> None:
+        config = self._config
         self._store = NodeStore(config.store_path, self._say)
         self._worker = Worker(self._store_failed)
         prepare()
-        if model.limits != Limits():
-            self._enforcer = Enforcer(model.limits, read_host(), self._say)
-        engine = EngineConfig(load_of(config.node, model))
-        if engine.load.url:
-            engine = replace(engine, command=HTTP_CHILD)
-            self._say(f"the engine is the server at {engine.load.url}: {CANNOT}")
-        else:
-            self._say(f"loading {Path(model.path).name} ({model.quantization})")
-        self._supervisor = Supervisor(engine, self._engine_event, self._enforcer)
-        self._errands.begin(self._supervisor)
-        self._up = await self._supervisor.start()
+        self._up = await self._bay.start(node)
+        assert self._bay.supervisor is not None
+        self._errands.begin(self._bay.supervisor)
         if self._up.note:
             self._report(f"node: {self._up.note}")
         self._threads = self._up.threads
@@ -201,7 +154,8 @@ class NodeService:
             f"node: engine ready, {count(self._up.threads, 'thread')}, "
             f"{count(self._up.sequences, 'question')} at once, waiting for the link"
         )
-        self._look_after(self._supervisor)
+        self._look_after()
+        self._flight.begin(self._store_failed)
         hooks = self._frame, self._carrier, self._hello
 
         def on_busy() -> None:
@@ -213,12 +167,13 @@ class NodeService:
             self._modem = ModemPort(config.endpoint, *hooks, on_busy)
         await self._modem.wait_for_carrier(config.link_limit_s)
 
-    def _look_after(self, supervisor: Supervisor) -> None:
+    def _look_after(self) -> None:
         """From now on: heartbeat, temperature, vitals, and the word to systemd that we are up."""
-        groups = self._enforcer.plan.folders if self._enforcer is not None else ()
+        enforcer = self._bay.enforcer
+        groups = enforcer.plan.folders if enforcer is not None else ()
         self._reader = HealthReader([folder / "cpu.stat" for folder in groups])
         self._measuring = Worker(self._store_failed)
-        self._guard = Guard(supervisor, self._policy, self._notifier, self._temperature_level)
+        self._guard = Guard(self._bay, self._policy, self._notifier, self._temperature_level)
         self._watch = background(self._guard.run())
         if (radiation := self._config.node.radiation) is not None and radiation.rate:
             self._exposed = background(self._radiate(radiation))
@@ -310,8 +265,10 @@ class NodeService:
             self._actor.call(machine.engine_up, self._health(up), up.sequences, up.speed)
         elif self._gone is not None:
             self._actor.call(machine.engine_down, self._gone.reason, final=True)
-        if self._policy.level is Level.PAUSED:
-            self._actor.call(machine.pause, True)
+        self._pause()
+        for have in self._untold:
+            self._actor.call(machine.upload_does, have)
+        self._untold.clear()
 
     def _compare_clocks(self, cue: Carrier) -> None:
         """Say where this machine's date is not the run's."""
@@ -320,10 +277,11 @@ class NodeService:
             self._say(f"{clocks_differ(Side.GROUND, ahead_ms)}; the run goes by the ground's")
 
     def _health(self, up: EngineUp, vitals: Vitals | None = None) -> Health:
-        assert self._model is not None
+        model = self._bay.model
+        assert model is not None
         return Health(
-            model=up.model or self._model.title,
-            quantization=self._model.quantization,
+            model=up.model or model.title,
+            quantization=model.quantization,
             context=up.context,
             threads=up.threads,
             engine_restarts=up.restarts,
@@ -332,13 +290,16 @@ class NodeService:
         )
 
     def _temperature_level(self, level: Level) -> None:
-        assert self._supervisor is not None
         threads = self._policy.threads(self._threads)
         self._say(f"the processor is {'too hot' if level else 'cool again'}: {level.name.lower()}")
-        if threads:
-            self._supervisor.set_threads(threads)
+        if threads and self._bay.supervisor is not None:
+            self._bay.supervisor.set_threads(threads)
+        self._pause()
+
+    def _pause(self) -> None:
         if self._actor is not None:
-            self._actor.call(self._actor.machine.pause, level is Level.PAUSED)
+            paused = self._held or self._policy.level is Level.PAUSED
+            self._actor.call(self._actor.machine.pause, paused)
 
     # -- the hands of the machine ------------------------------------------------------------------
 
@@ -403,11 +364,11 @@ class NodeService:
 
     def measure(self) -> None:
         """Measure on a thread, then let the machine say it."""
-        reader, worker, supervisor, up = self._reader, self._measuring, self._supervisor, self._up
+        supervisor = self._bay.supervisor
+        reader, worker, up = self._reader, self._measuring, self._up
         actor = self._actor
         if reader is None or worker is None or supervisor is None or up is None or actor is None:
             return
-        assert self._model is not None
         pid, threads = supervisor.pid, self._policy.threads(up.threads)
         found: list[Vitals] = []
 
@@ -418,6 +379,47 @@ class NodeService:
             actor.call(actor.machine.beacon, self._health(up, vitals))
 
         worker.submit(lambda: found.append(reader.read(pid, threads)), tell)
+
+    # -- uploads -----------------------------------------------------------------------------------
+
+    def take_upload(self, came: UploadCame) -> None:
+        """Have the vault take it, then give the machine `upload_taken`."""
+        self._flight.take(came)
+
+    def roll_back(self, reason: str) -> None:
+        """Have the model fly that flew before."""
+        self._flight.roll_back(reason)
+
+    def taken(self, came: UploadCame, reply: Have | None) -> None:
+        """Tell the machine that a message was taken."""
+        if self._actor is not None:
+            self._actor.call(self._actor.machine.upload_taken, came.bundle_id, reply)
+
+    def does(self, have: Have) -> None:
+        """Tell the machine how an upload does; before there is one, it waits for it."""
+        if self._actor is None:
+            self._untold.append(have)
+        else:
+            self._actor.call(self._actor.machine.upload_does, have)
+
+    def hold(self, held: bool) -> None:
+        """Have the machine begin no question, or go on."""
+        self._held = held
+        self._pause()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a question is being answered."""
+        return self._actor is not None and self._actor.machine.is_busy
+
+    def changed(self, up: EngineUp) -> None:
+        """Another engine answers from now on."""
+        assert self._bay.supervisor is not None
+        self._errands.begin(self._bay.supervisor)
+        self._up, self._threads = up, up.threads
+        if self._actor is not None:
+            machine, health = self._actor.machine, self._health(up)
+            self._actor.call(machine.engine_changed, health, up.sequences, up.speed)
 
     # -- what the engine says ----------------------------------------------------------------------
 
@@ -465,10 +467,8 @@ class NodeService:
         if self._modem is not None:
             self._modem.close()
         self._errands.clear()
-        if self._supervisor is not None:
-            await self._supervisor.close()
-        if self._enforcer is not None:
-            self._enforcer.close()
+        self._flight.close()
+        await self._bay.stop()
         if self._measuring is not None:
             self._measuring.close()
         if self._worker is not None:

@@ -35,6 +35,8 @@ from typing import Any
 import cbor2
 
 from dtn.ltp.sdnv import encode_sdnv
+from roundtrip.bulk.wire import Bulk
+from roundtrip.bulk.wire import decode as decode_bulk
 from roundtrip.cbor import read_cbor
 from roundtrip.errors import BadMessage, OtherRelease
 from roundtrip.message import (
@@ -83,6 +85,8 @@ from roundtrip.text.packing import pack, unpack
 _QUESTION, _ANSWER, _PART, _REFUSAL, _HEALTH, _OLD, _UNREADABLE, _CANCEL = range(8)
 """`_OLD` is how the maps begin that the release before this one sent."""
 _FLAGS = 5
+_UPLOAD = 1
+"""With the number of a cancel: it is of an upload."""
 USUAL_MS = 120_000
 _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 8, 16, 8, 16
 _LONGER, _AFTER, _TURNS, _THOUGHTS, _EXPOSED, _SEEN, _CALLED = 3, 4, 8, 4, 8, 16, 32
@@ -258,7 +262,7 @@ def _packed(text: str, texts: Texts) -> tuple[int, bytes]:
     return (PACKED, value) if isinstance(value, bytes) else (0, value.encode())
 
 
-def decode(payload: bytes) -> Received:
+def decode(payload: bytes) -> Received | Bulk:
     """The message in `payload`.
 
     Raises:
@@ -429,14 +433,16 @@ def _unreadable(flags: int, reader: Reader) -> Unreadable:
     return found
 
 
-def _cancel(flags: int, reader: Reader) -> Cancel:
-    _flags(flags, 0)
+def _cancel(flags: int, reader: Reader) -> Cancel | Bulk:
+    _flags(flags, _UPLOAD)
+    if flags:
+        return decode_bulk(reader)
     found = Cancel(reader.question_id())
     reader.done()
     return found
 
 
-_DECODERS: dict[int, Callable[[int, Reader], Received]] = {
+_DECODERS: dict[int, Callable[[int, Reader], Received | Bulk]] = {
     _QUESTION: _question,
     _ANSWER: _answer,
     _PART: _part,

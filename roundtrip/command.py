@@ -81,6 +81,24 @@ def security_of(side: Side, *, plain: bool) -> Security | None:
     return link_security(keys, side, random_bytes=system_bytes)
 
 
+PLAIN_KEY = b"plain"
+"""Signs what goes over a link without keys, where anybody may."""
+
+
+def signing_keys(*, plain: bool) -> tuple[bytes, ...]:
+    """What manifests of uploads are signed with, the one that sends first.
+
+    Raises:
+        BadConfig, EnvironmentFault: as `load_or_make_keys`.
+    """
+    if plain:
+        return (PLAIN_KEY,)
+    from roundtrip.drive.entropy import system_bytes
+    from roundtrip.keys import keys_path, load_or_make_keys
+
+    return load_or_make_keys(keys_path(os.environ), system_bytes).signing
+
+
 def warn(scenario: Scenario, source: str) -> None:
     """Say on stderr what an operator should know before a run: answers that cannot be on time, and
     orbital elements that are too old."""

@@ -65,9 +65,18 @@ class SharedKeys:
     """Id of the key that what we send is secured with."""
 
     @property
+    def signing(self) -> tuple[bytes, ...]:
+        """The secrets that sign, the sending key's first."""
+        return tuple(key.signing for key in self._ordered)
+
+    @property
+    def _ordered(self) -> list[SharedKey]:
+        return sorted(self.keys, key=lambda key: key.key_id != self.sending)
+
+    @property
     def ring(self) -> KeyRing:
         """The same for the transport: the sending key comes first."""
-        ordered = sorted(self.keys, key=lambda key: key.key_id != self.sending)
+        ordered = self._ordered
         return KeyRing(
             signing=tuple(HmacKey(ShaVariant.HMAC_256, key.signing) for key in ordered),
             encrypting=tuple(AesKey(AesVariant.A256GCM, key.encrypting) for key in ordered),

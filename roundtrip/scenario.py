@@ -28,6 +28,7 @@ from roundtrip.modem import Side
 from roundtrip.node_config import NodeConfig
 from roundtrip.onboard import SEE_CAMERA
 from roundtrip.units import NS_PER_S, s_to_ns
+from roundtrip.upload_config import UploadConfig
 from roundtrip.workload_config import WorkloadConfig
 
 
@@ -51,6 +52,8 @@ class Scenario(Section):
     workload: WorkloadConfig
     budget: BudgetConfig = BudgetConfig()
     node: NodeConfig = NodeConfig()
+    upload: UploadConfig | None = None
+    """None: nothing goes up besides."""
 
     @model_validator(mode="after")
     def _orbit_is_whole(self) -> Scenario:

@@ -36,11 +36,12 @@ from node.body.energy import Battery, battery_of
 from node.engine.events import JobEvent
 from node.engine.stepped import SteppedEngine
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
-from node.outputs import NodeOutput
+from node.outputs import NodeOutput, UploadCame
 from node.outputs import StoredQuestion as StoredByNode
 from node.scheduler import Order
 from node.service_time import Profile, VirtualEngine, Words, dots
 from node.upset_engine import SPOILT, UpsetEngine
+from roundtrip.bulk.wire import Have
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
@@ -58,6 +59,7 @@ from roundtrip.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
 from roundtrip.upsets import Upsets
 from testbed.disk import Disk, SoundDisk
 from testbed.grading import check_rules, graded
+from testbed.uploads import LOAD_NS, VirtualUpload
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
@@ -137,6 +139,7 @@ class World:
             keep=keep,
         )
         self._errands = self._new_errands(board)
+        self.upload = None if scenario.upload is None else VirtualUpload(scenario.upload, seed)
         self.engine = self._new_engine()
         self.disks = {side: self._new_disk(side) for side in Side}
         self.out = _Collected()
@@ -205,6 +208,8 @@ class World:
         machine = self._ground_machine(life, recovered)
         self.ground = Actor(self._clock, "ground", machine, self._from_ground, self._trace)
         self._tell_cue(Side.GROUND)
+        if self.upload is not None and self.upload.begun:
+            self.send_upload()
 
     def restart_node(
         self, life: int, recovered: Iterable[StoredByNode], seen: Iterable[BundleId] = ()
@@ -217,6 +222,8 @@ class World:
         self.node = Actor(self._clock, "node", machine, self._from_node, self._trace)
         self._tell_cue(Side.NODE)
         self._engine_up()
+        for have in [] if self.upload is None else self.upload.restarted():
+            self.node.call(machine.upload_does, have)
 
     def _tell_cue(self, side: Side) -> None:
         self._from_link(self.link.machine.cue(side, now_ns=self._clock.now_ns()))
@@ -258,9 +265,19 @@ class World:
     def _begin(self) -> None:
         self.link.call(self.link.machine.start)
         self._engine_up()
+        if self.upload is not None:
+            self._clock.call_at(s_to_ns(self.upload.config.at_s), self.send_upload)
         if (radiation := self._scenario.node.radiation) is not None:
             rng = substream(self._seed, "node/queue/upsets")
             self._strike(Upsets(radiation.rate, QUEUE_BITS, rng, 0))
+
+    def send_upload(self) -> None:
+        """Have the ground send what goes up, for the first time or after a restart."""
+        upload, machine = self.upload, self.ground.machine
+        assert upload is not None
+        activate, upload.begun = upload.config.activate, True
+        begin = partial(machine.uploads.begin, upload.signed, activate=activate, paused=False)
+        self.ground.call(machine.upload, begin)
 
     def _strike(self, upsets: Upsets) -> None:
         """Let upsets happen to the bundles that wait on the node."""
@@ -297,7 +314,9 @@ class World:
         )
 
     def _over(self) -> bool:
-        return self.ground.machine.finished
+        sent = self.ground.machine.uploads.upload
+        done = self.upload is None or (sent is not None and sent.ended)
+        return done and self.ground.machine.finished
 
     def _records(self) -> Sequence[LoopRecord]:
         if self._scenario.node.radiation is None:
@@ -354,6 +373,15 @@ class World:
     def _new_disk(self, side: Side) -> Disk:
         return SoundDisk(self._clock, self.engine.machine.store_ns)
 
+    @property
+    def now_ns(self) -> int:
+        """The plan's clock."""
+        return self._clock.now_ns()
+
+    def after(self, delay_ns: int, then: Callable[[], None]) -> None:
+        """Do something later."""
+        self._clock.call_at(self._clock.now_ns() + delay_ns, then)
+
     def keep(
         self, side: Side, output: object, command: Callable[..., Any] | None, *args: Any
     ) -> None:
@@ -388,6 +416,18 @@ class _GroundHands:
 
     def clocks_differ(self, node_ahead_ms: int) -> None:
         raise AssertionError("both ends have the run's date")
+
+    def read_piece(self, upload: bytes, number: int) -> None:
+        world = self._world
+        assert world.upload is not None
+        body, packed = world.upload.source.piece(number)
+        machine = world.ground.machine
+        read = partial(machine.uploads.piece_read, upload, number, body, packed)
+        world.ground.call(machine.upload, read)
+
+    def upload_does(self, have: Have) -> None:
+        assert self._world.upload is not None
+        self._world.upload.told.append((self._world.now_ns, have))
 
 
 class _NodeHands:
@@ -426,6 +466,30 @@ class _NodeHands:
 
     def clocks_differ(self, ground_ahead_ms: int) -> None:
         raise AssertionError("both ends have the run's date")
+
+    def take_upload(self, came: UploadCame) -> None:
+        world, upload, actor = self._world, self._world.upload, self._world.node
+        assert upload is not None
+
+        def on_disk() -> None:
+            if actor.stopped:
+                return  # its process is gone
+            outcome = upload.vault.take(came.message)
+            actor.call(actor.machine.upload_taken, came.bundle_id, outcome.reply)
+            if outcome.trial is not None:
+                world.after(LOAD_NS, tried)
+
+        def tried() -> None:
+            if not actor.stopped and upload.vault.trial is not None:
+                actor.call(actor.machine.upload_does, upload.vault.passed("it answers"))
+
+        world.after(world.engine.machine.store_ns, on_disk)
+
+    def roll_back(self, reason: str) -> None:
+        world = self._world
+        assert world.upload is not None
+        have = world.upload.vault.failed(reason)
+        world.node.call(world.node.machine.upload_does, have)
 
 
 def _security(side: Side, name: str, seed: int) -> Security:

@@ -15,7 +15,7 @@ LAYERS = {
     "link_sim": {"dtn", "roundtrip"},
     "models": {"dtn", "roundtrip"},
     "node": {"dtn", "roundtrip", "models"},
-    "ground": {"dtn", "roundtrip"},
+    "ground": {"dtn", "roundtrip", "models"},
     "testbed": {"dtn", "roundtrip", "link_sim", "models", "node", "ground"},
 }
 """Package to the packages of ours that it may import, besides itself."""
@@ -32,6 +32,8 @@ MAY_TOUCH = {
     "node/body/guard.py": {"asyncio"},
     "node/board/sandbox.py": {"asyncio"},
     "node/board/runner.py": {"asyncio"},
+    "node/bulk/flight.py": {"asyncio"},
+    "node/engine/bay.py": {"asyncio"},
     "node/__main__.py": {"asyncio"},
     "ground/station.py": {"asyncio"},
     "ground/__main__.py": {"asyncio"},

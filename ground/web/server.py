@@ -30,6 +30,7 @@ from ground.web.metrics import Metrics
 from ground.web.ollama import Ollama
 from ground.web.openai import OpenAi
 from ground.web.responses import Responses
+from ground.web.uplinks import Uplinks
 from roundtrip.database import open_database
 from roundtrip.drive.clock import monotonic_s
 from roundtrip.errors import BadInput, EnvironmentFault, GroundloopError
@@ -150,6 +151,7 @@ class _Doors:
                 *([] if self.batches is None else self.batches.routes()),
                 *Ollama(self._desk, self._usual).routes(),
                 *Metrics(self._desk).routes(),
+                *([] if self._desk.uplink is None else Uplinks(self._desk.uplink).routes()),
             ],
             middleware=[Middleware(Gate, self._access, refusal, monotonic_s)],
             exception_handlers={GroundloopError: _said, 404: _no_such, 405: _no_such},

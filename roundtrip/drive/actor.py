@@ -84,6 +84,11 @@ class Actor(Generic[M]):
         self._alarm = None
         self.call(self.machine.timeout)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is done any more."""
+        return self._stopped
+
     def stop(self) -> None:
         """Never call the machine again: results of slow work may still arrive."""
         self._stopped = True

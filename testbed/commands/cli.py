@@ -123,6 +123,11 @@ COMMANDS = (
         "Start link, node and a standing station on this machine, until Ctrl-C.",
     ),
     Deferred(
+        "uplink",
+        "testbed.commands.uplinking:uplink_command",
+        "Send a model up in the background, below every question.",
+    ),
+    Deferred(
         "watch",
         "testbed.commands.watching:watch_command",
         "Watch a standing station on the whole terminal, and ask it; it goes on without this.",

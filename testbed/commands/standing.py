@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ground.books import Books
+from ground.bulk.desk import Uplink
 from ground.desk import Desk
 from ground.history import History
 from ground.notes import Notes
@@ -32,6 +33,7 @@ from roundtrip.command import (
     UNTRUSTED_CLOCK,
     Number,
     security_of,
+    signing_keys,
     warn,
 )
 from roundtrip.config import MAX_S
@@ -164,7 +166,7 @@ def up_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, access, ui, start, otel)
+    return _stand(loaded, seed, books, folder, access, ui, start, otel, plain=plain)
 
 
 @click.command("station")
@@ -234,7 +236,7 @@ def station_command(
         )
 
     books = Books(folder, _history(out, folder), loaded, seed, run_per)
-    return _stand(loaded, seed, books, folder, access, ui, start, otel)
+    return _stand(loaded, seed, books, folder, access, ui, start, otel, plain=plain)
 
 
 def _loaded(path: Path, out: Path | None) -> Scenario:
@@ -267,6 +269,8 @@ def _stand(
     ui: str,
     start: Callable[[Screen, asyncio.Event, Desk, Books], Awaitable[Asked]],
     otel: str | None,
+    *,
+    plain: bool,
 ) -> int:
     """Serve until Ctrl-C; what is open then goes on with the next start."""
     usual = Usual(asking_of(scenario.workload, run_id=0, seed=seed), scenario.budget.budget())
@@ -275,6 +279,7 @@ def _stand(
         stopped = asyncio.Event()
         contacts, budget_s = scenario.plan().both, scenario.budget.loop_s
         desk = Desk(contacts, budget_s, books.history, Sky(scenario))
+        desk.uplink = Uplink(folder, signing_keys(plain=plain), scenario.plan(), desk.note)
         spans = spans_to(otel) if otel else None
         if spans is not None:
             desk.watchers.append(lambda record: spans.settled(record, desk.model, desk.zero_unix_s))
@@ -286,6 +291,7 @@ def _stand(
                 name = f"{scenario.name} · {server.url.partition('//')[2]}"
                 async with events_shown(ui, desk, name, stopped.set):
                     await start(console, stopped, desk, books)
+        desk.uplink.close()
         if spans is not None:
             await asyncio.to_thread(spans.close)
         books.history.close()

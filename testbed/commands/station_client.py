@@ -8,6 +8,8 @@ import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from io import BufferedReader
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +38,21 @@ def answer_of(port: int, method: str, path: str, body: object = None) -> Any:
     connection, response = _opened(port, method, path, body)
     with closing(connection):
         data = response.read()
+    return _checked(response.status, data)
+
+
+def send_file(port: int, path: str, file: Path) -> Any:
+    """Put a file there; what the station answers.
+
+    Raises:
+        BadInput: it does not take it.
+        EnvironmentFault: nobody is there, or it cannot.
+    """
+    with file.open("rb") as body:
+        size = str(file.stat().st_size)
+        connection, response = _opened(port, "PUT", path, body, {"content-length": size})
+        with closing(connection):
+            data = response.read()
     return _checked(response.status, data)
 
 
@@ -77,7 +94,7 @@ def _opened(
     given: dict[str, str] = {"content-type": "application/json", **headers}
     if token := os.environ.get("GROUNDLOOP_TOKEN"):
         given["authorization"] = f"Bearer {token}"
-    data = None if body is None else json.dumps(body).encode()
+    data = body if isinstance(body, BufferedReader) else _json(body)
     connection = _connection(url)
     try:
         connection.request(method, path, data, given)
@@ -89,6 +106,10 @@ def _opened(
         raise EnvironmentFault(
             f"ask the station at {url}", "nobody answers there", "start one with `groundloop up`"
         ) from None
+
+
+def _json(body: object) -> bytes | None:
+    return None if body is None else json.dumps(body).encode()
 
 
 def _connection(url: str) -> http.client.HTTPConnection:
@@ -112,6 +133,6 @@ def _checked(status: int, data: bytes) -> Any:
     if status >= 400:
         what = found["error"] if isinstance(found, dict) and "error" in found else f"HTTP {status}"
         if status == 400:
-            raise BadInput("station", "question", "one that it takes", what)
+            raise BadInput("station", "request", "one that it takes", what)
         raise EnvironmentFault("ask the station", what, "see `groundloop status`")
     return found

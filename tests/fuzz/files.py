@@ -162,6 +162,11 @@ name = "wheel.speed"
 description = "Of a wheel."
 argv = ["/bin/true"]
 parameters = { type = "object" }
+[upload]
+name = "cargo"
+size_bytes = 100000
+at_s = 1
+activate = true
 """
 ORBIT = """
 [link]

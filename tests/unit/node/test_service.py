@@ -15,7 +15,8 @@ from node.board.view import Board
 from node.body.thermal import Level
 from node.engine.events import EngineDone, EngineStarted, InferenceResult
 from node.engine.supervisor import EngineDown, EngineUp
-from node.service import NodeRunConfig, NodeService, _own_rss_peak_bytes
+from node.run_config import NodeRunConfig
+from node.service import NodeService, _own_rss_peak_bytes
 from node.speed import Speed
 from node.store import NodeStore
 from roundtrip.anchor import Anchor, Reading
@@ -40,6 +41,7 @@ def config(tmp_path: Path) -> NodeRunConfig:
         security=None,
         plan=None,
         battery=lambda: None,
+        signing=(b"key",),
         board=lambda doing, keep: Board(None, None, context=64),
     )
 
@@ -132,8 +134,10 @@ def test_heat_leaves_the_engine_fewer_threads_or_none(
 ) -> None:  # fmt: skip
     set_to: list[int] = []
     told: list[Any] = []
-    monkeypatch.setattr(service, "_supervisor", SimpleNamespace(set_threads=set_to.append))
-    monkeypatch.setattr(service, "_policy", SimpleNamespace(threads=lambda most: threads or 0))
+    supervisor = SimpleNamespace(set_threads=set_to.append)
+    monkeypatch.setattr(service._bay, "supervisor", supervisor)
+    policy = SimpleNamespace(threads=lambda most: threads or 0, level=level)
+    monkeypatch.setattr(service, "_policy", policy)
     machine = SimpleNamespace(pause="pause")
     monkeypatch.setattr(
         service, "_actor", SimpleNamespace(machine=machine, call=lambda *call: told.append(call))

@@ -333,7 +333,7 @@ def test_each_bad_setting_is_named(body: object, key: str) -> None:
     [
         ("", "offset 0"),
         ("e0", "offset 1"),
-        ("e1" + "00" * 5, "flags"),
+        ("e2" + "00" * 5, "flags"),
         ("e0" + "00" * 6, "offset 6"),
         ("06" + "00" * 10, "flags"),
         ("0610" + "00" * 10, "flags"),

@@ -222,6 +222,7 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
             "thermal": {"reduce_c": 76, "pause_c": 84, "margin_c": 5},
             "telemetry": None, "tools": None, "camera": None, "radiation": None,
         },
+        "upload": None,
     }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ PLACES = {
     "CameraConfig": "[node.camera]",
     "RadiationConfig": "[node.radiation]",
     "NodeConfig": "[node]",
+    "UploadConfig": "[upload]",
     "Scenario": "at the top",
 }
 

@@ -1,0 +1,337 @@
+"""Uploads of a standing station: the file, kept in its folder until the node has it, and how far
+it is.
+
+What is to go up is copied first, so that it cannot change on the way; what was begun goes on when
+the station is started again. Files are read on a thread of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ground.bulk.forecast import Forecast, forecast
+from ground.bulk.sender import Upload
+from ground.bulk.source import Changed, FileSource, file_source
+from ground.machine import GroundMachine
+from models.atomic import atomic_target
+from models.gguf.inspect import inspect, require_qwen3
+from roundtrip.bulk.manifest import (
+    MAX_BYTES,
+    MAX_CANARIES,
+    Canary,
+    Manifest,
+    Signed,
+    plain_name,
+    sign,
+    verified,
+)
+from roundtrip.bulk.wire import Have
+from roundtrip.contacts import ContactPlan
+from roundtrip.drive import clock
+from roundtrip.drive.actor import Actor
+from roundtrip.drive.realtime import Worker
+from roundtrip.errors import BadInput, BadMessage, BadModel, EnvironmentFault
+from roundtrip.message import MAX_TEXT_BYTES
+from roundtrip.modem import Carrier, Side
+from roundtrip.transport import ENDPOINTS
+from roundtrip.units import ns_to_s
+
+_FILE, _NEW, _KEPT = "file", "new", "upload.json"
+SPARE_BYTES = 64 << 20
+
+
+def _plain(name: str) -> str:
+    if not name or plain_name(name) != name:
+        raise ValueError("letters, digits, spaces and -_.+")
+    return name
+
+
+class CanaryOption(BaseModel):
+    """A question that the model must answer before it flies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_BYTES)]
+    expected: str
+
+
+class Options(BaseModel):
+    """What is to be done with an upload."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, AfterValidator(_plain)] = "model"
+    """What it is called."""
+    slot: Literal["", "a", "b"] = ""
+    """Where it goes; empty: where nothing flies."""
+    activate: bool = True
+    """It is tried as soon as it is whole."""
+    force: bool = False
+    """Also if it is older than what flies."""
+    least_tok_s: Annotated[float, Field(ge=0, lt=1e9)] = 0.0
+    """It must not write slower, tokens/s."""
+    system: str = ""
+    """The system prompt of the canaries."""
+    canaries: Annotated[tuple[CanaryOption, ...], Field(max_length=MAX_CANARIES)] = ()
+
+
+class Uplink:
+    """The upload of one station.
+
+    Args:
+        folder: of the station.
+        keys: that manifests are signed with, the one that sends first.
+        plan: for how long it will take.
+        note: told what an operator should know.
+    """
+
+    def __init__(
+        self, folder: Path, keys: Sequence[bytes], plan: ContactPlan, note: Callable[[str], None]
+    ) -> None:
+        self._folder = folder / "uplink"
+        self._keys = keys
+        self._plan = plan
+        self._note = note
+        self._source: FileSource | None = None
+        self._actor: Actor[GroundMachine] | None = None
+        self._worker: Worker | None = None
+        self._cue: Carrier | None = None
+        self._passes = 0
+
+    # -- the station -------------------------------------------------------------------------------
+
+    def stands(self, actor: Actor[GroundMachine]) -> None:
+        """The station has its machine: go on with what was begun."""
+        self._actor = actor
+        self._worker = Worker(lambda error: self._note(f"upload: {error}"))
+        kept = self._kept()
+        if kept is None or kept.get("ended"):
+            return
+        found: list[FileSource] = []
+
+        def go_on() -> None:
+            self._source = found[0]
+            self._passes = int(kept.get("passes", 0))
+            data, mac = bytes.fromhex(kept["manifest"]), bytes.fromhex(kept["mac"])
+            signed = verified(data, mac, self._keys)
+            self._start(signed, activate=kept["activate"], paused=kept["paused"])
+
+        self._worker.submit(lambda: found.append(file_source(self._folder / _FILE)), go_on)
+
+    def carrier(self, cue: Carrier) -> None:
+        """The modem's cue: each contact up is a pass."""
+        if cue.tx_up and (self._cue is None or not self._cue.tx_up) and self._open is not None:
+            self._passes += 1
+        self._cue = cue
+
+    def read_piece(self, upload: bytes, number: int) -> None:
+        """Read a piece, then give the machine `piece_read` of its uploads."""
+        source, actor, worker = self._source, self._actor, self._worker
+        if source is None or actor is None or worker is None:
+            return
+        machine, read = actor.machine, list[tuple[bytes, bool]]()
+        why = ""
+
+        def work() -> None:
+            nonlocal why
+            try:
+                read.append(source.piece(number))
+            except Changed as changed:
+                why = str(changed)
+
+        def done() -> None:
+            sender = machine.uploads
+            if read:
+                actor.call(machine.upload, sender.piece_read, upload, number, *read[0])
+            else:
+                self._note(f"upload stopped: {self._folder / _FILE}: {why}")
+                actor.call(machine.upload, sender.unreadable, why)
+
+        worker.submit(work, done)
+
+    def told(self, have: Have) -> None:
+        """The node says how it does."""
+        detail = f": {have.detail}" if have.detail else ""
+        if have.state != "taking":
+            self._note(f"upload: {have.state.replace('_', ' ')}{detail}")
+        upload = self._upload
+        if upload is not None and upload.ended:
+            self._keep(upload)
+
+    def close(self) -> None:
+        """End with the station."""
+        if self._upload is not None:
+            self._keep(self._upload)
+        if self._worker is not None:
+            self._worker.close()
+
+    # -- those who ask -----------------------------------------------------------------------------
+
+    async def take(self, chunks: AsyncIterator[bytes], size: int | None) -> dict[str, Any]:
+        """Keep a file that is to go up.
+
+        Raises:
+            BadInput: another upload is under way, or it is too long, or is cut.
+            EnvironmentFault: there is no room for it.
+        """
+        self._only_one()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        room = shutil.disk_usage(self._folder).free - SPARE_BYTES
+        if size is not None and size > min(room, MAX_BYTES):
+            what = f"at most {MAX_BYTES} bytes" if size > MAX_BYTES else f"at most {room} bytes"
+            raise BadInput("upload", "file", f"{what}, for which there is room", f"{size} bytes")
+        taken, whole = 0, hashlib.sha256()
+        try:
+            with (self._folder / _NEW).open("wb") as file:
+                async for chunk in chunks:
+                    taken += len(chunk)
+                    if taken > MAX_BYTES:
+                        raise BadInput("upload", "file", f"at most {MAX_BYTES} bytes", "more")
+                    whole.update(chunk)
+                    file.write(chunk)
+        except OSError as error:
+            (self._folder / _NEW).unlink(missing_ok=True)
+            why = error.strerror or str(error)
+            raise EnvironmentFault("keep what is to go up", why, "free the disk") from None
+        if size is not None and taken != size:
+            raise BadInput("upload", "file", f"{size} bytes", f"{taken} bytes")
+        return {"bytes": taken, "sha256": whole.hexdigest()}
+
+    def begin(self, options: Options) -> dict[str, Any]:
+        """Send what was taken last.
+
+        Raises:
+            BadInput: nothing was taken, it is no model that a node runs, or another upload is
+                under way.
+        """
+        self._only_one()
+        actor = self._actor
+        if actor is None:
+            raise EnvironmentFault("begin an upload", "the link is not up yet", "wait for it")
+        if not (self._folder / _NEW).is_file():
+            raise BadInput("upload", "file", "one that was sent before", "none")
+        try:
+            require_qwen3(inspect(self._folder / _NEW))
+        except BadModel as error:
+            raise BadInput(options.name, error.key, error.expected, error.found) from None
+        source = file_source(self._folder / _NEW)
+        (self._folder / _NEW).replace(self._folder / _FILE)
+        source.path = self._folder / _FILE
+        lists = tuple(hashlib.sha256(one).digest() for one in source.lists)
+        manifest = Manifest(
+            node=ENDPOINTS[Side.NODE],
+            name=options.name,
+            kind="model",
+            size=source.size,
+            sha256=source.sha256,
+            lists=lists,
+            leaves=len(source.leaves),
+            slot=options.slot,
+            made_unix_s=max(0, clock.unix_ns() // 1_000_000_000),
+            force=options.force,
+            least_tok_s=options.least_tok_s,
+            canaries=tuple(Canary(one.text, one.expected) for one in options.canaries),
+            system=options.system,
+        )
+        self._source, self._passes = source, int(self._cue is not None and self._cue.tx_up)
+        self._start(sign(manifest, self._keys[0]), activate=options.activate, paused=False)
+        return self.status()
+
+    def order(self, what: str) -> dict[str, Any]:
+        """`pause`, `resume`, `cancel`, `activate`, `confirm` or `roll_back`.
+
+        Raises:
+            BadInput: there is no upload.
+        """
+        upload, actor = self._upload, self._actor
+        if upload is None or actor is None:
+            raise BadInput("upload", "", "one that was begun", "none")
+        machine = actor.machine
+        if what in ("pause", "resume"):
+            actor.call(machine.upload, machine.uploads.pause, what == "pause")
+        else:
+            actor.call(machine.upload, machine.uploads.tell, what)
+        self._keep(upload)
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """How far it is."""
+        upload, actor = self._upload, self._actor
+        if upload is None or actor is None:
+            return {"state": "none"}
+        manifest = upload.signed.manifest
+        share = 1 - upload.missing / manifest.numbers
+        if upload.state not in ("offered", "taking", "unknown"):
+            share = 0.0 if upload.state in ("cancelled", "refused") else 1.0
+        left = round(manifest.size * (1 - share))
+        now_ns = actor.clock.now_ns()
+        cue = self._cue
+        rate_bps = 0 if cue is None else cue.tx_rate_bps
+        ahead = Forecast(0, None)
+        if upload.known and left:
+            ahead = forecast(self._plan.uplink, left, rate_bps, now_ns=now_ns)
+        return {
+            "id": upload.signed.id.hex(),
+            "name": manifest.name,
+            "state": "paused" if upload.paused and not upload.ended else upload.state,
+            "detail": upload.detail,
+            "bytes": manifest.size,
+            "bytes_there": manifest.size - left,
+            "bytes_sent": upload.sent_bytes,
+            "share": share,
+            "passes": self._passes,
+            "whole_in_passes": ahead.passes,
+            "whole_at_s": None if ahead.at_ns is None else ns_to_s(ahead.at_ns),
+        }
+
+    # ----------------------------------------------------------------------------------------------
+
+    @property
+    def _upload(self) -> Upload | None:
+        return None if self._actor is None else self._actor.machine.uploads.upload
+
+    @property
+    def _open(self) -> Upload | None:
+        upload = self._upload
+        return None if upload is None or upload.ended else upload
+
+    def _only_one(self) -> None:
+        if self._open is not None:
+            name = self._open.signed.manifest.name
+            raise BadInput("upload", "", "one at a time", f"{name}, which is not done; cancel it")
+
+    def _start(self, signed: Signed, *, activate: bool, paused: bool) -> None:
+        actor = self._actor
+        assert actor is not None
+        begin = partial(actor.machine.uploads.begin, signed, activate=activate, paused=paused)
+        actor.call(actor.machine.upload, begin)
+        assert self._upload is not None
+        self._keep(self._upload)
+
+    def _keep(self, upload: Upload) -> None:
+        signed = upload.signed
+        kept = {
+            "manifest": signed.data.hex(), "mac": signed.mac.hex(), "activate": upload.activate,
+            "paused": upload.paused, "passes": self._passes, "ended": upload.ended,
+        }  # fmt: skip
+        with atomic_target(self._folder / _KEPT) as target:
+            target.write_text(json.dumps(kept))
+
+    def _kept(self) -> dict[str, Any] | None:
+        try:
+            kept = json.loads((self._folder / _KEPT).read_text())
+            verified(bytes.fromhex(kept["manifest"]), bytes.fromhex(kept["mac"]), self._keys)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, BadMessage) as error:
+            self._note(f"upload: {self._folder / _KEPT} is not what was written: {error}")
+            return None
+        return dict(kept)

@@ -1,0 +1,1 @@
+"""Uploads on board: what is kept of them, and which model flies."""

@@ -1,0 +1,324 @@
+"""What the node does with an upload: takes its pieces, and lets it fly.
+
+What flies is one line of `state`, written whole or not at all. A trial that was not confirmed when
+the node was started is over: what flew before does again, and that always works. Not pure only in
+that its shelf may be a disk; all calls come from one thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from node.bulk.shelf import Shelf
+from roundtrip.bulk.manifest import (
+    MAC_BYTES,
+    SLOTS,
+    Leaf,
+    Manifest,
+    Signed,
+    digest_of,
+    leaves_in,
+    verified,
+)
+from roundtrip.bulk.wire import Bulk, Have, Offer, Piece, Told, ranges_of, unpacked
+from roundtrip.errors import BadMessage
+
+SHIPPED = ""
+"""The slot of the model that the node was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A model is to be tried."""
+
+    upload: bytes
+    slot: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message."""
+
+    reply: Have | None = None
+    trial: Trial | None = None
+    back: bool = False
+    """What flew before the trial is to fly again."""
+
+
+class Vault:
+    """The uploads of one node.
+
+    Args:
+        shelf: where they are kept.
+        node: the endpoint of this node.
+        keys: of those that secure the link, the ones that sign.
+    """
+
+    def __init__(self, shelf: Shelf, node: str, keys: Sequence[bytes]) -> None:
+        self._shelf = shelf
+        self._node = node
+        self._keys = keys
+        self._coming: Signed | None = None
+        self._leaves: list[Leaf] | None = None
+        """None until all lists are there."""
+        self._starts: list[int] = []
+        self._lacks: set[int] = set()
+        """Pieces; lists only, as long as some of them are missing."""
+        self._state = shelf.state()
+        self._asked = 0
+
+    # -- what flies --------------------------------------------------------------------------------
+
+    @property
+    def flies(self) -> str:
+        """The slot of what is to fly."""
+        slot = self._state.get("flies", SHIPPED)
+        return slot if slot in SLOTS and self._shelf.slot_manifest(slot) is not None else SHIPPED
+
+    @property
+    def trial(self) -> Trial | None:
+        """What is being tried."""
+        slot = self._state.get("trial") or SHIPPED
+        signed = self._in_slot(slot)
+        return Trial(signed.id, slot, signed.manifest) if signed is not None else None
+
+    def manifest_of(self, slot: str) -> Manifest | None:
+        """Of what is in a slot."""
+        signed = self._in_slot(slot)
+        return None if signed is None else signed.manifest
+
+    def begin(self) -> list[Have]:
+        """The node was started: end a trial, and look at what there is of an upload; what the
+        ground should know."""
+        told: list[Have] = []
+        trial = self.trial
+        if self._state.get("flies", SHIPPED) != self.flies:
+            self._keep(flies=SHIPPED)  # its slot is empty
+        if self._state.get("trial") is not None:
+            self._keep(trial=None)
+        if trial is not None:
+            why = "the node was started anew before it was confirmed"
+            told.append(Have(trial.upload, "rolled_back", detail=why))
+        kept = self._shelf.manifest()
+        if kept is None:
+            return told
+        try:
+            self._coming = self._read(kept)
+        except BadMessage:
+            self._shelf.drop()
+            return told
+        self._look()
+        return [*told, self._have()]
+
+    def failed(self, why: str) -> Have:
+        """The trial is over, and what flew before does again."""
+        trial = self.trial
+        self._keep(trial=None)
+        return Have(b"\x00" * 8 if trial is None else trial.upload, "rolled_back", detail=why)
+
+    def passed(self, detail: str) -> Have:
+        """The self-test was passed: it flies until it is confirmed, or not."""
+        trial = self.trial
+        assert trial is not None
+        return Have(trial.upload, "trial", detail=detail)
+
+    def _keep(self, **changes: str | None) -> None:
+        state = self._state | changes
+        self._shelf.keep_state(state)
+        self._state = state
+
+    def _in_slot(self, slot: str) -> Signed | None:
+        kept = self._shelf.slot_manifest(slot) if slot in SLOTS else None
+        try:
+            return None if kept is None else self._read(kept)
+        except BadMessage:
+            return None
+
+    def _read(self, kept: bytes) -> Signed:
+        return verified(kept[MAC_BYTES:], kept[:MAC_BYTES], self._keys)
+
+    # -- what comes --------------------------------------------------------------------------------
+
+    def take(self, message: Bulk) -> Outcome:
+        """A message of the ground."""
+        outcome = self._take(message)
+        if outcome.reply is None:
+            return outcome
+        return replace(outcome, reply=replace(outcome.reply, asked=self._asked))
+
+    def _take(self, message: Bulk) -> Outcome:
+        match message:
+            case Offer(data=data, mac=mac, asked=asked):
+                self._asked = asked
+                return Outcome(self._offered(data, mac))
+            case Piece():
+                return Outcome(self._piece(message))
+            case Told(upload=upload, order=order):
+                return self._told(upload, order)
+            case Have():
+                return Outcome()
+
+    def _offered(self, data: bytes, mac: bytes) -> Have:
+        try:
+            signed = verified(data, mac, self._keys)
+        except BadMessage as error:
+            return Have(Signed(_NOBODY, data, mac).id, "refused", detail=str(error))
+        held = self._holding(signed.id)
+        if held is not None:
+            return held
+        why = self._objection(signed.manifest)
+        if why:
+            return Have(signed.id, "refused", detail=why)
+        self._shelf.open(mac + data, signed.manifest.size)
+        self._coming = signed
+        self._look()
+        return self._have()
+
+    def _holding(self, upload: bytes) -> Have | None:
+        """How an upload does that is here already."""
+        if self._coming is not None and self._coming.id == upload:
+            return self._have()
+        trial = self.trial
+        if trial is not None and trial.upload == upload:
+            return Have(upload, "trying")
+        for slot in SLOTS:
+            signed = self._in_slot(slot)
+            if signed is not None and signed.id == upload:
+                return Have(upload, "active" if self.flies == slot else "whole")
+        return None
+
+    def _objection(self, manifest: Manifest) -> str:
+        """Why something is not to come; empty where it is."""
+        if manifest.node != self._node:
+            return f"it is for {manifest.node}, and this is {self._node}"
+        if self._coming is not None:
+            return f"{self._coming.manifest.name} is coming already"
+        taken = {self.flies, self._state.get("trial")}
+        if manifest.slot and manifest.slot in taken:
+            return f"slot {manifest.slot} flies"
+        flying = self.manifest_of(self.flies)
+        if flying is not None and manifest.made_unix_s < flying.made_unix_s and not manifest.force:
+            return f"it is older than {flying.name}, which flies"
+        room = self._shelf.free_bytes()
+        if manifest.size > room:
+            return f"{manifest.size} bytes, and there is room for {max(0, room)}"
+        return ""
+
+    def _slot(self, manifest: Manifest) -> str:
+        return manifest.slot or next(
+            slot for slot in SLOTS if slot not in (self.flies, self._state.get("trial"))
+        )
+
+    def _look(self) -> None:
+        """What of it is there."""
+        assert self._coming is not None
+        manifest = self._coming.manifest
+        lists = self._shelf.lists(len(manifest.lists))
+        self._leaves = None
+        self._lacks = {number for number, data in enumerate(lists) if data is None}
+        if not self._lacks:
+            leaves = [leaf for data in lists if data is not None for leaf in leaves_in(data)]
+            self._leaves = leaves
+            self._starts = [0, *accumulate(leaf.size for leaf in leaves)]
+            lacks = set(range(len(leaves))) - self._shelf.there(leaves)
+            lacks -= self._shelf.fill(leaves, lacks)
+            self._lacks = {number + len(manifest.lists) for number in lacks}
+
+    def _have(self) -> Have:
+        """How what is coming does; if nothing lacks, it takes its slot."""
+        assert self._coming is not None
+        coming, manifest = self._coming, self._coming.manifest
+        if self._leaves is None or self._lacks:
+            known = len(manifest.lists) if self._leaves is None else manifest.numbers
+            upto, lacks = ranges_of(sorted(self._lacks), known)
+            return Have(coming.id, "taking", upto, lacks)
+        why = ""
+        if self._starts[-1] != manifest.size or self._shelf.sha256() != manifest.sha256:
+            why = "its SHA-256 is not the manifest's"
+            self._shelf.drop()
+        else:
+            self._shelf.finish(self._slot(manifest))
+        self._coming, self._leaves = None, None
+        return Have(coming.id, "refused" if why else "whole", detail=why)
+
+    def _piece(self, piece: Piece) -> Have | None:
+        if self._coming is None or self._coming.id != piece.upload:
+            return self._holding(piece.upload) or Have(piece.upload, "unknown")
+        if piece.number not in self._lacks:
+            return None
+        try:
+            block = unpacked(piece)
+        except BadMessage as error:
+            return self._bad(piece.number, str(error))
+        lists = self._coming.manifest.lists
+        if self._leaves is None:
+            return self._list(piece.number, block, lists)
+        at = piece.number - len(lists)
+        if digest_of(block) != self._leaves[at].digest:
+            return self._bad(piece.number, "it is not the block that the manifest names")
+        self._shelf.put(self._starts[at], block)
+        self._lacks.discard(piece.number)
+        return None if self._lacks else self._have()
+
+    def _list(self, number: int, data: bytes, lists: Sequence[bytes]) -> Have | None:
+        if hashlib.sha256(data).digest() != lists[number]:
+            return self._bad(number, "it is not the list that the manifest names")
+        self._shelf.put_list(number, data)
+        self._lacks.discard(number)
+        if self._lacks:
+            return None
+        try:
+            self._look()
+        except BadMessage as error:  # signed, and yet no list
+            self._shelf.drop()
+            refused = Have(self._coming.id if self._coming else b"", "refused", detail=str(error))
+            self._coming = None
+            return refused
+        return self._have()
+
+    def _bad(self, number: int, why: str) -> Have:
+        found = self._have()
+        return Have(found.upload, found.state, found.upto, found.lacks, f"piece {number}: {why}")
+
+    # -- what is done with it ----------------------------------------------------------------------
+
+    def _told(self, upload: bytes, order: str) -> Outcome:
+        trial = self.trial
+        if order == "cancel":
+            return Outcome(self._cancel(upload))
+        if order == "activate":
+            return self._activate(upload)
+        if trial is None or trial.upload != upload:
+            return Outcome(self._holding(upload) or Have(upload, "refused", detail="not on trial"))
+        if order == "confirm":
+            self._keep(flies=trial.slot, trial=None)
+            return Outcome(Have(upload, "active"))
+        return Outcome(self.failed("as it was told"), back=True)
+
+    def _cancel(self, upload: bytes) -> Have:
+        if self._coming is not None and self._coming.id == upload:
+            self._shelf.drop()
+            self._coming = None
+            return Have(upload, "cancelled")
+        held = self._holding(upload)
+        if held is None:
+            return Have(upload, "cancelled")
+        why = {"trying": "it is being tried; roll it back", "active": "it flies"}
+        return Have(upload, held.state, detail=why.get(held.state, "it is whole, in its slot"))
+
+    def _activate(self, upload: bytes) -> Outcome:
+        held = self._holding(upload)
+        if held is None or held.state not in ("whole", "active"):
+            return Outcome(held or Have(upload, "unknown"))
+        if held.state == "active" or self._state.get("trial") is not None:
+            return Outcome(held)
+        slot = next(s for s in SLOTS if (found := self._in_slot(s)) and found.id == upload)
+        self._keep(trial=slot)
+        return Outcome(Have(upload, "trying"), self.trial)
+
+
+_NOBODY = Manifest("", "", "model", 0, b"", (), 0)

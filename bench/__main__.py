@@ -38,6 +38,7 @@ from bench import (
     text_size,
     tools_on_board,
     udp_link,
+    uplink,
     virtual_time,
     whole_node,
 )
@@ -67,6 +68,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "gateway": gateway.rows,
     "radiation": radiation.rows,
     "tools": tools_on_board.rows,
+    "uplink": uplink.rows,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -16,6 +16,7 @@ from roundtrip.text.packing import known
 LAYERS = (
     "text",
     "message",
+    "upload",
     "bundle",
     "security",
     "segments",
@@ -50,18 +51,25 @@ class Air:
         self._raw[way] += len(text.encode())
         self._packed[way] += packed
 
-    def table(self, agent: BundleAgent) -> dict[str, dict[str, int]]:
-        """Bytes by layer, their total, and what the texts would be unpacked."""
+    def table(self, agent: BundleAgent, upload_bytes: int) -> dict[str, dict[str, int]]:
+        """Bytes by layer, their total, and what the texts would be unpacked.
+
+        Args:
+            agent: has counted them.
+            upload_bytes: pieces of uploads that have been given to it.
+        """
         return {
-            way: self._layers(way, tally)
-            for way, tally in (("up", agent.sent), ("down", agent.received))
+            "up": self._layers("up", agent.sent, upload_bytes),
+            "down": self._layers("down", agent.received, 0),
         }
 
-    def _layers(self, way: str, tally: Tally) -> dict[str, int]:
+    def _layers(self, way: str, tally: Tally, upload_bytes: int) -> dict[str, int]:
         text = min(self._packed[way], tally.payload)
+        upload = min(upload_bytes, tally.payload - text)
         sizes = (
             text,
-            tally.payload - text,
+            tally.payload - text - upload,
+            upload,
             tally.bundle,
             tally.security,
             tally.segments,

@@ -145,7 +145,7 @@ class GroundMachine:
     @property
     def air(self) -> dict[str, dict[str, int]]:
         """What the bytes on the air were for, see `Air.table`."""
-        return self._air.table(self._agent)
+        return self._air.table(self._agent, self.uploads.sent_bytes)
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -184,10 +184,9 @@ class GroundMachine:
     def stop(self, reason: str, *, now_ns: int) -> Sequence[GroundOutput]:
         """End now: every question that is open or still to come expires for `reason`."""
         outputs: list[GroundOutput] = []
-        for entry in list(self._open.values()):
-            outputs += self._expire(entry, reason, now_ns)
         for planned in [*self._queue, *self._to_come]:
-            entry = self._new_entry(planned)
+            self._new_entry(planned)
+        for entry in list(self._open.values()):
             outputs += self._expire(entry, reason, now_ns)
         self._queue.clear()
         self._to_come.clear()
@@ -473,6 +472,7 @@ class GroundMachine:
             downlink=self._plan.downlink,
             in_contact_ns=self._contact.in_contact_ns(intended_ns, received.received_ns),
             names=entry.question.names if entry.question else (),
+            model=self._wording.model,
         )
         if record.answered and record.node_times is not None:
             self._expectation.answered(record.node_times, received.block_bytes)

@@ -24,11 +24,13 @@ def replied(
     downlink: Windows,
     in_contact_ns: int | None,
     names: tuple[str, ...] = (),
+    model: str = "",
 ) -> LoopRecord:
     """Of a question that the node has answered or refused.
 
     Args:
         names: what it asked to see, and then what it let the model call.
+        model: what answers on board, as the node has said.
     """
     times, at_ns = _node_times(reply), received.received_ns
     estimate = stamps.replied(times, at_ns, received.block_bytes, quickest, downlink)
@@ -66,6 +68,7 @@ def replied(
         spent_mj=reply.spent_mj,
         exposed=reply.exposed,
         seen=_seen(reply, names),
+        model=model,
     )
 
 

@@ -34,6 +34,8 @@ class Wording:
         """By name."""
         self._texts: Texts = None
         """As we can unpack them, until the node says otherwise."""
+        self.model = ""
+        """What answers there, as the node said last; empty until then."""
 
     def form(self, question: Question) -> Form:
         """How a question would go up now."""
@@ -60,6 +62,7 @@ class Wording:
     def told(self, health: Health) -> None:
         """The node said what it is."""
         self._texts = health.texts
+        self.model = f"{health.model} {health.quantization}".strip()
 
     def unreadable(self, reply: Unreadable) -> None:
         """The node could not read a question."""

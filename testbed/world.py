@@ -36,12 +36,10 @@ from node.body.energy import Battery, battery_of
 from node.engine.events import JobEvent
 from node.engine.stepped import SteppedEngine
 from node.machine import MAX_REPLIES, REPLY_LIFETIME_S, NodeMachine
-from node.outputs import NodeOutput, UploadCame
+from node.outputs import NodeOutput
 from node.outputs import StoredQuestion as StoredByNode
-from node.scheduler import Order
 from node.service_time import Profile, VirtualEngine, Words, dots
 from node.upset_engine import SPOILT, UpsetEngine
-from roundtrip.bulk.wire import Have
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.virtual import VirtualClock
@@ -59,7 +57,8 @@ from roundtrip.units import NS_PER_MS, NS_PER_S, ns_to_s, s_to_ns
 from roundtrip.upsets import Upsets
 from testbed.disk import Disk, SoundDisk
 from testbed.grading import check_rules, graded
-from testbed.uploads import LOAD_NS, VirtualUpload
+from testbed.uploads import VirtualUpload
+from testbed.world_hands import GroundHands, NodeHands
 
 DTN_EPOCH_MS = 820_540_800_000
 """2026-01-01 00:00:00 UTC in DTN time: the date of every virtual run."""
@@ -113,8 +112,8 @@ class World:
         self._watch = watch
         self._seed = seed
         self._clock = VirtualClock()
-        self._ground_hands = _GroundHands(self)
-        self._node_hands = _NodeHands(self)
+        self._ground_hands = GroundHands(self)
+        self._node_hands = NodeHands(self)
         self._profile = profile
         self._trace = trace
         self._shared_clock = shared_clock
@@ -126,7 +125,10 @@ class World:
         if engine is None:
             planned = [replace(one, expected=None, rule="") for one in planned]
         self._planned = planned if watch is None else []
+        self.upload = None if scenario.upload is None else VirtualUpload(scenario.upload, seed)
         self._length_ns = scenario.budget.budget().expire_ns + planned[-1].intended_ns + 1
+        if self.upload is not None:
+            self._length_ns = max(self._length_ns, self.upload.until_ns(scenario.plan().uplink))
         self._battery = battery_of(scenario, profile.power, self._length_ns)
         keep = self._shown.__setitem__ if watch is None else unkept
         zero_ns = dtn_epoch_ms * NS_PER_MS + clock.DTN_EPOCH_UNIX_S * NS_PER_S
@@ -139,7 +141,6 @@ class World:
             keep=keep,
         )
         self._errands = self._new_errands(board)
-        self.upload = None if scenario.upload is None else VirtualUpload(scenario.upload, seed)
         self.engine = self._new_engine()
         self.disks = {side: self._new_disk(side) for side in Side}
         self.out = _Collected()
@@ -311,7 +312,15 @@ class World:
             self.ground.machine.air,
             upsets=asdict(engine.hit) if isinstance(engine, UpsetEngine) else None,
             real_engine=self._real is not None,
+            upload=self._uploaded(),
         )
+
+    def _uploaded(self) -> dict[str, Any] | None:
+        """What a summary has of the upload."""
+        sent = self.ground.machine.uploads
+        if self.upload is None or sent.upload is None:
+            return None
+        return self.upload.summary(sent.upload.state, sent.sent_bytes, self._scenario.plan().uplink)
 
     def _over(self) -> bool:
         sent = self.ground.machine.uploads.upload
@@ -389,107 +398,6 @@ class World:
         actor: Actor[Any] = self.ground if side is Side.GROUND else self.node
         done = None if command is None else partial(actor.call, command, *args)
         self.disks[side].write(output, done)
-
-
-class _GroundHands:
-    """Carries out what the ground's machine puts out, on the event heap."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def send(self, frame: bytes) -> None:
-        link = self._world.link
-        link.call(link.machine.send, Side.GROUND, frame)
-
-    def store(self, output: object, command: ground.Command | None, *args: Any) -> None:
-        self._world.keep(Side.GROUND, output, command, *args)
-
-    def settled(self, record: LoopRecord) -> None:
-        if self._world.ends:
-            self._world.out.records.append(record)
-
-    def health(self, health: Health) -> None:
-        self._world.out.health = health
-
-    def rejected(self, reason: str) -> None:
-        self._world.out.rejected[reason] += 1
-
-    def clocks_differ(self, node_ahead_ms: int) -> None:
-        raise AssertionError("both ends have the run's date")
-
-    def read_piece(self, upload: bytes, number: int) -> None:
-        world = self._world
-        assert world.upload is not None
-        body, packed = world.upload.source.piece(number)
-        machine = world.ground.machine
-        read = partial(machine.uploads.piece_read, upload, number, body, packed)
-        world.ground.call(machine.upload, read)
-
-    def upload_does(self, have: Have) -> None:
-        assert self._world.upload is not None
-        self._world.upload.told.append((self._world.now_ns, have))
-
-
-class _NodeHands:
-    """Carries out what the node's machine puts out, on the event heap."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def send(self, frame: bytes) -> None:
-        link = self._world.link
-        link.call(link.machine.send, Side.NODE, frame)
-
-    def store(self, output: object, command: node.Command | None, *args: Any) -> None:
-        self._world.keep(Side.NODE, output, command, *args)
-
-    def infer(self, order: Order) -> None:
-        engine = self._world.engine
-        engine.call(engine.machine.infer, order)
-
-    def cut(self, question_id: int) -> None:
-        engine = self._world.engine
-        engine.call(engine.machine.cut, question_id)
-
-    def measure(self) -> None:
-        world = self._world
-        profile = world.engine.machine.profile
-        vitals = Vitals(
-            round(profile.rss_peak_mb * 1e6),
-            threads=profile.threads,
-            mended=world.engine.machine.mended,
-        )
-        world.node.call(world.node.machine.beacon, world.node_health(vitals))
-
-    def rejected(self, reason: str) -> None:
-        pass  # the ground counts what a run reports
-
-    def clocks_differ(self, ground_ahead_ms: int) -> None:
-        raise AssertionError("both ends have the run's date")
-
-    def take_upload(self, came: UploadCame) -> None:
-        world, upload, actor = self._world, self._world.upload, self._world.node
-        assert upload is not None
-
-        def on_disk() -> None:
-            if actor.stopped:
-                return  # its process is gone
-            outcome = upload.vault.take(came.message)
-            actor.call(actor.machine.upload_taken, came.bundle_id, outcome.reply)
-            if outcome.trial is not None:
-                world.after(LOAD_NS, tried)
-
-        def tried() -> None:
-            if not actor.stopped and upload.vault.trial is not None:
-                actor.call(actor.machine.upload_does, upload.vault.passed("it answers"))
-
-        world.after(world.engine.machine.store_ns, on_disk)
-
-    def roll_back(self, reason: str) -> None:
-        world = self._world
-        assert world.upload is not None
-        have = world.upload.vault.failed(reason)
-        world.node.call(world.node.machine.upload_does, have)
 
 
 def _security(side: Side, name: str, seed: int) -> Security:

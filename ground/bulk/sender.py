@@ -110,6 +110,8 @@ class Sender:
         self._up = False
         self._window = LEAST_WINDOW
         self._sizes: dict[BundleId, int] = {}
+        self.sent_bytes = 0
+        """Of pieces of all uploads."""
 
     # -- what the operator wants -------------------------------------------------------------------
 
@@ -190,6 +192,7 @@ class Sender:
             return outputs
         upload.flying[bundle_id] = number
         upload.sent_bytes += len(body)
+        self.sent_bytes += len(body)
         self._sizes[bundle_id] = len(body)
         upload.again += number in upload.sent
         upload.sent.add(number)

@@ -52,6 +52,7 @@ class _Line(BaseModel):
     detail: str = ""
     node_rss_peak_bytes: Count = 0
     node_spent_mj: Count = 0
+    response_model: str = Field("", alias="gen_ai.response.model")
     input_tokens: Count = Field(0, alias="gen_ai.usage.input_tokens")
     output_tokens: Count = Field(0, alias="gen_ai.usage.output_tokens")
     finish_reasons: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
@@ -72,6 +73,7 @@ class _Layers(BaseModel):
 
     text: Count
     message: Count
+    upload: Count = 0
     bundle: Count
     security: Count
     segments: Count
@@ -95,6 +97,21 @@ class _Charge(BaseModel):
     charge: tuple[tuple[RunSeconds, Probability], ...]
 
 
+class _Upload(BaseModel):
+    """A summary's `upload`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: str
+    bytes: Count
+    state: str
+    sent_bytes: Count
+    passes: Count
+    began_s: RunSeconds
+    whole_s: RunSeconds | None
+    flies_s: RunSeconds | None
+
+
 class _Summary(BaseModel):
     """What is read of `summary.json` besides what follows from the loops."""
 
@@ -112,6 +129,7 @@ class _Summary(BaseModel):
     air: _Air | None = None
     upsets: dict[str, Count] | None = None
     real_engine: bool = False
+    upload: _Upload | None = None
 
 
 def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
@@ -145,9 +163,17 @@ def load_run(folder: Path) -> tuple[Run, dict[str, Any]]:
         None if known.air is None else known.air.model_dump(),
         upsets=known.upsets,
         real_engine=known.real_engine,
+        upload=None if known.upload is None else known.upload.model_dump(),
     )
     again = summarise(run)
-    for new in ("sentence", "upsets", "real_engine"):  # runs from before they were written
+    for way in (summary.get("air") or {}).values():
+        way.setdefault("upload", 0)
+    for new in (
+        "sentence",
+        "upsets",
+        "real_engine",
+        "upload",
+    ):  # runs from before they were written
         summary.setdefault(new, again[new])
     _check_alike(summary, again, "", str(folder / "summary.json"))
     return run, summary

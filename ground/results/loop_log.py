@@ -185,6 +185,8 @@ class LoopLine(BaseModel):
     """Memory of the engine at most."""
     node_spent_mj: Count | None = None
     """Energy for the answer above idling, mJ."""
+    response_model: str | None = Field(None, alias="gen_ai.response.model", max_length=4096)
+    """What answered, as the node has said: where several models flew in a run."""
     model: str | None = Field(None, alias="gen_ai.request.model", max_length=4096)
     """The model that answered."""
     input_tokens: Count | None = Field(None, alias="gen_ai.usage.input_tokens")
@@ -430,6 +432,7 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
             Seen(one.what, one.age_ms, bytes.fromhex(one.sha256), one.bytes)
             for one in line.seen or ()
         ),
+        model=line.response_model or "",
         detail=line.detail or "",
         finish_reason=(line.finish_reasons or ("",))[0],
         spent_mj=line.node_spent_mj or 0,

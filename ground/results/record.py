@@ -135,6 +135,8 @@ class LoopRecord:
     where `planned` tells, or nothing does."""
     seen: tuple[Seen, ...] = ()
     """What the model was shown on board, and what it called, in that order."""
+    model: str = ""
+    """What answered, as the node said last before; empty where it is not known."""
 
     @property
     def expectation_error(self) -> float | None:
@@ -240,6 +242,8 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         ]
     if record.detail:
         line["detail"] = record.detail
+    if record.model:
+        line["gen_ai.response.model"] = record.model
     if record.answered and (times is not None or record.correct is not None):
         line["correct"] = record.correct
     if record.answered and times is not None:
@@ -311,6 +315,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
                 for one in line.get("seen", [])
             ),
             detail=line.get("detail", ""),
+            model=line.get("gen_ai.response.model", ""),
             finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
             prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),
             output_tokens=line.get("gen_ai.usage.output_tokens", 0),

@@ -38,6 +38,7 @@ AIR_ROW = 42
 AIR_WORDS = {
     "text": "text, as packed",
     "message": "message",
+    "upload": "pieces of uploads",
     "bundle": "bundle headers",
     "security": "security",
     "segments": "LTP headers",

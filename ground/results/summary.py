@@ -62,6 +62,8 @@ class Run:
     """In virtual time: what upsets did to the weights, see `node.upset_engine.Hit`."""
     real_engine: bool = False
     """In virtual time: the model really answered."""
+    upload: Mapping[str, Any] | None = None
+    """In virtual time: what went up besides, see `testbed.uploads`."""
 
 
 def summarise(run: Run) -> dict[str, Any]:
@@ -106,6 +108,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "on_board": _on_board(run, answered),
         "upsets": run.upsets,
         "real_engine": run.real_engine,
+        "upload": run.upload,
         "node": _node(run, answered),
         "link": _link(run.fates),
         "air": run.air,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -24,7 +25,7 @@ from roundtrip.bulk.manifest import (
     verified,
 )
 from roundtrip.bulk.wire import Bulk, Have, Offer, Piece, Told, ranges_of, unpacked
-from roundtrip.errors import BadMessage
+from roundtrip.errors import BadMessage, EnvironmentFault
 
 SHIPPED = ""
 """The slot of the model that the node was given."""
@@ -91,6 +92,13 @@ class Vault:
         signed = self._in_slot(slot)
         return None if signed is None else signed.manifest
 
+    def lacks(self, upload: bytes, number: int) -> bool:
+        """Whether a piece of what is coming is not on disk."""
+        if self._coming is None or self._coming.id != upload:
+            return True
+        lists = len(self._coming.manifest.lists)
+        return number in self._lacks or (self._leaves is None and number >= lists)
+
     def begin(self) -> list[Have]:
         """The node was started: end a trial, and look at what there is of an upload; what the
         ground should know."""
@@ -145,10 +153,25 @@ class Vault:
 
     def take(self, message: Bulk) -> Outcome:
         """A message of the ground."""
-        outcome = self._take(message)
+        try:
+            outcome = self._take(message)
+        except (OSError, EnvironmentFault) as error:  # the disk is full, or gone
+            outcome = Outcome(self._dropped(message, str(error)))
         if outcome.reply is None:
             return outcome
         return replace(outcome, reply=replace(outcome.reply, asked=self._asked))
+
+    def _dropped(self, message: Bulk, why: str) -> Have:
+        """What comes cannot be kept: none of it is."""
+        if isinstance(message, Offer):
+            upload = Signed(_NOBODY, message.data, b"").id
+        else:
+            upload = message.upload
+        if self._coming is None or self._coming.id == upload:
+            self._coming, self._leaves = None, None
+            with suppress(OSError):
+                self._shelf.drop()
+        return Have(upload, "refused", detail=f"the node's disk: {why}")
 
     def _take(self, message: Bulk) -> Outcome:
         match message:

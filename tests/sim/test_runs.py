@@ -34,6 +34,7 @@ NAMES = (
     "storm",
     "two-stations",
     "uhf",
+    "upload",
     "xband-day",
     "xband-pass",
 )

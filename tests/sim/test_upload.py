@@ -35,33 +35,6 @@ def scenario(size: int, *, loss: float = 0.05, count: int = 10, **upload: Any) -
     )
 
 
-class Watched:
-    """Counts the pieces that go up although the node has them on disk."""
-
-    def __init__(self, world: World) -> None:
-        upload = world.upload
-        assert upload is not None
-        self.upload = upload
-        self.again: list[int] = []
-        read, source = upload.source.piece, upload.source
-
-        def piece(number: int) -> tuple[bytes, bool]:
-            if self._is_there(number):
-                self.again.append(number)
-            return read(number)
-
-        source.piece = piece
-
-    def _is_there(self, number: int) -> bool:
-        manifest, shelf = self.upload.signed.manifest, self.upload.shelf
-        if shelf.manifest() is None:
-            return False
-        lists = shelf.lists(len(manifest.lists))
-        if number < len(lists):
-            return lists[number] is not None
-        return number - len(lists) in shelf.there(self.upload.source.leaves)
-
-
 def states(world: World) -> list[str]:
     assert world.upload is not None
     return [have.state for _, have in world.upload.told]
@@ -69,19 +42,17 @@ def states(world: World) -> list[str]:
 
 def test_it_comes_whole_and_flies_once_it_was_confirmed() -> None:
     world = World(scenario(1_000_000), 1, PROFILE)
-    watched = Watched(world)
     run = world.run()
     assert states(world) == ["taking", "taking", "whole", "trying", "trial", "active"]
     assert world.upload is not None
-    assert world.upload.vault.flies == "a"
-    assert watched.again == []
+    assert (world.upload.vault.flies, world.upload.again) == ("a", 0)
     assert all(record.answered for record in run.records)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_dies_it_comes_whole_and_nothing_goes_up_that_is_there(seed: int) -> None:
     world = ChaosWorld(scenario(3_000_000, activate=False), seed, PROFILE)
-    watched = Watched(world)
     world.run()
     assert "whole" in states(world)
-    assert watched.again == []
+    assert world.upload is not None
+    assert world.upload.again == 0

@@ -25,9 +25,9 @@ def tally(**bytes_of: int) -> Tally:
     return found
 
 
-def table(air: Air, **bytes_of: int) -> dict[str, dict[str, int]]:
+def table(air: Air, upload_bytes: int = 0, **bytes_of: int) -> dict[str, dict[str, int]]:
     agent = SimpleNamespace(sent=tally(**bytes_of), received=tally(**bytes_of))
-    return air.table(agent)
+    return air.table(agent, upload_bytes)
 
 
 def test_every_layer_has_its_bytes_and_all_of_them_are_the_total() -> None:
@@ -39,8 +39,14 @@ def test_every_layer_has_its_bytes_and_all_of_them_are_the_total() -> None:
     assert found["up"] == found["down"]
     layers = dict(found["up"])
     assert layers.pop("total") == sum(numbers.values())
-    assert layers.pop("raw_text") == layers.pop("text") == 0
+    assert layers.pop("raw_text") == layers.pop("text") == layers.pop("upload") == 0
     assert layers == {"message": 1, **{name: numbers[name] for name in names[1:]}}
+
+
+def test_pieces_of_an_upload_are_a_layer_of_their_own_going_up() -> None:
+    found = table(Air(), upload_bytes=900, payload=1000)
+    assert [found["up"][name] for name in ("message", "upload", "total")] == [100, 900, 1000]
+    assert [found["down"][name] for name in ("message", "upload")] == [1000, 0]
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -28,6 +28,7 @@ def whole(answered) -> LoopRecord:
         split="frame_log",
         spent_mj=17,
         exposed=True,
+        model="qwen3 Q4_K_M",
         node_times=NodeTimes(4 * NS_PER_MS, 9 * NS_PER_MS, 15 * NS_PER_MS, 123),
         uplink_sessions=(SessionId(1, 5), SessionId(1, 6)),
     )
@@ -77,6 +78,7 @@ def test_a_line_has_these_names(whole: LoopRecord) -> None:
         "node_rss_peak_bytes": 70_000_000,
         "node_spent_mj": 17,
         "gen_ai.request.model": "tiny",
+        "gen_ai.response.model": "qwen3 Q4_K_M",
         "gen_ai.usage.input_tokens": 10,
         "gen_ai.usage.output_tokens": 6,
         "gen_ai.response.finish_reasons": ["stop"],

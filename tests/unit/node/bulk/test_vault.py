@@ -277,6 +277,29 @@ def test_two_contacts_may_end_without_a_word_and_the_second_is_one_too_many() ->
     assert [watch.over(up) for up in heard] == [False] * 6 + [True]
 
 
+@pytest.mark.parametrize("call", ["open", "put", "put_list", "finish"])
+def test_a_disk_that_fills_up_leaves_nothing_of_it_and_the_node_flying(
+    board, cargo, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    flying(board, cargo(OTHER))
+    it = cargo(CONTENT)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, call, full)
+        replies = [board.take(it.offer).reply]
+        replies += [board.take(it.piece(number)).reply for number in range(7)]
+    told = next(reply for reply in replies if reply is not None and reply.state == "refused")
+    assert told.upload == it.signed.id
+    assert told.detail == "the node's disk: [Errno 28] No space left on device"
+    assert not (board.shelf.path / "coming").exists()
+    assert board.vault.flies == "a"
+    board.load(it)
+    assert board.state(it.offer) == "whole"
+
+
 class Crash(BaseException):
     """The process is killed."""
 

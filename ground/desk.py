@@ -163,6 +163,11 @@ class Desk:
             case _:
                 pass
 
+    @property
+    def context(self) -> int:
+        """Tokens that the node has room for; 0 where it has not said so."""
+        return 0 if self.health is None else self.health.context
+
     def note(self, text: str) -> None:
         """Something that the operator should know."""
         self._tell("note", text=text)

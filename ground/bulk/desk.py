@@ -22,6 +22,7 @@ from ground.bulk.sender import Upload
 from ground.bulk.source import Changed, FileSource, file_source
 from ground.machine import GroundMachine
 from models.atomic import atomic_target
+from models.gguf.fit import fit
 from models.gguf.inspect import inspect, require_qwen3
 from roundtrip.bulk.manifest import (
     MAX_BYTES,
@@ -91,15 +92,22 @@ class Uplink:
         keys: that manifests are signed with, the one that sends first.
         plan: for how long it will take.
         note: told what an operator should know.
+        context: tokens that the node has room for; 0 where it has not said so.
     """
 
     def __init__(
-        self, folder: Path, keys: Sequence[bytes], plan: ContactPlan, note: Callable[[str], None]
+        self,
+        folder: Path,
+        keys: Sequence[bytes],
+        plan: ContactPlan,
+        note: Callable[[str], None],
+        context: Callable[[], int],
     ) -> None:
         self._folder = folder / "uplink"
         self._keys = keys
         self._plan = plan
         self._note = note
+        self._context = context
         self._source: FileSource | None = None
         self._actor: Actor[GroundMachine] | None = None
         self._worker: Worker | None = None
@@ -219,7 +227,8 @@ class Uplink:
         if not (self._folder / _NEW).is_file():
             raise BadInput("upload", "file", "one that was sent before", "none")
         try:
-            require_qwen3(inspect(self._folder / _NEW))
+            info = inspect(self._folder / _NEW)
+            require_qwen3(info)
         except BadModel as error:
             raise BadInput(options.name, error.key, error.expected, error.found) from None
         source = file_source(self._folder / _NEW)
@@ -240,6 +249,7 @@ class Uplink:
             least_tok_s=options.least_tok_s,
             canaries=tuple(Canary(one.text, one.expected) for one in options.canaries),
             system=options.system,
+            memory_bytes=fit(info, context).total_bytes if (context := self._context()) else 0,
         )
         self._source, self._passes = source, int(self._cue is not None and self._cue.tx_up)
         self._start(sign(manifest, self._keys[0]), activate=options.activate, paused=False)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from models.resolve import resolve
 from node.bulk.shelf import Folder
 from node.bulk.vault import SHIPPED, Outcome, Trial, Vault
@@ -71,7 +73,8 @@ class Flight:
     ) -> None:
         self._config = config
         self._shelf = Folder(store.with_name("slots"), self._given)
-        self._vault = Vault(self._shelf, endpoint, keys)
+        memory_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().total
+        self._vault = Vault(self._shelf, endpoint, keys, memory_bytes)
         self._bay = bay
         self._node = node
         self._say = say

@@ -57,12 +57,16 @@ class Vault:
         shelf: where they are kept.
         node: the endpoint of this node.
         keys: of those that secure the link, the ones that sign.
+        memory_bytes: what an engine may have; None: as much as it wants.
     """
 
-    def __init__(self, shelf: Shelf, node: str, keys: Sequence[bytes]) -> None:
+    def __init__(
+        self, shelf: Shelf, node: str, keys: Sequence[bytes], memory_bytes: int | None = None
+    ) -> None:
         self._shelf = shelf
         self._node = node
         self._keys = keys
+        self._memory_bytes = memory_bytes
         self._coming: Signed | None = None
         self._leaves: list[Leaf] | None = None
         """None until all lists are there."""
@@ -226,6 +230,10 @@ class Vault:
         flying = self.manifest_of(self.flies)
         if flying is not None and manifest.made_unix_s < flying.made_unix_s and not manifest.force:
             return f"it is older than {flying.name}, which flies"
+        memory_bytes = self._memory_bytes
+        if memory_bytes is not None and manifest.memory_bytes > memory_bytes:
+            needs = f"it needs {manifest.memory_bytes / 1e6:,.0f} MB of memory"
+            return f"{needs}, and the engine may have {memory_bytes / 1e6:,.0f} MB"
         room = self._shelf.free_bytes()
         if manifest.size > room:
             return f"{manifest.size} bytes, and there is room for {max(0, room)}"

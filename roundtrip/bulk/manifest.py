@@ -77,6 +77,8 @@ class Manifest:
     canaries: tuple[Canary, ...] = ()
     system: str = ""
     """The system prompt of the canaries."""
+    memory_bytes: int = 0
+    """What the model needs with the context that the node has, as far as the ground knows."""
     version: int = VERSION
 
     @property
@@ -198,7 +200,7 @@ def _checked(found: dict[str, Any]) -> Manifest:
     check("system", "text", isinstance(found["system"], str))
     for key in ("node", "name", "kind", "slot"):
         check(key, "text", isinstance(found[key], str) and len(found[key]) <= MAX_NAME_BYTES)
-    for key in ("size", "leaves", "made_unix_s"):
+    for key in ("size", "leaves", "made_unix_s", "memory_bytes"):
         check(key, "a number", type(found[key]) is int and found[key] >= 0)
     check("name", "a file's name", found["name"] == plain_name(found["name"]))
     check("kind", " or ".join(KINDS), found["kind"] in KINDS)

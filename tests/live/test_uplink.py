@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 
 from models.resolve import resolve
+from roundtrip.bulk.manifest import MAC_BYTES
 
 pytestmark = pytest.mark.live
 
@@ -135,6 +137,8 @@ def test_a_model_goes_up_flies_and_flies_again_after_a_restart(roles, canaries) 
     assert ask(roles) == RIGHT
     assert (roles.slot / "model.gguf").read_bytes() == resolve("builtin").read_bytes()
     assert "triage" in roles.say("status").stdout
+    manifest = cbor2.loads((roles.slot / "manifest").read_bytes()[MAC_BYTES:])
+    assert manifest["memory_bytes"] > 50_000_000, "by the context that the node has said"
     roles.kill("node")
     assert ask(roles) == RIGHT
     again = roles.say("uplink", str(resolve("builtin")), "--name", "again", "--no-activate")

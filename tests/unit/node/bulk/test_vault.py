@@ -121,6 +121,15 @@ def test_what_is_not_for_this_node_or_not_what_it_says_is_refused(
     assert board.shelf.slot_manifest("a") is None
 
 
+def test_one_that_does_not_fit_the_memory_is_refused_before_it_comes(board, cargo) -> None:
+    it = cargo(CONTENT, memory_bytes=500_000_001)
+    vault = Vault(Memory(), "ipn:2.1", [b"k" * 32], 500_000_000)
+    why = "it needs 500 MB of memory, and the engine may have 500 MB"
+    assert vault.take(it.offer).reply.detail == why
+    assert Vault(Memory(), "ipn:2.1", [b"k" * 32], 500_000_001).take(it.offer).reply.lacks
+    assert board.take(it.offer).reply.lacks, "as much as it wants"
+
+
 def test_one_that_another_key_signed_is_refused(board, cargo) -> None:
     signed = sign(cargo(CONTENT).signed.manifest, b"another")
     reply = board.take(Offer(signed.data, signed.mac)).reply

@@ -31,7 +31,7 @@ from roundtrip.errors import BadMessage
 KEY = b"k" * 32
 MANIFEST = Manifest(
     "ipn:2.1", "qwen", "model", 70_000, bytes(32), (bytes(32),), 2, "b", 1_700_000_000, True, 3.5,
-    (Canary("Is it?", "It is."),), "Watch.",
+    (Canary("Is it?", "It is."),), "Watch.", 5_000_000,
 )  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def test_a_manifest_that_another_key_has_signed_is_none() -> None:
         ({"least_tok_s": -1}, "manifest: least_tok_s"),
         ({"canaries": [["only"]]}, "manifest: canaries"),
         ({"canaries": [["a", "b"]] * 9}, "manifest: canaries: expected a list"),
+        ({"memory_bytes": 1.5}, "manifest: memory_bytes"),
         ({"system": None}, "manifest: system"),
     ],
 )

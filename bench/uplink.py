@@ -101,8 +101,8 @@ def _goodput(loss: float, one_way_ms: float = 6.06) -> Row:
 
 def _killed() -> list[Row]:
     """Over five passes, with kills of either end at random."""
-    scenario = _pass(size_bytes=15_000_000)
-    passes = [{"start_s": 600 * at, "end_s": 600 * at + 462} for at in range(5)]
+    scenario = _pass(size_bytes=10_000_000)
+    passes = [{"start_s": 600 * at, "end_s": 600 * at + 462} for at in range(7)]
     table = scenario.model_dump(exclude_unset=True) | {"contact": passes}
     scenario = _linked(Scenario.model_validate(table), rate_bps=64_000, mtu_bytes=1_115)
     scenario = _asked(scenario, count=200, rate_per_min=4)
@@ -112,7 +112,7 @@ def _killed() -> list[Row]:
             Kill(1 + int(rng.expovariate(1 / mean)), rng.randrange(NS_PER_S // 10, 9 * NS_PER_S))
             for _ in range(KILLS // 2)
         )
-        for name, mean in (("ground", 300), ("node", 150))
+        for name, mean in (("ground", 220), ("node", 110))
     }
     faults = Faults(kills | {"link": ()}, (), False, False)
     world = ChaosWorld(scenario, 1, load_profile("rpi5-8gb"), faults)

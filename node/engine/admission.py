@@ -36,7 +36,7 @@ class Slot:
 
     request: Request
     sequence: int
-    prompt_tokens: int
+    prompt: list[int]
     head: list[int]
     """The beginning of the prompt, to be kept once it is read; empty where it is kept."""
     limit: int
@@ -189,7 +189,7 @@ class Admission:
             Slot(
                 request,
                 sequence,
-                prompt_tokens=len(tokens),
+                prompt=tokens,
                 head=head if self._prefixes.wants(head) else [],
                 limit=min(request.max_tokens, room),
                 feed=tokens[cached:],
@@ -207,7 +207,7 @@ class Admission:
     def _sequence_for(self, tokens: list[int]) -> tuple[int, int]:
         """A free sequence that begins as these tokens do, and how many of them it holds."""
         found = self._prefixes.longest(tokens)
-        best = max(self.free, key=lambda free: _in_common(free[1], tokens))
+        best = max(self.free, key=lambda free: (_in_common(free[1], tokens), -len(free[1])))
         held = _in_common(best[1], tokens)
         self.free.remove(best)
         sequence = best[0]
@@ -226,6 +226,8 @@ class Admission:
         if slot.sampler is not None:
             self._engine.free_sampler(slot.sampler)
         kept = self._heads.get((slot.request.system, slot.request.tools), [])
+        if slot.request.tools:  # it may come again, with what they gave
+            kept = slot.prompt[: slot.position]
         held = tuple(kept) if slot.position >= len(kept) else ()
         self._engine.forget(slot.sequence, len(held))
         self.free.append((slot.sequence, held))
@@ -241,7 +243,7 @@ class Admission:
             slot.request.id,
             text,
             reason,
-            slot.prompt_tokens,
+            len(slot.prompt),
             len(slot.written),
             slot.cached,
             self._thoughts(slot),
@@ -263,6 +265,6 @@ class Admission:
 
 
 def _in_common(held: Head, tokens: Sequence[int]) -> int:
-    """How many tokens both begin with, if one is left to be read."""
-    fits = len(held) < len(tokens) and tuple(tokens[: len(held)]) == held
-    return len(held) if fits else 0
+    """How many tokens both begin with, so that one is left to be read."""
+    pairs = zip(held, tokens[:-1], strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(held), len(tokens) - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cbor2
@@ -133,6 +134,18 @@ def test_the_head_of_a_prompt_is_read_once(engine: Engine) -> None:
         assert done.cached_tokens > 40
     plain = answer_all(batcher(engine), [asked(4, system=SYSTEM)])[4]
     assert again[4].text == plain.text
+
+
+def test_what_was_read_before_a_call_is_not_read_again_after_it(engine: Engine) -> None:
+    """A question with tools leaves its prompt in its sequence, for when it comes again."""
+    busy = batcher(engine)
+    first = asked(1, system=SYSTEM, text="How is it? " * 20, tools="A tool.")
+    before = answer_all(busy, [first])[1]
+    again = replace(first, rounds=(("<tool_call>\n</tool_call>", ("SUN",)),))
+    after = answer_all(busy, [again])[1]
+    assert before.cached_tokens == 0
+    assert before.prompt_tokens - 12 < after.cached_tokens < before.prompt_tokens
+    assert after.text == answer_all(batcher(engine), [again])[1].text
 
 
 def test_heads_survive_a_restart_and_what_does_not_fit_is_deleted(engine: Engine, tmp_path) -> None:
@@ -283,8 +296,8 @@ def test_a_prompt_may_leave_room_for_a_single_token(engine: Engine) -> None:
         busy.add(asked(1, text="a " * words, max_tokens=50))
         found = busy.admit()
         (slot,) = busy._slots
-        left = slot.limit if engine.context - slot.prompt_tokens < 50 else left
-    assert engine.context - slot.prompt_tokens == 1
+        left = slot.limit if engine.context - len(slot.prompt) < 50 else left
+    assert engine.context - len(slot.prompt) == 1
     assert one(engine, text="a " * words, max_tokens=50).output_tokens <= 1
     assert isinstance(found[0], Started)
 

@@ -139,7 +139,7 @@ def test_the_head_of_a_prompt_is_read_once(engine: Engine) -> None:
 def test_what_was_read_before_a_call_is_not_read_again_after_it(engine: Engine) -> None:
     """A question with tools leaves its prompt in its sequence, for when it comes again."""
     busy = batcher(engine)
-    first = asked(1, system=SYSTEM, text="How is it? " * 20, tools="A tool.")
+    first = asked(1, system=SYSTEM, text="How is it? " * 5, tools="A tool.")
     before = answer_all(busy, [first])[1]
     again = replace(first, rounds=(("<tool_call>\n</tool_call>", ("SUN",)),))
     after = answer_all(busy, [again])[1]

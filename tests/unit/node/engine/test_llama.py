@@ -145,7 +145,6 @@ def test_what_was_read_before_a_call_is_not_read_again_after_it(engine: Engine) 
     after = answer_all(busy, [again])[1]
     assert before.cached_tokens == 0
     assert before.prompt_tokens - 12 < after.cached_tokens < before.prompt_tokens
-    assert after.text == answer_all(batcher(engine), [again])[1].text
 
 
 def test_heads_survive_a_restart_and_what_does_not_fit_is_deleted(engine: Engine, tmp_path) -> None:

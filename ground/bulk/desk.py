@@ -113,6 +113,7 @@ class Uplink:
         self._worker: Worker | None = None
         self._cue: Carrier | None = None
         self._passes = 0
+        self._taking = False
 
     # -- the station -------------------------------------------------------------------------------
 
@@ -191,6 +192,15 @@ class Uplink:
             EnvironmentFault: there is no room for it.
         """
         self._only_one()
+        if self._taking:
+            raise BadInput("upload", "file", "one at a time", "another that is being sent")
+        self._taking = True
+        try:
+            return await self._take(chunks, size)
+        finally:
+            self._taking = False
+
+    async def _take(self, chunks: AsyncIterator[bytes], size: int | None) -> dict[str, Any]:
         self._folder.mkdir(parents=True, exist_ok=True)
         room = shutil.disk_usage(self._folder).free - SPARE_BYTES
         if size is not None and size > min(room, MAX_BYTES):

@@ -22,7 +22,7 @@ from node.outputs import UploadCame
 from roundtrip.bulk.wire import Have
 from roundtrip.drive.realtime import Worker, background
 from roundtrip.errors import BadConfig, BadModel, EnvironmentFault
-from roundtrip.node_config import NodeConfig
+from roundtrip.node_config import LLAMA, NodeConfig
 
 QUIET_S = 0.05
 """How often it is looked whether the answers under way are done."""
@@ -74,7 +74,8 @@ class Flight:
         self._config = config
         self._shelf = Folder(store.with_name("slots"), self._given)
         memory_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().total
-        self._vault = Vault(self._shelf, endpoint, keys, memory_bytes)
+        why_not = "" if config.engine == LLAMA else "a server answers here, with its own models"
+        self._vault = Vault(self._shelf, endpoint, keys, memory_bytes, why_not)
         self._bay = bay
         self._node = node
         self._say = say

@@ -58,15 +58,22 @@ class Vault:
         node: the endpoint of this node.
         keys: of those that secure the link, the ones that sign.
         memory_bytes: what an engine may have; None: as much as it wants.
+        why_not: why this node takes no uploads; empty where it does.
     """
 
     def __init__(
-        self, shelf: Shelf, node: str, keys: Sequence[bytes], memory_bytes: int | None = None
+        self,
+        shelf: Shelf,
+        node: str,
+        keys: Sequence[bytes],
+        memory_bytes: int | None = None,
+        why_not: str = "",
     ) -> None:
         self._shelf = shelf
         self._node = node
         self._keys = keys
         self._memory_bytes = memory_bytes
+        self._why_not = why_not
         self._coming: Signed | None = None
         self._leaves: list[Leaf] | None = None
         """None until all lists are there."""
@@ -222,6 +229,8 @@ class Vault:
         """Why something is not to come; empty where it is."""
         if manifest.node != self._node:
             return f"it is for {manifest.node}, and this is {self._node}"
+        if self._why_not:
+            return self._why_not
         if self._coming is not None:
             return f"{self._coming.manifest.name} is coming already"
         taken = {self.flies, self._state.get("trial")}

@@ -213,6 +213,14 @@ def test_what_flies_on_trial_is_rolled_back(play, cargo, kind: str) -> None:
     assert scene.bay.config == GIVEN
 
 
+def test_a_node_whose_engine_is_a_server_takes_no_upload(tmp_path: Path, cargo) -> None:
+    config = NodeConfig(engine="http://127.0.0.1:1")
+    store = tmp_path / "node.sqlite"
+    flight = Flight(config, store, NODE, [KEY], Bay(), Scene(tmp_path, Bay()), print)
+    reply = flight._vault.take(cargo(CONTENT).offer).reply
+    assert (reply.state, reply.detail) == ("refused", "a server answers here, with its own models")
+
+
 def test_a_slot_whose_model_does_not_load_any_more_leaves_what_was_given(play, cargo) -> None:
     it = cargo(CONTENT)
 

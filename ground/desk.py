@@ -172,6 +172,11 @@ class Desk:
         """Something that the operator should know."""
         self._tell("note", text=text)
 
+    def upload(self, name: str, state: str, detail: str) -> None:
+        """An upload has come to something."""
+        level = "error" if state in ("refused", "rolled_back") else "info"
+        self._tell("upload", level, name=name, state=state, detail=detail)
+
     def ends(self) -> None:
         """The station ends: who listens is told no more."""
         for listener in self._listeners:
@@ -349,6 +354,7 @@ class Desk:
             "budget_s": self._budget_s,
             "loops": self._loops.shown(),
             "open": list(self._open.values()),
+            "upload": None if self.uplink is None else self.uplink.status(),
         }
 
     def _next_contacts(self, now_ns: int) -> list[tuple[float, float]]:

@@ -92,6 +92,7 @@ class Uplink:
         keys: that manifests are signed with, the one that sends first.
         plan: for how long it will take.
         note: told what an operator should know.
+        tell: told how the upload does: its name, its state, and what else is to be said.
         context: tokens that the node has room for; 0 where it has not said so.
     """
 
@@ -101,12 +102,14 @@ class Uplink:
         keys: Sequence[bytes],
         plan: ContactPlan,
         note: Callable[[str], None],
+        tell: Callable[[str, str, str], None],
         context: Callable[[], int],
     ) -> None:
         self._folder = folder / "uplink"
         self._keys = keys
         self._plan = plan
         self._note = note
+        self._tell = tell
         self._context = context
         self._source: FileSource | None = None
         self._actor: Actor[GroundMachine] | None = None
@@ -168,11 +171,11 @@ class Uplink:
 
     def told(self, have: Have) -> None:
         """The node says how it does."""
-        detail = f": {have.detail}" if have.detail else ""
-        if have.state != "taking":
-            self._note(f"upload: {have.state.replace('_', ' ')}{detail}")
         upload = self._upload
-        if upload is not None and upload.ended:
+        if upload is None or have.upload != upload.signed.id:
+            return
+        self._tell(upload.signed.manifest.name, have.state, have.detail)
+        if upload.ended:
             self._keep(upload)
 
     def close(self) -> None:
@@ -263,6 +266,7 @@ class Uplink:
         )
         self._source, self._passes = source, int(self._cue is not None and self._cue.tx_up)
         self._start(sign(manifest, self._keys[0]), activate=options.activate, paused=False)
+        self._tell(manifest.name, "offered", "")
         return self.status()
 
     def order(self, what: str) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 const CHAIN = [["intended", "Queued"], ["uplink_started", "Sent"], ["delivered", "Delivered"], ["started", "Prefill"], ["first_token", "Decode"], ["downlink_started", "Down"], ["answered", "Answered"]];
 const PHASES = [["ground_queue", "queue"], ["uplink_wait", "queue half"], ["uplink", "link"], ["onboard_queue", "queue"], ["tools", "node third"], ["prefill", "node half"], ["decode", "node"], ["downlink_wait", "queue half"], ["downlink", "link half"], ["unattributed", "other"]];
 const LEVELS = ["info", "warning", "error"];
-const KINDS = ["asked", "stage", "text", "settled", "carrier", "health", "late", "rejected"];
+const KINDS = ["asked", "stage", "text", "settled", "carrier", "health", "late", "rejected", "upload"];
+const COMING = ["offered", "taking", "paused", "trying", "trial"];
 const FOREVER_S = 3e8, PAST_S = 600, SHOWN_ANSWERS = 20, SHOWN_OPEN = 50, KEPT_EVENTS = 200;
 const $ = (id) => document.getElementById(id);
-const state = { open: new Map(), answers: [], clock: null, at: 0, contacts: [], carriers: [], budget: 120, pass: null, loops: null, link: null, node: null, older: true, number: 0, nodes: new Map() };
+const state = { open: new Map(), answers: [], clock: null, at: 0, contacts: [], carriers: [], budget: 120, pass: null, loops: null, link: null, node: null, upload: null, older: true, number: 0, nodes: new Map() };
 
 // -- words -----------------------------------------------------------------------------------------
 
@@ -259,6 +260,8 @@ function drawVitals() {
     say("throttled", with_unit(node.throttled_s, 1, " s"));
     say("engine restarts", node.engine_restarts);
   }
+  const upload = state.upload;
+  if (upload && upload.state !== "none") say("upload", upload.name + ": " + upload.state.replace("_", " ") + ", " + (100 * upload.share).toFixed(1) + " % on board, " + upload.passes + (upload.passes === 1 ? " pass" : " passes"));
   $("vitals").replaceChildren(...list);
 }
 
@@ -296,14 +299,15 @@ function take(event) {
   } else if (event.event === "carrier") {
     state.carriers = [...state.carriers, [event.at_s, event.tx_up, event.rx_up]].slice(-256);
     refreshSoon();
-  } else if (event.event === "health") { state.node = { ...event }; redraw(drawVitals, drawLink); return; }
+  } else if (event.event === "upload") refreshSoon();
+  else if (event.event === "health") { state.node = { ...event }; redraw(drawVitals, drawLink); return; }
   redraw(drawOpen);
 }
 let soon = null;
 function refreshSoon() { soon = soon || setTimeout(() => { soon = null; refresh().catch(() => {}); }, 100); }
 async function refresh() {
   const found = await (await fetch("/api/status")).json();
-  Object.assign(state, { clock: found.clock_s, at: performance.now(), contacts: found.contacts, carriers: found.carriers, budget: found.budget_s, pass: found.pass, loops: found.loops, link: found.link, node: found.node });
+  Object.assign(state, { clock: found.clock_s, at: performance.now(), contacts: found.contacts, carriers: found.carriers, budget: found.budget_s, pass: found.pass, loops: found.loops, link: found.link, node: found.node, upload: found.upload });
   redraw(drawLink, drawPass, drawSky, drawCurve, drawTimeline, drawLoops, drawVitals);
   return found;
 }
@@ -374,5 +378,6 @@ for (const [name, kind] of PHASES.slice(0, 8)) {
   $("legend").append(piece);
 }
 setInterval(() => redraw(drawPass), 500);
+setInterval(() => { if (state.upload && COMING.includes(state.upload.state)) refreshSoon(); }, 3000);
 setInterval(() => redraw(drawSky, drawCurve, drawTimeline), matchMedia("(prefers-reduced-motion: reduce)").matches ? 5000 : 1000);
 listen();

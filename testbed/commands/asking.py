@@ -14,7 +14,7 @@ from roundtrip.contacts import FOREVER_NS
 from roundtrip.errors import BadInput, EnvironmentFault
 from roundtrip.say import say, say_json, say_part
 from roundtrip.units import ns_to_s
-from roundtrip.words import duration, long_duration, shown
+from roundtrip.words import duration, long_duration, percent, shown
 from testbed.commands.station_client import PORT, answer_of, events_of
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print what the station says as JSON.")
@@ -191,6 +191,10 @@ def status_command(as_json: bool, port: int) -> int:
         say("node      not heard yet")
     else:
         say(f"node      {shown(node['model'], 60)} {shown(node['quantization'], 20)}")
+    upload = status["upload"]
+    if upload is not None and upload["state"] != "none":
+        how = f"{upload['state'].replace('_', ' ')}, {percent(upload['share'])} on board"
+        say(f"upload    {shown(upload['name'], 60)} {how}")
     say(f"open      {len(status['open'])}")
     for place, one in enumerate(status["open"], 1):
         soon = _expected(one["expected_at_s"], status["clock_s"])

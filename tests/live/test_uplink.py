@@ -134,6 +134,7 @@ def test_a_model_goes_up_flies_and_flies_again_after_a_restart(roles, canaries) 
     assert twice.returncode == 104
     assert "one at a time" in twice.stderr
     roles.wait_for("active")
+    assert "upload    triage active, 100.0% on board" in roles.say("status").stdout
     assert ask(roles) == RIGHT
     assert (roles.slot / "model.gguf").read_bytes() == resolve("builtin").read_bytes()
     assert "triage" in roles.say("status").stdout

@@ -372,7 +372,7 @@ document.addEventListener("keydown", (key) => {
   key.preventDefault();
   $("question").focus();
 });
-for (const [name, kind] of PHASES.slice(0, 8)) {
+for (const [name, kind] of PHASES.slice(0, -1)) {
   const piece = make("span"), colour = make("i", undefined, kind);
   piece.append(colour, name.replace("_", " "));
   $("legend").append(piece);

@@ -13,6 +13,7 @@ import pytest
 
 from roundtrip.command import SHIPPED
 from roundtrip.scenario_file import load_scenario
+from roundtrip.stages import PHASES
 
 pytestmark = pytest.mark.live
 
@@ -54,6 +55,8 @@ def test_the_dashboard_asks_and_survives_a_restart(
     assert "What is EPS.VBAT?" in page.inner_text("#answers li")
     assert "on time" in page.inner_text("#answers li")
     expect(page.locator("#intime")).to_have_text("1 of 1")
+    phases = [phase.replace("_", " ") for phase in PHASES]
+    assert page.locator("#legend").inner_text().split("\n") == phases
     expect(page.locator("#histogram rect")).to_have_count(1)
     kept(page, "dashboard", tmp_path)
     assert page.complaints == []

@@ -143,10 +143,13 @@ class Batcher:
         sequence, place = divmod(at * self._engine.settings.sequences, 1)
         for slot in self._slots:
             if slot.sequence == int(sequence) and place < slot.position / self._engine.context:
-                state = bytearray(self._engine.state(slot.sequence))
+                whole = self._engine.state(slot.sequence)
+                state = bytearray(whole)
                 bit = int(place * self._engine.context / slot.position * len(state) * 8)
                 state[bit // 8] ^= 1 << bit % 8
-                self._engine.restore(slot.sequence, bytes(state), slot.position)
+                if not self._engine.restore(slot.sequence, bytes(state), slot.position):
+                    # It hit what says how much there is, which the cache has not.
+                    self._engine.restore(slot.sequence, whole, slot.position)
 
     def admit(self) -> list[Event]:
         """Let waiting requests join while there are sequences for them."""

@@ -73,15 +73,24 @@ class Admission:
         prefixes: the kept heads.
         document: text that every system prompt ends with.
         speculation: guesses what greedy answers will say.
+        holds: sequences hold what was read for the questions after; else only what has a checksum
+            is used again.
     """
 
     def __init__(
-        self, engine: Engine, prefixes: Prefixes, document: str, speculation: Speculation
+        self,
+        engine: Engine,
+        prefixes: Prefixes,
+        document: str,
+        speculation: Speculation,
+        *,
+        holds: bool,
     ) -> None:
         self._engine = engine
         self._prefixes = prefixes
         self._document = document
         self._speculation = speculation
+        self._holds = holds
         self._waiting: deque[Request] = deque()
         self._heads: dict[tuple[str, str], list[int]] = {}
         self.slots: list[Slot] = []
@@ -228,7 +237,7 @@ class Admission:
         kept = self._heads.get((slot.request.system, slot.request.tools), [])
         if slot.request.tools:  # it may come again, with what they gave
             kept = slot.prompt[: slot.position]
-        held = tuple(kept) if slot.position >= len(kept) else ()
+        held = tuple(kept) if self._holds and slot.position >= len(kept) else ()
         self._engine.forget(slot.sequence, len(held))
         self.free.append((slot.sequence, held))
         self.slots.remove(slot)

@@ -16,7 +16,7 @@ from node.engine.costs import Costs, Width
 from node.engine.draft_model import DraftModel
 from node.engine.llama import BATCH_TOKENS, MAX_OUTPUTS, Engine
 from node.engine.prefixes import Prefixes
-from node.engine.requests import Done, Event, FirstToken, Refused, Request, Wrote
+from node.engine.requests import Done, Event, FirstToken, NotFinite, Refused, Request, Wrote
 from node.engine.speculation import Said, Speculation
 
 BESIDE_NS = 100_000_000
@@ -40,6 +40,7 @@ class Batcher:
             is fastest in all.
         model: a smaller one that drafts where nothing is known from before.
         tell_ns: how often an answer is told of while it is written; 0 for only when it is done.
+        holds: as of `Admission`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Batcher:
         fixed_width: bool = True,
         model: DraftModel | None = None,
         tell_ns: int = 0,
+        holds: bool = True,
     ) -> None:
         self._engine = engine
         self._prefixes = prefixes
@@ -62,7 +64,7 @@ class Batcher:
         self._costs = costs or Costs()
         self._width = Width(self._costs, engine.settings.sequences, fixed=fixed_width)
         self._speculation = Speculation(self._costs, clock_ns, on=drafts, model=model)
-        self._admission = Admission(engine, prefixes, document, self._speculation)
+        self._admission = Admission(engine, prefixes, document, self._speculation, holds=holds)
         self._slots = self._admission.slots
         self._think_end = engine.special[THINK_END]
         self._made = 0
@@ -164,8 +166,13 @@ class Batcher:
         """Nothing is done then."""
 
     def step(self) -> list[Event]:
-        """Decode once; what came of it."""
+        """Decode once; what came of it.
+
+        Raises:
+            NotFinite: of some question; what came of the others is with it.
+        """
         events: list[Event] = []
+        damaged = False
         engine, slots = self._engine, self._slots
         if not slots:
             return events
@@ -198,7 +205,14 @@ class Batcher:
         for slot, start, length in pieces:
             slot.position += length
             row = start + length - 1
-            events += self._written(slot, row) if slot.writing else self._read(slot, length, row)
+            try:
+                took = self._written(slot, row) if slot.writing else self._read(slot, length, row)
+            except NotFinite:
+                damaged = True
+            else:
+                events += took
+        if damaged:
+            raise NotFinite(events)
         now_ns = self._clock_ns()
         self._measure(now_ns - begin_ns, len(writing), drafted, read)
         return events + self._told(now_ns) if self._tell_ns else events

@@ -19,8 +19,17 @@ import psutil
 
 from node.engine.guarded import Guarded, ProbeFailed
 from node.engine.memory_upsets import MemoryUpsets
+from node.engine.requests import NotFinite
 from node.engine.scrub import Mended, Scrubber
-from node.engine.wire import ALIVE_NS, EXIT_PROBE_FAILED, Load, pack, request_of, unpack
+from node.engine.wire import (
+    ALIVE_NS,
+    EXIT_NOT_FINITE,
+    EXIT_PROBE_FAILED,
+    Load,
+    pack,
+    request_of,
+    unpack,
+)
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import EXIT_BAD_INPUT, BadModel
 from roundtrip.rng import substream
@@ -88,6 +97,8 @@ class Server:
             self._serve(requests)
         except ProbeFailed:
             return EXIT_PROBE_FAILED
+        except NotFinite:
+            return EXIT_NOT_FINITE
         return 0
 
     def _serve(self, requests: list[dict[str, Any]]) -> None:

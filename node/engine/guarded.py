@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from node.engine.requests import Done, Event, Refused, Request
+from node.engine.requests import Done, Event, NotFinite, Refused, Request
 from node.engine.scrub import Mended, Scrubber
 
 MAX_TRIES = 3
@@ -163,11 +163,27 @@ class Guarded:
                 return []
             return self._check(max(held.at_ns for held in self._held))
         begin_ns = self._clock_ns()
-        events = self._batcher.step()
+        try:
+            events = self._batcher.step()
+        except NotFinite as found:
+            return self._sorted(found.events) + self._not_finite()
         mended = self._scrubber.beside(self._clock_ns() - begin_ns)
         if events:
             events = self._sorted(events)
         return events + self._after(mended) if mended or self._held else events
+
+    def _not_finite(self) -> list[Event]:
+        """Weights are damaged, or what was read: nothing that is in the context can be believed.
+        What was spoilt too often ends with what there is of it."""
+        ended: list[Event] = []
+        for asked in list(self._batcher.running):
+            if self._tries[asked] >= MAX_TRIES:
+                self._spoilt.add(asked)
+                ended += self._sorted(self._batcher.cut(asked))
+        for request in self._batcher.withdraw(()):
+            self._tries[request.id] += 1
+            self._batcher.add(request)
+        return ended + self._after(self._scrubber.until(self._clock_ns(), ROUND_NS))
 
     @property
     def resting(self) -> bool:

@@ -23,6 +23,7 @@ from llama_cpp import __version__ as llama_version
 from llama_cpp import llama_cpp as llama
 
 from node.engine.chat import IM_END, IM_START, TAGS, THINK_END, THINK_START, Piece, kept_apart
+from node.engine.requests import NotFinite
 from roundtrip.errors import BadModel
 from roundtrip.message import Sampling
 
@@ -237,8 +238,16 @@ class Engine:
         return row
 
     def likeliest(self, index: int) -> int:
-        """The token with the highest logit after the token at `index`."""
-        return int(self.logits(index).argmax())
+        """The token with the highest logit after the token at `index`.
+
+        Raises:
+            NotFinite: that is none: weights or cache are damaged.
+        """
+        row = self.logits(index)
+        token = int(row.argmax())  # of a row with not-a-number the first such
+        if not np.isfinite(row[token]):
+            raise NotFinite
+        return token
 
     def new_sampler(self, sampling: Sampling, grammar: str) -> Any:
         """What draws tokens where `likeliest` will not do; `free_sampler` ends it.

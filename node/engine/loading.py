@@ -77,5 +77,6 @@ def loaded(load: Load, threads: Sequence[int], say: Callable[[str], None]) -> Lo
         costs=Costs(choice.step_ns, choice.check_ns),
         fixed_width=load.fixed_width,
         tell_ns=load.tell_ns,
+        holds=not load.private,
     )
     return Loaded(engine, batcher, choice, files)

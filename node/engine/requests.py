@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roundtrip.message import Sampling
@@ -79,6 +80,18 @@ class Refused:
     id: int
     reason: str
     detail: str
+
+
+class NotFinite(Exception):
+    """What the model says is no number: weights or cache are damaged.
+
+    Args:
+        events: what else came of the step.
+    """
+
+    def __init__(self, events: Sequence[Event] = ()) -> None:
+        super().__init__("logits that are no numbers")
+        self.events = list(events)
 
 
 Event = Started | FirstToken | Wrote | Done | Refused

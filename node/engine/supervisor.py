@@ -24,6 +24,7 @@ import cbor2
 from node.body.cgroup import Enforcer
 from node.engine.events import EngineMended, JobEvent
 from node.engine.wire import (
+    EXIT_NOT_FINITE,
     EXIT_PROBE_FAILED,
     EXIT_SERVER_GONE,
     LENGTH_BYTES,
@@ -312,6 +313,8 @@ def _remedy(signal_number: int | None) -> str:
 def _how(code: int) -> str:
     if code == EXIT_SERVER_GONE:
         return "the server is gone"
+    if code == EXIT_NOT_FINITE:
+        return "what the model says is no number: weights or cache are damaged"
     if code == EXIT_PROBE_FAILED:
         return "its probe question got another answer than at its start"
     if code < 0:

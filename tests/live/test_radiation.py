@@ -29,9 +29,8 @@ beacon_s = 1
 """
 )
 QUESTIONS = Path(__file__).parents[2] / "testbed" / "scenarios" / "triage.jsonl"
-OFTEN = 'environment = "leo"\ntimes = 100_000\nseed = 3'
-"""Some sixteen upsets a second in the builtin's weights. With this seed none hits the cache of an
-answer that is being written: nobody sees such a one (docs/radiation.md)."""
+OFTEN = 'environment = "leo"\ntimes = 100_000'
+"""Some sixteen upsets a second in the builtin's weights."""
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ MAX_BYTES = 1 << 24
 EXIT_SERVER_GONE = 4
 """Where a server does the inference: it is gone."""
 EXIT_PROBE_FAILED = 3
-EXIT_NOT_FINITE = 5
-"""It ends so too where that shows in an answer, and nobody can begin it anew."""
 """The engine ends so where its memory is damaged elsewhere than in the weights."""
+EXIT_NOT_FINITE = 5
+"""Its logits are no numbers, and nothing checks its weights."""
 ALIVE_NS = 1_000_000_000
 """How often the engine says that it is alive, working or not."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from models.resolve import resolve
@@ -11,7 +12,7 @@ from node.engine.batching import BESIDE_NS, BESIDE_TOKENS, Batcher, answer_all
 from node.engine.costs import Costs
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
-from node.engine.requests import Request
+from node.engine.requests import NotFinite, Request
 from node.engine.speculation import Said
 from roundtrip.message import GREEDY
 
@@ -124,3 +125,36 @@ def test_a_draft_is_told_of_what_others_have_in_the_same_decode(engine: Engine) 
     busy.step()
     assert told == [(2, 0, 0.0), (2, 3, 0.5)]
     assert stepped[-1] == 5
+
+
+def test_logits_that_are_no_numbers_are_said_with_what_came_of_the_others(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = batcher(engine, drafts=False)
+    for number in (1, 2):
+        busy.add(asked(number))
+    begun(busy)
+    spoilt = next(slot for slot in busy._slots if slot.request.id == 1)
+    other = next(slot for slot in busy._slots if slot.request.id == 2)
+    other.limit = len(other.written) + 1
+    logits, rows = engine.logits, []
+
+    def damaged(index: int) -> np.ndarray:
+        rows.append(index)
+        row = logits(index)
+        return np.where(row == row.max(), np.nan, row) if len(rows) == 1 else row
+
+    assert busy._slots.index(spoilt) == 0
+    monkeypatch.setattr(engine, "logits", damaged)
+    with pytest.raises(NotFinite) as raised:
+        busy.step()
+    assert [event.id for event in raised.value.events] == [2]
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_sequence_holds_what_was_read_only_where_that_may_be_used_again(
+    engine: Engine, holds: bool
+) -> None:
+    busy = batcher(engine, holds=holds)
+    answer_all(busy, [asked(1, system="Watch.", tools="A tool.")])
+    assert (max(len(held) for _, held in busy._admission.free) > 0) is holds

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from node.engine.guarded import MAX_TRIES, PROBE, PROBE_TOKENS, Guarded, ProbeFailed
-from node.engine.requests import Done, Event, FirstToken, Refused, Request, Started
+from node.engine.requests import Done, Event, FirstToken, NotFinite, Refused, Request, Started
 from node.engine.scrub import SHARE, Mended, Scrubber
 from tests.unit.node.engine.tiny import asked
 
@@ -35,6 +35,7 @@ class World:
         self.threads = 1
         self.elsewhere = 0.0
         """Damage outside the weights."""
+        self.cache_is_damaged = self.stays_damaged = False
         self.probes = 0
         self.mended: list[tuple[Mended, int]] = []
 
@@ -91,6 +92,8 @@ class World:
 
     def step(self) -> list[Event]:
         self.now_ns += STEP_NS
+        if self.cache_is_damaged:
+            raise NotFinite([FirstToken(99)])
         self.left -= 1
         if self.left == STEPS - 1:
             return [FirstToken(self.waiting[0].id)]
@@ -98,6 +101,7 @@ class World:
 
     def withdraw(self, keep: Container[int]) -> list[Request]:
         self.forgot += 1
+        self.cache_is_damaged = self.stays_damaged
         if not self.left or self.waiting[0].id in keep:
             return []
         self.left = 0
@@ -368,3 +372,36 @@ def test_another_number_of_threads_may_round_otherwise(world: World, guarded: Gu
 
 def test_what_the_batcher_measures_is_passed_on(guarded: Guarded) -> None:
     assert (guarded.prefill_ns, guarded.step_ns, guarded.width) == (5.0, {1: 7.0}, 2)
+
+
+def test_what_is_no_number_is_begun_anew_and_what_else_came_is_told(
+    world: World, guarded: Guarded
+) -> None:
+    guarded.add(asked(1))
+    steps(guarded, 1)
+    world.cache_is_damaged = True
+    assert guarded.step() == [FirstToken(99)]
+    assert (world.forgot, world.mended) == (1, [])
+    (answer,) = [event for event in worked(guarded) if isinstance(event, Done)]
+    assert answer == Done(1, "holds 0", "stop", 1, 1, 0)
+
+
+def test_what_is_no_number_again_and_again_ends_with_what_there_is_and_is_marked(
+    world: World, guarded: Guarded
+) -> None:
+    guarded.add(asked(1))
+    world.cache_is_damaged = world.stays_damaged = True
+    (answer,) = [event for event in worked(guarded) if isinstance(event, Done)]
+    assert (answer.finish_reason, answer.exposed) == ("deadline", True)
+    assert world.forgot == MAX_TRIES
+
+
+def test_weights_that_are_damaged_are_mended_then(world: World, guarded: Guarded) -> None:
+    guarded.add(asked(1))
+    steps(guarded, 1)
+    world.tensor[1] = 1
+    world.cache_is_damaged = True
+    guarded.step()
+    assert [mended.name for mended, _ in world.mended] == ["tensor 1"]
+    (answer,) = [event for event in worked(guarded) if isinstance(event, Done)]
+    assert (answer.text, answer.exposed) == ("holds 0", False)

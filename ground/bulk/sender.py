@@ -74,11 +74,6 @@ class Upload:
     """When the node was asked last, and has not answered."""
     sent_bytes: int = 0
     """Of pieces given to the transport, packed."""
-    there_bytes: int = 0
-    """Of those that were acknowledged."""
-    again: int = 0
-    """Pieces sent more than once."""
-    sent: set[int] = field(default_factory=set)
     there: set[int] = field(default_factory=set)
     """Acknowledged since the node was asked with nothing on its way: what it said before that may
     come later."""
@@ -109,7 +104,6 @@ class Sender:
         self.upload: Upload | None = None
         self._up = False
         self._window = LEAST_WINDOW
-        self._sizes: dict[BundleId, int] = {}
         self.sent_bytes = 0
         """Of pieces of all uploads."""
 
@@ -165,7 +159,7 @@ class Sender:
             for bundle_id, number in list(upload.flying.items()):
                 if number < have.upto and number not in lacking:  # it is there, whoever said so
                     outputs += self._agent.cancel(bundle_id, now_ns=now_ns)
-                    self._left(upload, bundle_id)
+                    del upload.flying[bundle_id]
             lacking -= {*upload.flying.values(), *upload.reading, *upload.there}
             upload.lacks = sorted(lacking)
             upload.known, upload.upto = True, have.upto
@@ -193,9 +187,6 @@ class Sender:
         upload.flying[bundle_id] = number
         upload.sent_bytes += len(body)
         self.sent_bytes += len(body)
-        self._sizes[bundle_id] = len(body)
-        upload.again += number in upload.sent
-        upload.sent.add(number)
         return outputs + self._go_on(now_ns)
 
     def unreadable(self, detail: str, *, now_ns: int) -> list[BulkOutput]:
@@ -204,7 +195,6 @@ class Sender:
         if upload is None:
             return []
         upload.detail, upload.paused = detail, True
-        upload.reading.clear()
         return self._give_up(upload, now_ns)
 
     def left(self, bundle_id: BundleId, *, arrived: bool, now_ns: int) -> list[BulkOutput]:
@@ -212,10 +202,8 @@ class Sender:
         upload = self.upload
         if upload is None or bundle_id not in upload.flying:
             return []
-        size = self._sizes[bundle_id]
-        number = self._left(upload, bundle_id)
+        number = upload.flying.pop(bundle_id)
         if arrived:
-            upload.there_bytes += size
             upload.there.add(number)
         else:
             heappush(upload.lacks, number)
@@ -286,10 +274,7 @@ class Sender:
         outputs: list[BulkOutput] = []
         for bundle_id in list(upload.flying):
             outputs += self._agent.cancel(bundle_id, now_ns=now_ns)
-            self._left(upload, bundle_id)
+        upload.flying.clear()
+        upload.reading.clear()
         upload.lacks, upload.known = [], False
         return outputs
-
-    def _left(self, upload: Upload, bundle_id: BundleId) -> int:
-        del self._sizes[bundle_id]
-        return upload.flying.pop(bundle_id)

@@ -21,6 +21,7 @@ from roundtrip.bulk.manifest import (
     Manifest,
     Signed,
     digest_of,
+    id_of,
     leaves_in,
     verified,
 )
@@ -174,10 +175,7 @@ class Vault:
 
     def _dropped(self, message: Bulk, why: str) -> Have:
         """What comes cannot be kept: none of it is."""
-        if isinstance(message, Offer):
-            upload = Signed(_NOBODY, message.data, b"").id
-        else:
-            upload = message.upload
+        upload = id_of(message.data) if isinstance(message, Offer) else message.upload
         if self._coming is None or self._coming.id == upload:
             self._coming, self._leaves = None, None
             with suppress(OSError):
@@ -200,7 +198,7 @@ class Vault:
         try:
             signed = verified(data, mac, self._keys)
         except BadMessage as error:
-            return Have(Signed(_NOBODY, data, mac).id, "refused", detail=str(error))
+            return Have(id_of(data), "refused", detail=str(error))
         held = self._holding(signed.id)
         if held is not None:
             return held
@@ -359,6 +357,3 @@ class Vault:
         slot = next(s for s in SLOTS if (found := self._in_slot(s)) and found.id == upload)
         self._keep(trial=slot)
         return Outcome(Have(upload, "trying"), self.trial)
-
-
-_NOBODY = Manifest("", "", "model", 0, b"", (), 0)

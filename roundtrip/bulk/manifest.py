@@ -98,7 +98,12 @@ class Signed:
     @property
     def id(self) -> bytes:
         """Names the upload."""
-        return hashlib.sha256(self.data).digest()[:ID_BYTES]
+        return id_of(self.data)
+
+
+def id_of(data: bytes) -> bytes:
+    """What names the upload of a manifest."""
+    return hashlib.sha256(data).digest()[:ID_BYTES]
 
 
 def digest_of(block: bytes) -> bytes:

@@ -160,8 +160,7 @@ def test_a_model_that_answers_something_else_is_rolled_back(roles, canaries) -> 
 def test_a_model_that_is_too_slow_is_rolled_back(roles) -> None:
     before = ask(roles)
     roles.say("uplink", str(resolve("builtin")), "--least-tok-s", "1e8")
-    assert "expected" not in roles.wait_for("rolled_back")["state"]
-    assert "at least 1e+08 tokens/s" in roles.status()["detail"]
+    assert "at least 1e+08 tokens/s" in roles.wait_for("rolled_back")["detail"]
     assert ask(roles) == before
 
 

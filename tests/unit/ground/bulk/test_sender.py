@@ -182,8 +182,7 @@ def test_a_bundle_that_is_gone_goes_up_again(going: Scene) -> None:
     going.arrived(2, well=False)
     assert going.asked[-1] == 2
     going.read(2)
-    assert going.sender.upload is not None
-    assert going.sender.upload.again == 1
+    assert going.pieces().count(2) == 2
     going.do(going.sender.left, BundleId("ipn:1.1", 0, 999), arrived=True)
 
 
@@ -250,6 +249,15 @@ def test_a_cancel_gives_up_what_is_on_its_way_and_tells_the_node(going: Scene) -
     assert going.orders() == ["cancel"]
     going.carrier()
     assert going.asked[-1] == LEAST_WINDOW
+
+
+def test_what_is_read_when_it_is_given_up_does_not_go_up(scene: Scene) -> None:
+    scene.begin()
+    scene.carrier()
+    scene.have("taking", (1, LAST))
+    scene.do(scene.sender.tell, "cancel")
+    scene.read(scene.asked[0])
+    assert scene.pieces() == []
 
 
 def test_a_node_that_knows_nothing_of_it_is_offered_it_anew(going: Scene) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
 from ground.books import Books, Seen
+from ground.bulk.sender import ROOM
 from ground.consequences import Command, carry_out
 from ground.desk import MAX_OPEN, Desk
 from ground.machine import GroundMachine
@@ -311,7 +312,7 @@ class Station:
         settings = agent_config(
             Side.GROUND,
             cue,
-            max_bundles=max(workload.max_outstanding, 0 if self._desk is None else MAX_OPEN),
+            max_bundles=ROOM + max(workload.max_outstanding, 0 if self._desk is None else MAX_OPEN),
             shared_clock=not self._by_udp,
         )
         machine = GroundMachine(

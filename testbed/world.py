@@ -16,6 +16,7 @@ from dtn.agent import BundleAgent
 from dtn.bpsec.security import Security
 from dtn.bpv7.bundle import BundleId
 from ground import consequences as ground
+from ground.bulk.sender import ROOM
 from ground.machine import GroundMachine
 from ground.outputs import GroundOutput
 from ground.outputs import StoredQuestion as StoredByGround
@@ -173,7 +174,7 @@ class World:
     ) -> GroundMachine:
         scenario, seed = self._scenario, self._seed
         return GroundMachine(
-            self._agent(Side.GROUND, life, scenario.workload.max_outstanding),
+            self._agent(Side.GROUND, life, scenario.workload.max_outstanding + ROOM),
             self._planned,
             asking=asking_of(scenario.workload, run_id=seed, seed=seed),
             budget=scenario.budget.budget(),

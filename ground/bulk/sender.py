@@ -25,11 +25,14 @@ LIFETIME_MS = 30 * 86_400_000
 LEAST_WINDOW, MOST_WINDOW = 6, 20
 """Pieces on their way: fewer leave the transmitter idle while the last ones are repaired, more are
 more than LTP has sessions for."""
+ROOM = MOST_WINDOW + 8
+"""Bundles that an agent must have room for besides questions: pieces, offers and orders."""
 IN_FLIGHT = 3
 """Round trips that the window covers: a piece that has lost segments takes that long."""
 AGAIN_NS = 60 * NS_PER_S
 """An offer that nobody answers is made once more."""
-COMING = ("offered", "taking", "unknown")
+PENDING = ("whole", "trying", "trial")
+"""It is for the node to say more."""
 ENDED = ("active", "rolled_back", "cancelled", "refused")
 
 
@@ -153,7 +156,8 @@ class Sender:
         outputs: list[BulkOutput] = [UploadTold(have)]
         if have.state == "taking" and have.asked != upload.asked:
             return outputs + self._ask_anew(upload, now_ns)
-        upload.state, upload.detail, upload.asked_ns = have.state, have.detail, None
+        upload.state, upload.detail = have.state, have.detail
+        upload.asked_ns = now_ns if have.state in PENDING else None
         if have.state == "taking":
             lacking = numbers_in(have.lacks)
             for bundle_id, number in list(upload.flying.items()):
@@ -226,7 +230,7 @@ class Sender:
 
     def _go_on(self, now_ns: int) -> list[BulkOutput]:
         upload = self.upload
-        if upload is None or upload.state not in COMING or upload.paused or not self._up:
+        if upload is None or upload.ended or upload.paused or not self._up:
             return []
         waits = upload.asked_ns is not None and now_ns < upload.asked_ns + AGAIN_NS
         if not upload.known:

@@ -23,7 +23,7 @@ from models.recipe.batches import FRAMES_PER_BATCH, LENGTH
 from models.recipe.card import card
 from models.recipe.export import export
 from models.recipe.network import Qwen3, Size
-from models.recipe.start import tokenizer_of
+from models.recipe.start import tokenizer_of, weights_of
 from models.recipe.tokens import train_tokenizer
 from models.recipe.train import SEED, STEPS, train
 from models.triage.evaluate import Accuracy
@@ -54,21 +54,31 @@ TOKEN_TEXTS = 1000
     help="A builtin to begin with, instead of nothing; fewer --steps will do.",
 )
 @click.option(
+    "--mean",
+    is_flag=True,
+    help="With --start: the mean of its weights and those that came of it, which forgets less.",
+)
+@click.option(
     "--into",
     type=click.Path(path_type=Path),
     default=BUILTIN,
     show_default=True,
     help="Where the model and its record go.",
 )
-def main(work: Path, steps: int, graded: int, start: Path | None, into: Path) -> None:
+def main(work: Path, steps: int, graded: int, start: Path | None, mean: bool, into: Path) -> None:
     """Make the builtin."""
+    if mean and start is None:
+        raise click.UsageError("--mean needs --start")
     work.mkdir(parents=True, exist_ok=True)
     into.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(work / "tokenizer.json") if start is None else tokenizer_of(start)
     train(tokenizer, work, steps, start)
     state = torch.load(work / "checkpoint.pt")
     network = Qwen3(Size(vocabulary=tokenizer.get_vocab_size()))
-    network.load_state_dict(state["network"])
+    trained = state["network"]
+    if mean and start is not None:
+        trained |= {name: (trained[name] + w) / 2 for name, w in weights_of(start).items()}
+    network.load_state_dict(trained)
     full = work / "triage-F16.gguf"
     full.unlink(missing_ok=True)
     export(network, tokenizer, full)
@@ -94,6 +104,7 @@ def main(work: Path, steps: int, graded: int, start: Path | None, into: Path) ->
         "cores": state["cores"],
         "seed": SEED,
         "began_with": None if start is None else sha256(start),
+        "mean_with_that": mean,
         "held_out_seeds": [HELD_OUT_SEED, 2 * HELD_OUT_SEED, 3 * HELD_OUT_SEED],
         "graded_per_set": graded,
         "versions": {"torch": torch.__version__, "tokenizers": tokenizers_version},

@@ -30,18 +30,17 @@ def card(record: dict[str, Any]) -> str:
         first=_table(record, "held out"),
         hard=_table(record, "held out, hard"),
         tools=_table(record, "tools"),
-        began=_began(record["began_with"]),
+        began=_began(record),
     )
 
 
-def _began(with_what: str | None) -> str:
-    if with_what is None:
+def _began(record: dict[str, Any]) -> str:
+    if record["began_with"] is None:
         return ""
+    mean = "; the weights are the mean of both" if record["mean_with_that"] else ""
     return (
-        f". It began not with nothing but with the builtin before it (sha256 `{with_what}`, which "
-        "knew no tools and was made from nothing by this recipe), its vocabulary learned anew, "
-        "in three parts (1,000, 520 and 280 steps) with more names of stations and more talks of "
-        "several calls from one to the next; the weights are the mean of the last two parts'"
+        ". It began not with nothing but with the builtin before it (sha256 "
+        f"`{record['began_with']}`), with the tokenizer of that one{mean}"
     )
 
 

@@ -83,6 +83,8 @@ class Vault:
         """Pieces; lists only, as long as some of them are missing."""
         self._state = shelf.state()
         self._asked = 0
+        self._passed: Have | None = None
+        """What is on trial has passed its self-test."""
 
     # -- what flies --------------------------------------------------------------------------------
 
@@ -144,7 +146,8 @@ class Vault:
         """The self-test was passed: it flies until it is confirmed, or not."""
         trial = self.trial
         assert trial is not None
-        return Have(trial.upload, "trial", detail=detail)
+        self._passed = Have(trial.upload, "trial", detail=detail)
+        return self._passed
 
     def _keep(self, **changes: str | None) -> None:
         state = self._state | changes
@@ -216,7 +219,7 @@ class Vault:
             return self._have()
         trial = self.trial
         if trial is not None and trial.upload == upload:
-            return Have(upload, "trying")
+            return self._passed or Have(upload, "trying")
         for slot in SLOTS:
             signed = self._in_slot(slot)
             if signed is not None and signed.id == upload:
@@ -356,4 +359,5 @@ class Vault:
             return Outcome(held)
         slot = next(s for s in SLOTS if (found := self._in_slot(s)) and found.id == upload)
         self._keep(trial=slot)
+        self._passed = None
         return Outcome(Have(upload, "trying"), self.trial)

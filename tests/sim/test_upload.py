@@ -49,6 +49,15 @@ def test_it_comes_whole_and_flies_once_it_was_confirmed() -> None:
     assert all(record.answered for record in run.records)
 
 
+def test_pieces_leave_room_for_questions_however_few_may_be_open() -> None:
+    asked = scenario(1_000_000)
+    few = asked.workload.model_copy(update={"max_outstanding": 1})
+    world = World(asked.model_copy(update={"workload": few}), 1, PROFILE)
+    run = world.run()
+    assert {record.outcome.value for record in run.records} == {"on_time"}
+    assert "active" in states(world)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_dies_it_comes_whole_and_nothing_goes_up_that_is_there(seed: int) -> None:
     world = ChaosWorld(scenario(3_000_000, activate=False), seed, PROFILE)

@@ -224,6 +224,19 @@ def test_whole_it_is_tried_and_on_trial_it_is_confirmed(going: Scene) -> None:
     assert going.sender.deadline is None
 
 
+@pytest.mark.parametrize("state", ["whole", "trying", "trial"])
+def test_a_word_that_got_lost_is_asked_for_again(going: Scene, state: str) -> None:
+    going.have(state)
+    sent = len(going.agent.sent)
+    going.carrier()
+    assert len(going.agent.sent) == sent
+    assert going.sender.deadline == (going.now_ns + AGAIN_NS, "upload")
+    going.now_ns += AGAIN_NS
+    going.do(going.sender.timeout)
+    assert isinstance(going.agent.sent[-1], Offer)
+    assert going.sender.deadline == (going.now_ns + AGAIN_NS, "upload")
+
+
 def test_one_that_is_not_to_fly_ends_when_it_is_whole(scene: Scene) -> None:
     scene.begin(activate=False)
     scene.carrier()

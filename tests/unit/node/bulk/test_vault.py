@@ -186,6 +186,9 @@ def test_a_trial_that_is_not_confirmed_when_the_node_starts_is_over(board, cargo
     assert (outcome.reply.state, outcome.trial.slot) == ("trying", "a")
     assert board.state(it.told("activate")) == "trying"
     assert board.state(it.offer) == "trying"
+    board.vault.passed("3 tok/s")
+    reply = board.take(it.offer).reply
+    assert (reply.state, reply.detail) == ("trial", "3 tok/s")
     board.start()
     (have,) = board.told
     assert (have.state, have.upload) == ("rolled_back", it.signed.id)

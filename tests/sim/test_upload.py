@@ -58,7 +58,7 @@ def test_pieces_leave_room_for_questions_however_few_may_be_open() -> None:
     assert "active" in states(world)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(12), 16, 197])
 def test_whatever_dies_it_comes_whole_and_nothing_goes_up_that_is_there(seed: int) -> None:
     world = ChaosWorld(scenario(3_000_000, activate=False), seed, PROFILE)
     world.run()

@@ -2,7 +2,7 @@
 `limits.py`.
 
 Groups are made beneath the one that this process is in, and removed at the end; those of a node
-that was killed are removed by the next one.
+that was killed are removed by the next one, at its start or its end.
 """
 
 from __future__ import annotations
@@ -296,6 +296,8 @@ class Enforcer:
             with suppress(OSError):
                 _write(self._leaf.parent / "cgroup.procs", str(os.getpid()))
                 self._leaf.rmdir()
+        for folder in self._made:  # the engine of a node that was killed may have been dying still
+            remove_stale(folder.parent)
         self._made, self._enabled, self._leaf = [], [], None
 
 

@@ -2,7 +2,8 @@
 
 Where a tensor was damaged, whatever was begun before is begun anew: the question is on board, and
 costs no loop. An answer whose time is over, or that was spoilt again and again, is given as it is,
-and marked. Pure, as `Batcher` and `Scrubber` are.
+and marked; where what the model says are no numbers there is nothing to give. Pure, as `Batcher`
+and `Scrubber` are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from node.engine.requests import Done, Event, NotFinite, Refused, Request
 from node.engine.scrub import Mended, Scrubber
 
 MAX_TRIES = 3
-"""Of one question."""
+"""Of one question, after which an answer is given that may be wrong."""
+MAX_BROKEN = 12
+"""Tries of one question, after which none is given where the model's words are no numbers."""
 SLICE_NS = 5_000_000
 """How long requests wait for a check in an idle moment, and an answer whose time is over."""
 ROUND_NS = 2_000_000_000
@@ -173,13 +176,15 @@ class Guarded:
         return events + self._after(mended) if mended or self._held else events
 
     def _not_finite(self) -> list[Event]:
-        """Weights are damaged, or what was read: nothing that is in the context can be believed.
-        What was spoilt too often ends with what there is of it."""
+        """Weights are damaged, or what was read: nothing that is in the context can be believed."""
         ended: list[Event] = []
         for asked in list(self._batcher.running):
-            if self._tries[asked] >= MAX_TRIES:
+            if self._tries[asked] >= MAX_BROKEN:
+                self._batcher.cut(asked)
+                nothing = Refused(asked, "no_answer", "what the model says are no numbers")
+                best = self._earlier.get(asked, nothing)
                 self._spoilt.add(asked)
-                ended += self._sorted(self._batcher.cut(asked))
+                ended.append(self._given(_Held(best, self._clock_ns())))
         for request in self._batcher.withdraw(()):
             self._tries[request.id] += 1
             self._batcher.add(request)

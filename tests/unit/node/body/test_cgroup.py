@@ -169,6 +169,19 @@ def test_nothing_is_made_or_said_where_no_limit_is_asked_for(v2: FakeKernel) -> 
     assert not any(stat.S_ISDIR(path.stat().st_mode) for path in v2.group.iterdir())
 
 
+def test_a_node_removes_those_of_a_dead_one_at_its_end_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dead one's engine may have been dying still when the node began."""
+    kernel = FakeKernel(tmp_path, "cgroup cgroup rw,memory,cpu")
+    monkeypatch.setattr("node.body.cgroup._write", lambda path, text: None)
+    enforcer = Enforcer(LIMITS, kernel.host(), lambda line: None)
+    dead = kernel.group / "groundloop-engine-999999999"
+    dead.mkdir()
+    enforcer.close()
+    assert not dead.exists()
+
+
 def test_folders_of_nodes_that_are_gone_are_removed(tmp_path: Path) -> None:
     proc, parent = tmp_path / "proc", tmp_path / "cg"
     (proc / "7").mkdir(parents=True)

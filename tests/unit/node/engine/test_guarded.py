@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from node.engine.guarded import MAX_TRIES, PROBE, PROBE_TOKENS, Guarded, ProbeFailed
+from node.engine.guarded import MAX_BROKEN, MAX_TRIES, PROBE, PROBE_TOKENS, Guarded, ProbeFailed
 from node.engine.requests import Done, Event, FirstToken, NotFinite, Refused, Request, Started
 from node.engine.scrub import SHARE, Mended, Scrubber
 from tests.unit.node.engine.tiny import asked
@@ -386,14 +386,38 @@ def test_what_is_no_number_is_begun_anew_and_what_else_came_is_told(
     assert answer == Done(1, "holds 0", "stop", 1, 1, 0)
 
 
-def test_what_is_no_number_again_and_again_ends_with_what_there_is_and_is_marked(
+def test_what_is_no_number_again_and_again_is_refused_at_last(
     world: World, guarded: Guarded
 ) -> None:
     guarded.add(asked(1))
     world.cache_is_damaged = world.stays_damaged = True
+    refused = Refused(1, "no_answer", "what the model says are no numbers")
+    assert [event for event in worked(guarded) if isinstance(event, Done | Refused)] == [refused]
+    assert world.forgot == MAX_BROKEN
+    assert not guarded.busy
+
+
+def test_what_was_answered_before_is_given_then(world: World, guarded: Guarded) -> None:
+    guarded.add(asked(1))
+    steps(guarded, STEPS)
+    world.tensor[0] = 4
+    world.cache_is_damaged = world.stays_damaged = True
     (answer,) = [event for event in worked(guarded) if isinstance(event, Done)]
-    assert (answer.finish_reason, answer.exposed) == ("deadline", True)
-    assert world.forgot == MAX_TRIES
+    assert answer == Done(1, "holds 0", "stop", 1, 1, 0, exposed=True)
+
+
+def test_the_last_try_is_begun_anew_where_it_gives_no_numbers(
+    world: World, guarded: Guarded
+) -> None:
+    """Its beginning was given as an answer that its deadline had cut short, at 16 upsets a
+    second."""
+    guarded.add(asked(1))
+    for _ in range(MAX_TRIES):
+        steps(guarded, 2)
+        world.cache_is_damaged = True
+        steps(guarded, 1)
+    (answer,) = [event for event in worked(guarded) if isinstance(event, Done)]
+    assert answer == Done(1, "holds 0", "stop", 1, 1, 0)
 
 
 def test_weights_that_are_damaged_are_mended_then(world: World, guarded: Guarded) -> None:

@@ -406,6 +406,7 @@ def shown_health(health: Health) -> Event:
     return {
         "model": health.model,
         "quantization": health.quantization,
+        "model_sha256": health.sha256,
         "context": health.context,
         "threads": health.threads if vitals.threads is None else vitals.threads,
         "engine_restarts": health.engine_restarts,
@@ -436,6 +437,7 @@ def shown_record(record: LoopRecord) -> Event:
         **thoughts,
         **({"exposed": True} if record.exposed else {}),
         **({"seen": [_seen(one) for one in record.seen]} if record.seen else {}),
+        **({"model": record.model, "model_sha256": record.model_sha256} if record.model else {}),
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
         "settled_s": ns_to_s(record.settled_ns),
         "expected_at_s": None if expected_ns is None else ns_to_s(expected_ns),

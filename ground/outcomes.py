@@ -24,13 +24,13 @@ def replied(
     downlink: Windows,
     in_contact_ns: int | None,
     names: tuple[str, ...] = (),
-    model: str = "",
+    model: tuple[str, str] = ("", ""),
 ) -> LoopRecord:
     """Of a question that the node has answered or refused.
 
     Args:
         names: what it asked to see, and then what it let the model call.
-        model: what answers on board, as the node has said.
+        model: what answers on board, as the node has said, and its SHA-256.
     """
     times, at_ns = _node_times(reply), received.received_ns
     estimate = stamps.replied(times, at_ns, received.block_bytes, quickest, downlink)
@@ -68,7 +68,8 @@ def replied(
         spent_mj=reply.spent_mj,
         exposed=reply.exposed,
         seen=_seen(reply, names),
-        model=model,
+        model=model[0],
+        model_sha256=model[1],
     )
 
 

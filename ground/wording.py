@@ -34,7 +34,7 @@ class Wording:
         """By name."""
         self._texts: Texts = None
         """As we can unpack them, until the node says otherwise."""
-        self.model = ""
+        self.model = self.sha256 = ""
         """What answers there, as the node said last; empty until then."""
 
     def form(self, question: Question) -> Form:
@@ -63,6 +63,7 @@ class Wording:
         """The node said what it is."""
         self._texts = health.texts
         self.model = f"{health.model} {health.quantization}".strip()
+        self.sha256 = health.sha256
 
     def unreadable(self, reply: Unreadable) -> None:
         """The node could not read a question."""

@@ -52,7 +52,7 @@ from roundtrip.drive.realtime import (
 )
 from roundtrip.drive.udp import UdpPort
 from roundtrip.errors import EnvironmentFault
-from roundtrip.message import Health, Vitals
+from roundtrip.message import DIGEST_HEX, Health, Vitals
 from roundtrip.modem import Carrier, Hello, Side
 from roundtrip.node_config import NodeConfig
 from roundtrip.radiation import RadiationConfig
@@ -287,6 +287,7 @@ class NodeService:
             engine_restarts=up.restarts,
             vitals=vitals,
             texts=known(),
+            sha256=model.sha256[:DIGEST_HEX],
         )
 
     def _temperature_level(self, level: Level) -> None:
@@ -434,8 +435,9 @@ class NodeService:
             case EngineDown(reason=reason, final=final):
                 self._up = None
                 self._errands.clear()
-                self._gone = event if final else None
                 self._report(f"node: the engine died: {reason}" + (", for good" if final else ""))
+                final = final and not self._flight.died(reason)
+                self._gone = event if final else None
                 if self._actor is not None:
                     self._actor.call(self._actor.machine.engine_down, reason, final=final)
             case EngineMended():

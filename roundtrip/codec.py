@@ -41,6 +41,7 @@ from roundtrip.cbor import read_cbor
 from roundtrip.errors import BadMessage, OtherRelease
 from roundtrip.message import (
     DIGEST_BYTES,
+    DIGEST_HEX,
     FINISH_REASONS,
     INDEX_BITS,
     MAX_MESSAGE_BYTES,
@@ -236,6 +237,7 @@ def _of_health(health: Health) -> bytes:
         health.threads,
         health.engine_restarts,
         list(health.texts),
+        bytes.fromhex(health.sha256),
     ]
     if health.vitals is not None:
         values = (getattr(health.vitals, name) for name in _VITALS)
@@ -398,16 +400,19 @@ def _refusal(flags: int, reader: Reader) -> Refusal:
 def _health(flags: int, reader: Reader) -> Health:
     _flags(flags, 1)
     body = read_cbor(reader.rest(), "health")
-    if type(body) is not list or len(body) != 6 + flags:
-        raise BadMessage("health", "", f"an array of {6 + flags}", shown(body))
+    if type(body) is not list or len(body) != 7 + flags:
+        raise BadMessage("health", "", f"an array of {7 + flags}", shown(body))
+    if type(body[6]) is not bytes or len(body[6]) not in (0, DIGEST_HEX // 2):
+        raise BadMessage("health", "sha256", f"{DIGEST_HEX // 2} bytes or none", shown(body[6]))
     return Health(
         _short("model", body[0], 256),
         _short("quantization", body[1], 64),
         whole("context", body[2]),
         whole("threads", body[3]),
         whole("engine_restarts", body[4]),
-        _vitals(body[6]) if flags else None,
+        _vitals(body[7]) if flags else None,
         ids("health", body[5]),
+        body[6].hex(),
     )
 
 

@@ -22,6 +22,8 @@ MAX_SEE = 16
 MAX_SIGHTS = 64
 """That one answer tells of."""
 MAX_NAME_BYTES = 200
+DIGEST_HEX = 16
+"""Hex digits of a model's SHA-256 that travel."""
 """Of one of them."""
 
 DIGEST_BYTES = 8
@@ -345,6 +347,9 @@ class Health:
     vitals: Vitals | None = None
     texts: tuple[int, ...] = ()
     """How the node can unpack texts."""
+    sha256: str = ""
+    """The first DIGEST_HEX of the model's SHA-256, and of its adapter's after it; empty where a
+    server has it."""
 
 
 Sent = Question | Answer | Part | Refusal | Health | Unreadable | Cancel

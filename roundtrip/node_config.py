@@ -104,6 +104,10 @@ class NodeConfig(Section):
     """A smaller model with the same vocabulary that guesses tokens (speculative decoding)."""
     lock: bool = False
     """Keep the model in memory (mlock)."""
+    adapter: Line = ""
+    """A LoRA adapter for the model: a GGUF file."""
+    system: Line = ""
+    """A text file on board: the system prompt of questions that bring none."""
     document: Line = ""
     """A text file on board that every system prompt ends with."""
     profile: Line = "builtin"

@@ -73,7 +73,10 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
         questions = _read_questions(path.parent / workload.questions_file, path)
         workload = workload.model_copy(update={"questions": questions, "questions_file": None})
     node = scenario.node
-    files = {"model": ".gguf", "draft": ".gguf", "profile": ".toml", "document": ""}
+    files = {
+        "model": ".gguf", "draft": ".gguf", "adapter": ".gguf", "profile": ".toml", "document": "",
+        "system": "",
+    }  # fmt: skip
     named = {key: getattr(node, key) for key in files}
     node = node.model_copy(
         update={

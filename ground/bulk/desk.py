@@ -2,7 +2,8 @@
 it is.
 
 What is to go up is copied first, so that it cannot change on the way; what was begun goes on when
-the station is started again. Files are read on a thread of their own.
+the station is started again, and one more may wait for its end. Files are read on a thread of their
+own.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ground.bulk.cargo import judged
 from ground.bulk.forecast import Forecast, forecast
 from ground.bulk.sender import Upload
 from ground.bulk.source import Changed, FileSource, file_source
 from ground.machine import GroundMachine
 from models.atomic import atomic_target
 from models.gguf.fit import fit
-from models.gguf.inspect import inspect, require_qwen3
+from models.gguf.inspect import ModelInfo
 from roundtrip.bulk.manifest import (
     MAX_BYTES,
     MAX_CANARIES,
@@ -39,13 +41,15 @@ from roundtrip.contacts import ContactPlan
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import Worker
-from roundtrip.errors import BadInput, BadMessage, BadModel, EnvironmentFault
+from roundtrip.errors import BadInput, BadMessage, EnvironmentFault
 from roundtrip.message import MAX_TEXT_BYTES
 from roundtrip.modem import Carrier, Side
 from roundtrip.transport import ENDPOINTS
 from roundtrip.units import ns_to_s
 
 _FILE, _NEW, _KEPT = "file", "new", "upload.json"
+_NEXT, _NEXT_OPTIONS = "next", "next.json"
+"""What waits for the end of the one that is under way."""
 SPARE_BYTES = 64 << 20
 
 
@@ -71,6 +75,10 @@ class Options(BaseModel):
 
     name: Annotated[str, AfterValidator(_plain)] = "model"
     """What it is called."""
+    kind: Literal["", "model", "adapter", "prompt", "document"] = ""
+    """Empty: a model or an adapter, as a GGUF says of itself."""
+    after: bool = False
+    """It waits for the end of the one that is under way, if there is one."""
     slot: Literal["", "a", "b"] = ""
     """Where it goes; empty: where nothing flies."""
     activate: bool = True
@@ -126,6 +134,7 @@ class Uplink:
         self._worker = Worker(lambda error: self._note(f"upload: {error}"))
         kept = self._kept()
         if kept is None or kept.get("ended"):
+            self._begin_next()
             return
         found: list[FileSource] = []
 
@@ -177,6 +186,7 @@ class Uplink:
         self._tell(upload.signed.manifest.name, have.state, have.detail)
         if upload.ended:
             self._keep(upload)
+            self._begin_next()
 
     def close(self) -> None:
         """End with the station."""
@@ -187,14 +197,16 @@ class Uplink:
 
     # -- those who ask -----------------------------------------------------------------------------
 
-    async def take(self, chunks: AsyncIterator[bytes], size: int | None) -> dict[str, Any]:
-        """Keep a file that is to go up.
+    async def take(
+        self, chunks: AsyncIterator[bytes], size: int | None, *, after: bool = False
+    ) -> dict[str, Any]:
+        """Keep a file that is to go up, at once or after the one that is under way.
 
         Raises:
-            BadInput: another upload is under way, or it is too long, or is cut.
+            BadInput: another upload is under way, or waits, or it is too long, or is cut.
             EnvironmentFault: there is no room for it.
         """
-        self._only_one()
+        self._only_one(after=after)
         if self._taking:
             raise BadInput("upload", "file", "one at a time", "another that is being sent")
         self._taking = True
@@ -230,28 +242,52 @@ class Uplink:
         """Send what was taken last.
 
         Raises:
-            BadInput: nothing was taken, it is no model that a node runs, or another upload is
+            BadInput: nothing was taken, it is nothing that a node can use, or another upload is
                 under way.
         """
-        self._only_one()
-        actor = self._actor
-        if actor is None:
+        self._only_one(after=options.after)
+        if self._actor is None:
             raise EnvironmentFault("begin an upload", "the link is not up yet", "wait for it")
-        if not (self._folder / _NEW).is_file():
+        new = self._folder / _NEW
+        if not new.is_file():
             raise BadInput("upload", "file", "one that was sent before", "none")
+        if self._open is None:
+            self._begin(new, options)
+            return self.status()
+        judged(new, options.name, options.kind)
+        new.replace(self._folder / _NEXT)
+        with atomic_target(self._folder / _NEXT_OPTIONS) as target:
+            target.write_text(options.model_dump_json())
+        return self.status()
+
+    def _begin_next(self) -> None:
+        """Send what has waited, if something has."""
+        options = self._next()
+        if options is None:
+            return
         try:
-            info = inspect(self._folder / _NEW)
-            require_qwen3(info)
-        except BadModel as error:
-            raise BadInput(options.name, error.key, error.expected, error.found) from None
-        source = file_source(self._folder / _NEW)
-        (self._folder / _NEW).replace(self._folder / _FILE)
+            self._begin(self._folder / _NEXT, options)
+        except BadInput as error:
+            self._note(f"upload: {error}")
+        (self._folder / _NEXT_OPTIONS).unlink()
+
+    def _next(self) -> Options | None:
+        try:
+            kept = (self._folder / _NEXT_OPTIONS).read_bytes()
+            return Options.model_validate_json(kept) if (self._folder / _NEXT).is_file() else None
+        except (OSError, ValueError):
+            return None
+
+    def _begin(self, path: Path, options: Options) -> None:
+        kind, info = judged(path, options.name, options.kind)
+        source = file_source(path)
+        path.replace(self._folder / _FILE)
         source.path = self._folder / _FILE
         lists = tuple(hashlib.sha256(one).digest() for one in source.lists)
         manifest = Manifest(
             node=ENDPOINTS[Side.NODE],
             name=options.name,
-            kind="model",
+            kind=kind,
             size=source.size,
             sha256=source.sha256,
             lists=lists,
@@ -262,15 +298,19 @@ class Uplink:
             least_tok_s=options.least_tok_s,
             canaries=tuple(Canary(one.text, one.expected) for one in options.canaries),
             system=options.system,
-            memory_bytes=fit(info, context).total_bytes if (context := self._context()) else 0,
+            memory_bytes=0 if kind != "model" or info is None else self._memory_bytes(info),
         )
         self._source, self._passes = source, int(self._cue is not None and self._cue.tx_up)
         self._start(sign(manifest, self._keys[0]), activate=options.activate, paused=False)
         self._tell(manifest.name, "offered", "")
-        return self.status()
+
+    def _memory_bytes(self, info: ModelInfo) -> int:
+        """What a model needs on board, as far as is known."""
+        context = self._context()
+        return fit(info, context).total_bytes if context else 0
 
     def order(self, what: str) -> dict[str, Any]:
-        """`pause`, `resume`, `cancel`, `activate`, `confirm` or `roll_back`.
+        """`pause`, `resume`, `cancel`, `activate`, `confirm`, `roll_back` or `retire`.
 
         Raises:
             BadInput: there is no upload.
@@ -305,6 +345,8 @@ class Uplink:
         return {
             "id": upload.signed.id.hex(),
             "name": manifest.name,
+            "kind": manifest.kind,
+            "next": "" if (options := self._next()) is None else options.name,
             "state": "paused" if upload.paused and not upload.ended else upload.state,
             "detail": upload.detail,
             "bytes": manifest.size,
@@ -327,9 +369,10 @@ class Uplink:
         upload = self._upload
         return None if upload is None or upload.ended else upload
 
-    def _only_one(self) -> None:
-        if self._open is not None:
-            name = self._open.signed.manifest.name
+    def _only_one(self, *, after: bool) -> None:
+        waits = self._next()
+        if self._open is not None and (waits is not None or not after):
+            name = self._open.signed.manifest.name if waits is None else waits.name
             raise BadInput("upload", "", "one at a time", f"{name}, which is not done; cancel it")
 
     def _start(self, signed: Signed, *, activate: bool, paused: bool) -> None:

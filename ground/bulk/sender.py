@@ -135,6 +135,8 @@ class Sender:
         if order == "cancel":
             outputs += self._give_up(upload, now_ns)
             upload.paused = True
+        elif order == "retire":
+            upload.activate = False
         return outputs + self._send(Told(upload.signed.id, order), OFFER_PRIORITY, now_ns)[1]
 
     # -- what happens ------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ class _Line(BaseModel):
     node_rss_peak_bytes: Count = 0
     node_spent_mj: Count = 0
     response_model: str = Field("", alias="gen_ai.response.model")
+    model_sha256: str = ""
     input_tokens: Count = Field(0, alias="gen_ai.usage.input_tokens")
     output_tokens: Count = Field(0, alias="gen_ai.usage.output_tokens")
     finish_reasons: Annotated[tuple[str, ...], Field(min_length=1)] = Field(

@@ -187,6 +187,8 @@ class LoopLine(BaseModel):
     """Energy for the answer above idling, mJ."""
     response_model: str | None = Field(None, alias="gen_ai.response.model", max_length=4096)
     """What answered, as the node has said: where several models flew in a run."""
+    model_sha256: str | None = Field(None, pattern="^[0-9a-f]{0,64}$")
+    """The first digits of the SHA-256 of its file, and of its adapter's after it, in hex."""
     model: str | None = Field(None, alias="gen_ai.request.model", max_length=4096)
     """The model that answered."""
     input_tokens: Count | None = Field(None, alias="gen_ai.usage.input_tokens")
@@ -433,6 +435,7 @@ def _record(loop: _Loop, number: int, zero_ns: int, budget: Budget) -> LoopRecor
             for one in line.seen or ()
         ),
         model=line.response_model or "",
+        model_sha256=line.model_sha256 or "",
         detail=line.detail or "",
         finish_reason=(line.finish_reasons or ("",))[0],
         spent_mj=line.node_spent_mj or 0,

@@ -137,6 +137,8 @@ class LoopRecord:
     """What the model was shown on board, and what it called, in that order."""
     model: str = ""
     """What answered, as the node said last before; empty where it is not known."""
+    model_sha256: str = ""
+    """The beginning of its file's, in hex."""
 
     @property
     def expectation_error(self) -> float | None:
@@ -244,6 +246,8 @@ def to_json(record: LoopRecord, model: str) -> dict[str, Any]:
         line["detail"] = record.detail
     if record.model:
         line["gen_ai.response.model"] = record.model
+    if record.model_sha256:
+        line["model_sha256"] = record.model_sha256
     if record.answered and (times is not None or record.correct is not None):
         line["correct"] = record.correct
     if record.answered and times is not None:
@@ -316,6 +320,7 @@ def from_json(line: dict[str, Any], source: str) -> LoopRecord:
             ),
             detail=line.get("detail", ""),
             model=line.get("gen_ai.response.model", ""),
+            model_sha256=line.get("model_sha256", ""),
             finish_reason=line.get("gen_ai.response.finish_reasons", [""])[0],
             prompt_tokens=line.get("gen_ai.usage.input_tokens", 0),
             output_tokens=line.get("gen_ai.usage.output_tokens", 0),

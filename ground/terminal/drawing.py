@@ -15,7 +15,7 @@ from ground.terminal.histogram import loops_drawn
 from ground.terminal.line import Line
 from ground.terminal.view import STEPS, Cell, Seen, View, carrier_words
 from roundtrip.screen import Screen
-from roundtrip.words import count, printable, shown
+from roundtrip.words import count, percent, printable, shown
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 COLUMNS = (7, 7, 10, 8, 8, 7, 9)
@@ -27,6 +27,8 @@ MARKS = {"info": " ", "warning": "!", "error": "×"}
 OUTCOME_STYLES = {"on_time": "green", "partial": "yellow"}
 CELL_STYLES = {"done": "green", "presumed": "yellow", "ahead": "dim", "never": "dim"}
 RULE = "dim"
+COMING = ("offered", "taking", "paused", "trying", "trial")
+"""States of an upload that is under way."""
 
 _WRAPPER = Screen(width=LEAST_WIDTH, color_system=None)
 
@@ -184,6 +186,7 @@ def _node(view: View, width: int) -> Text:
     return _joined(
         [
             f" {shown(node['model'], 30)} {shown(node['quantization'], 12)}",
+            Text(_upload(view), "cyan"),
             vital("charge", "charge {:.0%}"),
             vital("temperature_c", "{:.0f} °C"),
             vital("power_w", "{:.1f} W"),
@@ -194,6 +197,15 @@ def _node(view: View, width: int) -> Text:
         ],
         width,
     )
+
+
+def _upload(view: View) -> str:
+    """How far what goes up is; empty where nothing does."""
+    upload = view.status.get("upload") or {"state": "none"}
+    if upload["state"] not in COMING:
+        return ""
+    state = "" if upload["state"] == "taking" else f" {upload['state']}"
+    return f"↑ {shown(upload['name'], 20)} {percent(upload['share'])}{state}"
 
 
 # -- questions -------------------------------------------------------------------------------------

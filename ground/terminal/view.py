@@ -144,6 +144,10 @@ class View:
                 self._note(at_s, level, f"not taken: {event['reason']}")
             case "note":
                 self._note(at_s, level, event["text"])
+            case "upload":
+                detail = f": {event['detail']}" if event["detail"] else ""
+                state = event["state"].replace("_", " ")
+                self._note(at_s, level, f"upload: {event['name']} {state}{detail}")
             case _:
                 pass
 

@@ -10,7 +10,7 @@ from ground.bulk.desk import Options, Uplink
 from ground.web.asked import parsed, read_body
 from roundtrip.errors import BadInput
 
-ORDERS = ("pause", "resume", "cancel", "activate", "confirm", "roll_back")
+ORDERS = ("pause", "resume", "cancel", "activate", "confirm", "roll_back", "retire")
 
 
 class Uplinks:
@@ -42,7 +42,8 @@ class Uplinks:
     async def _take(self, request: HttpRequest) -> Response:
         said = request.headers.get("content-length", "")
         size = int(said) if said.isdecimal() else None
-        return JSONResponse(await self._uplink.take(request.stream(), size))
+        after = request.query_params.get("after") == "1"
+        return JSONResponse(await self._uplink.take(request.stream(), size, after=after))
 
     async def _order(self, request: HttpRequest) -> Response:
         order = request.path_params["order"]

@@ -1,13 +1,14 @@
-"""Uploads, live: the vault on a thread of its own, and the model that is to fly in the engine bay.
+"""Uploads, live: the vault on a thread of its own, and what is to fly in the engine bay.
 
-What was flying goes on flying unless the new model has loaded, answered its canaries and is fast
-enough; and again, if nobody confirms it.
+What was flying goes on flying unless the engine has loaded with what is new, answered its canaries
+and is fast enough; and again, if nobody confirms it, or the engine dies for good.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import psutil
 
 from models.resolve import resolve
 from node.bulk.shelf import Folder
-from node.bulk.vault import SHIPPED, Outcome, Trial, Vault
+from node.bulk.vault import Flying, Outcome, Trial, Vault
 from node.engine.bay import Bay, tokens_s
 from node.engine.supervisor import EngineUp
 from node.outputs import UploadCame
@@ -24,6 +25,8 @@ from roundtrip.drive.realtime import Worker, background
 from roundtrip.errors import BadConfig, BadModel, EnvironmentFault
 from roundtrip.node_config import LLAMA, NodeConfig
 
+SETTINGS = {"model": "model", "adapter": "adapter", "prompt": "system", "document": "document"}
+"""Of the node, that a kind of upload replaces."""
 QUIET_S = 0.05
 """How often it is looked whether the answers under way are done."""
 
@@ -83,33 +86,35 @@ class Flight:
         self._changing: asyncio.Task[None] | None = None
 
     def _given(self) -> list[Path]:
-        """The file of the model that the node was given."""
-        try:
-            return [resolve(self._config.model)]
-        except (BadModel, BadConfig):
-            return []
+        """The files that the node was given."""
+        given = [Path(one) for one in (self._config.adapter, self._config.document) if one]
+        with suppress(BadModel, BadConfig):
+            given.append(resolve(self._config.model))
+        return given
 
-    def config_of(self, slot: str) -> NodeConfig:
-        """The node's with the model in a slot."""
-        if slot == SHIPPED:
-            return self._config
-        return self._config.model_copy(update={"model": str(self._shelf.file_of(slot))})
+    def config_of(self, flying: Flying) -> NodeConfig:
+        """The node's with what was uploaded; an adapter it was given is for the model it was
+        given."""
+        files = {SETTINGS[kind]: str(self._shelf.file_of(at)) for kind, at in flying.items()}
+        if "model" in files:
+            files.setdefault("adapter", "")
+        return self._config.model_copy(update=files) if files else self._config
 
     def accept(self) -> NodeConfig:
-        """What is to fly when the node starts: a slot's model, or what the node was given where
-        that one cannot.
+        """What is to fly when the node starts: what was uploaded, or what the node was given where
+        that cannot.
 
         Raises:
             BadModel, BadConfig: neither can.
         """
-        slot = self._vault.flies
-        if slot != SHIPPED:
+        config = self.config_of(self._vault.flying)
+        if config != self._config:
             try:
-                self._bay.accept(self.config_of(slot))
+                self._bay.accept(config)
             except (BadModel, BadConfig) as error:
-                self._say(f"what was uploaded to slot {slot} does not fly: {error}")
+                self._say(f"what was uploaded does not fly: {error}")
             else:
-                return self.config_of(slot)
+                return config
         self._bay.accept(self._config)
         return self._config
 
@@ -133,11 +138,11 @@ class Flight:
             outcome = outcomes[0]
             self._node.taken(came, outcome.reply)
             if outcome.reply is not None and outcome.reply.state == "active":
-                self._say(f"what is in slot {self._vault.flies} was confirmed")
+                self._say("what was uploaded was confirmed")
             if outcome.trial is not None:
                 self._changing = background(self._try(outcome.trial))
             elif outcome.back:
-                self._changing = background(self._fly(self._vault.flies))
+                self._changing = background(self._fly())
 
         self._worker.submit(lambda: outcomes.append(self._vault.take(came.message)), done)
 
@@ -149,14 +154,23 @@ class Flight:
         def done() -> None:
             self._say(f"rolled back: {reason}")
             self._node.does(told[0])
-            self._changing = background(self._fly(self._vault.flies))
+            self._changing = background(self._fly())
 
         self._worker.submit(lambda: told.append(self._vault.failed(reason)), done)
+
+    def died(self, reason: str) -> bool:
+        """The engine has, for good: whether what flew before does again, for something was on
+        trial."""
+        changing = self._changing is not None and not self._changing.done()
+        if changing or self._vault.trial is None:
+            return False
+        self.roll_back(f"the engine died: {reason}")
+        return True
 
     async def _try(self, trial: Trial) -> None:
         manifest = trial.manifest
         try:
-            up = await self._change(self.config_of(trial.slot))
+            up = await self._change(self.config_of(self._vault.tried))
             await self._bay.test(manifest.canaries, manifest.system)
             speed = tokens_s(up)
             if speed < manifest.least_tok_s:
@@ -165,16 +179,16 @@ class Flight:
         except (BadModel, BadConfig, EnvironmentFault) as error:
             self._say(f"{manifest.name} does not fly: {error}")
             self._node.does(await asyncio.to_thread(self._vault.failed, str(error)))
-            await self._fly(self._vault.flies)
+            await self._fly()
             return
         self._say(f"{manifest.name} flies on trial, {speed:.3g} tokens/s")
         self._node.changed(up)
         self._node.hold(False)
         self._node.does(self._vault.passed(f"{speed:.3g} tokens/s"))
 
-    async def _fly(self, slot: str) -> None:
-        """Let fly what is in a slot, that has flown before; it may still do."""
-        config = self.config_of(slot)
+    async def _fly(self) -> None:
+        """Let fly what has flown before; it may still do."""
+        config = self.config_of(self._vault.flying)
         if self._bay.config != config:
             self._node.changed(await self._change(config))
         self._node.hold(False)

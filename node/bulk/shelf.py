@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 from models.atomic import atomic_target
 from models.gguf.starts import tensor_starts
-from roundtrip.bulk.manifest import SLOTS, Leaf, cuts_of, digest_of
+from roundtrip.bulk.manifest import KINDS, Leaf, cuts_of, digest_of, places_of
 
-_MANIFEST, _LISTS, _FILE = "manifest", "lists", "model.gguf"
+PLACES = tuple(place for kind in KINDS for place in places_of(kind))
+_MANIFEST, _LISTS, _FILE = "manifest", "lists", "file"
 _AT_ONCE = 1 << 20
 SPARE_BYTES = 64 << 20
 """Of the disk, that an upload leaves free."""
@@ -54,14 +55,14 @@ class Shelf(Protocol):
     def sha256(self) -> bytes:
         """Of the whole file."""
 
-    def finish(self, slot: str) -> None:
-        """All of it is there: it takes a slot, and its manifest with it."""
+    def finish(self, place: str) -> None:
+        """All of it is there: it takes a place, and its manifest with it."""
 
     def drop(self) -> None:
         """Forget what is coming."""
 
-    def slot_manifest(self, slot: str) -> bytes | None:
-        """Of what is in a slot."""
+    def slot_manifest(self, place: str) -> bytes | None:
+        """Of what is in a place."""
 
     def state(self) -> dict[str, Any]:
         """What was written with `keep_state` last."""
@@ -93,10 +94,10 @@ class Folder:
         kept = _bytes_of(self._coming / _MANIFEST)
         if kept is None or (self._coming / _FILE).is_file():
             return kept
-        for slot in SLOTS:
-            if self.file_of(slot).is_file() and self.slot_manifest(slot) is None:
-                (self._coming / _MANIFEST).replace(self.path / slot / _MANIFEST)
-                _sync_folder(self.path / slot)
+        for place in PLACES:
+            if self.file_of(place).is_file() and self.slot_manifest(place) is None:
+                (self._coming / _MANIFEST).replace(self.path / place / _MANIFEST)
+                _sync_folder(self.path / place)
         self.drop()
         return None
 
@@ -163,8 +164,7 @@ class Folder:
         return found
 
     def _sources(self) -> list[Path]:
-        slots = [self.file_of(slot) for slot in SLOTS]
-        paths = [*slots, *self._others()]
+        paths = [*map(self.file_of, PLACES), *self._others()]
         return [path for path in dict.fromkeys(paths) if path.is_file()]
 
     def sha256(self) -> bytes:
@@ -172,9 +172,9 @@ class Folder:
         with (self._coming / _FILE).open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
 
-    def finish(self, slot: str) -> None:
-        """What was in the slot goes; a slot without a manifest holds nothing."""
-        target = self.path / slot
+    def finish(self, place: str) -> None:
+        """What was there goes; a place without a manifest holds nothing."""
+        target = self.path / place
         target.mkdir(exist_ok=True)
         (target / _MANIFEST).unlink(missing_ok=True)
         _sync_folder(target)
@@ -189,13 +189,13 @@ class Folder:
         (self._coming / _MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self._coming, ignore_errors=True)
 
-    def file_of(self, slot: str) -> Path:
-        """The file in a slot."""
-        return self.path / slot / _FILE
+    def file_of(self, place: str) -> Path:
+        """The file in a place."""
+        return self.path / place / _FILE
 
-    def slot_manifest(self, slot: str) -> bytes | None:
-        """Of what is in a slot."""
-        return _bytes_of(self.path / slot / _MANIFEST) if self.file_of(slot).is_file() else None
+    def slot_manifest(self, place: str) -> bytes | None:
+        """Of what is in a place."""
+        return _bytes_of(self.path / place / _MANIFEST) if self.file_of(place).is_file() else None
 
     def state(self) -> dict[str, Any]:
         """What is damaged is as if it were not there."""
@@ -265,10 +265,10 @@ class Memory:
         """Of all digests, see `made_up`."""
         return hashlib.sha256(b"".join(self._blocks[at] for at in sorted(self._blocks))).digest()
 
-    def finish(self, slot: str) -> None:
-        """It takes a slot."""
+    def finish(self, place: str) -> None:
+        """It takes a place."""
         assert self._manifest is not None
-        self._slots[slot] = self._manifest
+        self._slots[place] = self._manifest
         self.drop()
 
     def drop(self) -> None:
@@ -276,9 +276,9 @@ class Memory:
         self._manifest = None
         self._lists, self._blocks = {}, {}
 
-    def slot_manifest(self, slot: str) -> bytes | None:
-        """Of what is in a slot."""
-        return self._slots.get(slot)
+    def slot_manifest(self, place: str) -> bytes | None:
+        """Of what is in a place."""
+        return self._slots.get(place)
 
     def state(self) -> dict[str, Any]:
         """What was written last."""

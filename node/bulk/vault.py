@@ -1,43 +1,43 @@
 """What the node does with an upload: takes its pieces, and lets it fly.
 
-What flies is one line of `state`, written whole or not at all. A trial that was not confirmed when
-the node was started is over: what flew before does again, and that always works. Not pure only in
-that its shelf may be a disk; all calls come from one thread.
+What flies, of each kind, is one line of `state`, written whole or not at all. A trial that was not
+confirmed when the node was started is over: what flew before does again, and that always works. Not
+pure only in that its shelf may be a disk; all calls come from one thread.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from node.bulk.shelf import Shelf
+from node.bulk.shelf import PLACES, Shelf
 from roundtrip.bulk.manifest import (
     MAC_BYTES,
-    SLOTS,
     Leaf,
     Manifest,
     Signed,
     digest_of,
     id_of,
     leaves_in,
+    places_of,
     verified,
 )
 from roundtrip.bulk.wire import Bulk, Have, Offer, Piece, Told, ranges_of, unpacked
 from roundtrip.errors import BadMessage, EnvironmentFault
 
-SHIPPED = ""
-"""The slot of the model that the node was given."""
+Flying = Mapping[str, str]
+"""The place of each kind that flies; a kind that is not there flies as the node was given it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A model is to be tried."""
+    """Something is to be tried."""
 
     upload: bytes
-    slot: str
+    place: str
     manifest: Manifest
 
 
@@ -89,21 +89,38 @@ class Vault:
     # -- what flies --------------------------------------------------------------------------------
 
     @property
-    def flies(self) -> str:
-        """The slot of what is to fly."""
-        slot = self._state.get("flies", SHIPPED)
-        return slot if slot in SLOTS and self._shelf.slot_manifest(slot) is not None else SHIPPED
+    def flying(self) -> Flying:
+        """What is to fly."""
+        kept = self._state.get("flies")
+        kept = kept if isinstance(kept, dict) else {}
+        found = {
+            kind: place
+            for kind, place in kept.items()
+            if place in places_of(kind) and self._shelf.slot_manifest(place) is not None
+        }
+        same = found.get("model") == kept.get("model")
+        return found if same else _without(found, "adapter")
 
     @property
     def trial(self) -> Trial | None:
         """What is being tried."""
-        slot = self._state.get("trial") or SHIPPED
-        signed = self._in_slot(slot)
-        return Trial(signed.id, slot, signed.manifest) if signed is not None else None
+        place = self._state.get("trial")
+        signed = self._in(place)
+        return Trial(signed.id, place, signed.manifest) if place and signed is not None else None
 
-    def manifest_of(self, slot: str) -> Manifest | None:
-        """Of what is in a slot."""
-        signed = self._in_slot(slot)
+    @property
+    def tried(self) -> Flying:
+        """What is to fly with what is being tried; another model flies without the adapter."""
+        trial, flying = self.trial, self.flying
+        if trial is None:
+            return flying
+        kind = trial.manifest.kind
+        kept = _without(flying, "adapter") if kind == "model" else flying
+        return {**kept, kind: trial.place}
+
+    def manifest_of(self, place: str) -> Manifest | None:
+        """Of what is in a place."""
+        signed = self._in(place)
         return None if signed is None else signed.manifest
 
     def lacks(self, upload: bytes, number: int) -> bool:
@@ -118,8 +135,8 @@ class Vault:
         ground should know."""
         told: list[Have] = []
         trial = self.trial
-        if self._state.get("flies", SHIPPED) != self.flies:
-            self._keep(flies=SHIPPED)  # its slot is empty
+        if self._state.get("flies", {}) != self.flying:
+            self._keep(flies=self.flying)  # a place is empty
         if self._state.get("trial") is not None:
             self._keep(trial=None)
         if trial is not None:
@@ -149,13 +166,13 @@ class Vault:
         self._passed = Have(trial.upload, "trial", detail=detail)
         return self._passed
 
-    def _keep(self, **changes: str | None) -> None:
+    def _keep(self, **changes: Flying | str | None) -> None:
         state = self._state | changes
         self._shelf.keep_state(state)
         self._state = state
 
-    def _in_slot(self, slot: str) -> Signed | None:
-        kept = self._shelf.slot_manifest(slot) if slot in SLOTS else None
+    def _in(self, place: object) -> Signed | None:
+        kept = self._shelf.slot_manifest(str(place)) if place in PLACES else None
         try:
             return None if kept is None else self._read(kept)
         except BadMessage:
@@ -220,11 +237,14 @@ class Vault:
         trial = self.trial
         if trial is not None and trial.upload == upload:
             return self._passed or Have(upload, "trying")
-        for slot in SLOTS:
-            signed = self._in_slot(slot)
-            if signed is not None and signed.id == upload:
-                return Have(upload, "active" if self.flies == slot else "whole")
-        return None
+        place = self._place_with(upload)
+        if place is None:
+            return None
+        return Have(upload, "active" if place in self.flying.values() else "whole")
+
+    def _place_with(self, upload: bytes) -> str | None:
+        held = ((place, self._in(place)) for place in PLACES)
+        return next((place for place, one in held if one is not None and one.id == upload), None)
 
     def _objection(self, manifest: Manifest) -> str:
         """Why something is not to come; empty where it is."""
@@ -234,10 +254,12 @@ class Vault:
             return self._why_not
         if self._coming is not None:
             return f"{self._coming.manifest.name} is coming already"
-        taken = {self.flies, self._state.get("trial")}
-        if manifest.slot and manifest.slot in taken:
+        trial = self.trial
+        if trial is not None and trial.manifest.kind == manifest.kind:
+            return f"{trial.manifest.name} is being tried"
+        if manifest.slot and self._place(manifest) in self._taken:
             return f"slot {manifest.slot} flies"
-        flying = self.manifest_of(self.flies)
+        flying = self.manifest_of(self.flying.get(manifest.kind, ""))
         if flying is not None and manifest.made_unix_s < flying.made_unix_s and not manifest.force:
             return f"it is older than {flying.name}, which flies"
         memory_bytes = self._memory_bytes
@@ -249,10 +271,15 @@ class Vault:
             return f"{manifest.size} bytes, and there is room for {max(0, room)}"
         return ""
 
-    def _slot(self, manifest: Manifest) -> str:
-        return manifest.slot or next(
-            slot for slot in SLOTS if slot not in (self.flies, self._state.get("trial"))
-        )
+    @property
+    def _taken(self) -> set[object]:
+        """Places that cannot be written to."""
+        return {*self.flying.values(), self._state.get("trial")}
+
+    def _place(self, manifest: Manifest) -> str:
+        places = places_of(manifest.kind)
+        told = (place for place in places if place[-1] == manifest.slot)
+        return next(told, "") or next(place for place in places if place not in self._taken)
 
     def _look(self) -> None:
         """What of it is there."""
@@ -282,7 +309,7 @@ class Vault:
             why = "its SHA-256 is not the manifest's"
             self._shelf.drop()
         else:
-            self._shelf.finish(self._slot(manifest))
+            self._shelf.finish(self._place(manifest))
         self._coming, self._leaves = None, None
         return Have(coming.id, "refused" if why else "whole", detail=why)
 
@@ -333,10 +360,12 @@ class Vault:
             return Outcome(self._cancel(upload))
         if order == "activate":
             return self._activate(upload)
+        if order == "retire":
+            return self._retire(upload)
         if trial is None or trial.upload != upload:
             return Outcome(self._holding(upload) or Have(upload, "refused", detail="not on trial"))
         if order == "confirm":
-            self._keep(flies=trial.slot, trial=None)
+            self._keep(flies=self.tried, trial=None)
             return Outcome(Have(upload, "active"))
         return Outcome(self.failed("as it was told"), back=True)
 
@@ -348,8 +377,19 @@ class Vault:
         held = self._holding(upload)
         if held is None:
             return Have(upload, "cancelled")
-        why = {"trying": "it is being tried; roll it back", "active": "it flies"}
+        why = {"trying": "it is being tried; roll it back", "active": "it flies; retire it"}
         return Have(upload, held.state, detail=why.get(held.state, "it is whole, in its slot"))
+
+    def _retire(self, upload: bytes) -> Outcome:
+        """Let fly what the node was given instead."""
+        place, flying = self._place_with(upload), self.flying
+        kind = next((kind for kind, one in flying.items() if one == place), "")
+        if not kind or self._state.get("trial") is not None:
+            held = self._holding(upload) or Have(upload, "unknown")
+            return Outcome(replace(held, detail="there is a trial" if kind else "it does not fly"))
+        kept = _without(flying, kind, "adapter") if kind == "model" else _without(flying, kind)
+        self._keep(flies=kept)
+        return Outcome(Have(upload, "whole", detail="does not fly any more"), back=True)
 
     def _activate(self, upload: bytes) -> Outcome:
         held = self._holding(upload)
@@ -357,7 +397,10 @@ class Vault:
             return Outcome(held or Have(upload, "unknown"))
         if held.state == "active" or self._state.get("trial") is not None:
             return Outcome(held)
-        slot = next(s for s in SLOTS if (found := self._in_slot(s)) and found.id == upload)
-        self._keep(trial=slot)
+        self._keep(trial=self._place_with(upload))
         self._passed = None
         return Outcome(Have(upload, "trying"), self.trial)
+
+
+def _without(flying: Flying, *kinds: str) -> dict[str, str]:
+    return {kind: place for kind, place in flying.items() if kind not in kinds}

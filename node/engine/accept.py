@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from models.cache import cache_dir
+from models.gguf.adapter import require_adapter
 from models.gguf.fit import Fit, fit
 from models.gguf.inspect import ModelInfo, inspect, require_qwen3
 from models.resolve import resolve
@@ -44,6 +46,12 @@ class AcceptedModel:
     limits: Limits
     draft: str
     """The file of the model that drafts; empty for none."""
+    adapter: str = ""
+    """The file of its LoRA adapter; empty for none."""
+    system: str = ""
+    """The system prompt of questions that bring none."""
+    sha256: str = ""
+    """Of its file, and the adapter's after it, in hex; empty where a server has it."""
 
 
 def accept_model(config: NodeConfig) -> AcceptedModel:
@@ -51,7 +59,7 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
 
     Raises:
         BadModel: it is missing, damaged, not a Qwen3, or does not fit the memory.
-        BadConfig: there is no such profile or document.
+        BadConfig: there is no such profile, prompt or document.
     """
     limits = load_profile(config.profile).limits
     if limits.threads > len(usable_cpus()):
@@ -63,31 +71,55 @@ def accept_model(config: NodeConfig) -> AcceptedModel:
     info = inspect(path)
     require_qwen3(info)
     draft = resolve(config.draft) if config.draft else None
+    adapter = resolve(config.adapter) if config.adapter else None
+    changes = None if adapter is None else inspect(adapter)
+    if changes is not None:
+        require_adapter(changes, info)
     both = [info]
     if draft is not None:
         both.append(inspect(draft))
         require_qwen3(both[1])
     if config.memory_mb:
-        _must_fit([fit(one, config.context, kv_type=config.kv) for one in both], path, config)
+        needed = [fit(one, config.context, kv_type=config.kv) for one in both]
+        _must_fit(needed, path, config, 0 if changes is None else changes.weights_bytes)
     return AcceptedModel(
-        info.name or path.stem,
+        _title(info, changes),
         info.quantization,
         str(path),
         _sequences(config, both),
         config.threads,
-        _document(config.document),
+        _text(config.document, "document"),
         limits_of(config),
         str(draft or ""),
+        str(adapter or ""),
+        _text(config.system, "system"),
+        _sha256([path] if adapter is None else [path, adapter]),
     )
+
+
+def _title(info: ModelInfo, adapter: ModelInfo | None) -> str:
+    title = info.name or info.path.stem
+    return title if adapter is None else f"{title} + {adapter.name or adapter.path.stem}"
+
+
+def _sha256(paths: Sequence[Path]) -> str:
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                whole.update(piece)
+    return whole.hexdigest()
 
 
 def _served(config: NodeConfig) -> AcceptedModel:
     """A model that a server has: what it needs is the server's to know."""
     if config.radiation is not None:
         raise BadConfig("node", "radiation", "none: a server's memory is its own", "one")
-    unlimited = Limits()
+    if config.adapter:
+        raise BadConfig("node", "adapter", "none: a server has adapters of its own", "one")
+    document, system = _text(config.document, "document"), _text(config.system, "system")
     return AcceptedModel(
-        "", "", config.model, config.sequences or 1, 0, _document(config.document), unlimited, ""
+        "", "", config.model, config.sequences or 1, 0, document, Limits(), "", system=system
     )
 
 
@@ -114,6 +146,8 @@ def load_of(config: NodeConfig, model: AcceptedModel) -> Load:
         config.speculate,
         str(cache_dir() / "engine"),
         model.document,
+        system=model.system,
+        adapter=model.adapter,
         max_threads=math.ceil(config.cpu_cores),
         draft=model.draft,
         fixed_width=config.sequences > 0,
@@ -144,13 +178,14 @@ def _total_bytes(needed: Sequence[Fit]) -> int:
     return sum(one.total_bytes for one in needed) - sum(one.process_bytes for one in needed[1:])
 
 
-def _must_fit(needed: Sequence[Fit], path: Path, config: NodeConfig) -> None:
-    total_bytes = _total_bytes(needed)
+def _must_fit(needed: Sequence[Fit], path: Path, config: NodeConfig, adapter_bytes: int) -> None:
+    total_bytes = _total_bytes(needed) + adapter_bytes
     if total_bytes > config.memory_mb * 1_000_000:
         weights, kv, compute = (
             sum(getattr(one, part) for one in needed) / 1e6
             for part in ("weights_bytes", "kv_bytes", "compute_bytes")
         )
+        weights += adapter_bytes / 1e6
         drafts = f" and {config.draft}" if config.draft else ""
         raise BadModel(
             f"{path}{drafts}",
@@ -161,7 +196,7 @@ def _must_fit(needed: Sequence[Fit], path: Path, config: NodeConfig) -> None:
         )
 
 
-def _document(name: str) -> str:
+def _text(name: str, key: str) -> str:
     if not name:
         return ""
-    return read_text(Path(name), "a node.document", limit_bytes=MAX_TEXT_BYTES)
+    return read_text(Path(name), f"a node.{key}", limit_bytes=MAX_TEXT_BYTES)

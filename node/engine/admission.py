@@ -71,8 +71,9 @@ class Admission:
     Args:
         engine: has as many sequences as there may be questions at once.
         prefixes: the kept heads.
-        document: text that every system prompt ends with.
         speculation: guesses what greedy answers will say.
+        system: the system prompt of requests that bring none.
+        document: text that every system prompt ends with.
         holds: sequences hold what was read for the questions after; else only what has a checksum
             is used again.
     """
@@ -81,13 +82,15 @@ class Admission:
         self,
         engine: Engine,
         prefixes: Prefixes,
-        document: str,
         speculation: Speculation,
         *,
+        system: str = "",
+        document: str = "",
         holds: bool,
     ) -> None:
         self._engine = engine
         self._prefixes = prefixes
+        self._system = system
         self._document = document
         self._speculation = speculation
         self._holds = holds
@@ -154,7 +157,8 @@ class Admission:
     def _prompt(self, request: Request) -> tuple[list[int], list[int]]:
         """What is worth keeping of the prompt, and all of it."""
         head: list[int] = []
-        system = "\n\n".join(part for part in (request.system, self._document) if part)
+        parts = request.system or self._system, self._document
+        system = "\n\n".join(part for part in parts if part)
         key = request.system, request.tools
         if system or request.tools:
             known = self._heads.get(key)

@@ -33,6 +33,7 @@ class Batcher:
         prefixes: the kept heads.
         clock_ns: what measures a step.
         drafts: whether to speculate.
+        system: the system prompt of requests that bring none.
         document: text that every system prompt ends with.
         prefill_ns: per token of a prompt, as first known; 0: unknown.
         costs: what decodes take, as first known.
@@ -50,6 +51,7 @@ class Batcher:
         prefixes: Prefixes,
         clock_ns: Callable[[], int],
         drafts: bool = True,
+        system: str = "",
         document: str = "",
         prefill_ns: float = 0.0,
         costs: Costs | None = None,
@@ -64,7 +66,9 @@ class Batcher:
         self._costs = costs or Costs()
         self._width = Width(self._costs, engine.settings.sequences, fixed=fixed_width)
         self._speculation = Speculation(self._costs, clock_ns, on=drafts, model=model)
-        self._admission = Admission(engine, prefixes, document, self._speculation, holds=holds)
+        self._admission = Admission(
+            engine, prefixes, self._speculation, system=system, document=document, holds=holds
+        )
         self._slots = self._admission.slots
         self._think_end = engine.special[THINK_END]
         self._made = 0

@@ -187,10 +187,11 @@ def _count(value: object, known: int) -> int:
     return value if type(value) is int and 0 <= value < 1 << 32 else known
 
 
-def body_of(request: dict[str, Any], model: str, document: str) -> dict[str, Any]:
-    """A job as an OpenAI-compatible server takes it."""
+def body_of(request: dict[str, Any], model: str, document: str, given: str = "") -> dict[str, Any]:
+    """A job as an OpenAI-compatible server takes it; `given`: the system prompt of one that brings
+    none."""
     sampling = sampling_of(request)
-    parts = (request["system"], document, request["tools"])
+    parts = (request["system"] or given, document, request["tools"])
     system = "\n\n".join(part for part in parts if part)
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     for asked, answered in request["turns"]:
@@ -324,7 +325,8 @@ class HttpChild:
         }  # fmt: skip
         begin_ns = monotonic_ns()
         last = Said()
-        for said in self._server.ask(body_of(request, self._model, load.document), lambda _: None):
+        body = body_of(request, self._model, load.document, load.system)
+        for said in self._server.ask(body, lambda _: None):
             last = said
         self._learn(last, begin_ns, monotonic_ns())
 
@@ -378,7 +380,8 @@ class HttpChild:
 
         begin_ns = told_ns = monotonic_ns()
         first = True
-        for said in self._server.ask(body_of(request, self._model, self._load.document), opened):
+        body = body_of(request, self._model, self._load.document, self._load.system)
+        for said in self._server.ask(body, opened):
             job.said = said
             if said.pieces and first:
                 self._tell(event="first_token", id=asked, at_ns=said.first_ns)

@@ -73,12 +73,14 @@ class Engine:
     Args:
         path: a GGUF file that `models.inspect.require_qwen3` has accepted.
         settings: how to load it.
+        adapter: the file of a LoRA adapter, that `models.adapter.require_adapter` has accepted for
+            it; empty for none.
 
     Raises:
         BadModel: llama.cpp does not load it.
     """
 
-    def __init__(self, path: str, settings: EngineSettings) -> None:
+    def __init__(self, path: str, settings: EngineSettings, adapter: str = "") -> None:
         _quiet()
         llama.llama_backend_init()
         params = llama.llama_model_default_params()
@@ -89,6 +91,7 @@ class Engine:
         if not self._model:
             raise BadModel(path, "", "a GGUF that llama.cpp loads", _last_log() or "a failure")
         self._path = path
+        self._adapter = self._adapter_of(adapter) if adapter else None
         self._context: Any = None
         self._rows: dict[int, Any] = {}
         self.open(settings)
@@ -143,9 +146,20 @@ class Engine:
                 f"memory for {settings.sequences} sequences of {settings.context} tokens",
                 _last_log() or "a failure",
             )
+        if self._adapter is not None:
+            adapters = (llama.llama_adapter_lora_p_ctypes * 1)(self._adapter)
+            llama.llama_set_adapters_lora(self._context, adapters, 1, (ctypes.c_float * 1)(1.0))
         self._memory = llama.llama_get_memory(self._context)
         self.settings = settings
         self.context = int(llama.llama_n_ctx_seq(self._context))
+
+    def _adapter_of(self, path: str) -> Any:
+        """It lives as long as the model."""
+        adapter = llama.llama_adapter_lora_init(self._model, path.encode())
+        if not adapter:
+            expected = "an adapter that llama.cpp loads"
+            raise BadModel(path, "", expected, _last_log() or "a failure")
+        return adapter
 
     # -- text --------------------------------------------------------------------------------------
 
@@ -393,18 +407,20 @@ def _chain(sampling: Sampling) -> Any:
     return chain
 
 
-def state_key(path: Path, settings: EngineSettings) -> str:
-    """What a saved state depends on, besides its tokens: the model, llama.cpp and the cache's type.
+def state_key(paths: Sequence[Path], settings: EngineSettings) -> str:
+    """What a saved state depends on, besides its tokens: the model and its adapter, llama.cpp and
+    the cache's type.
 
-    The model by its size and a hash over 64 KiB at each of 64 places, the header among them.
+    Each file by its size and a hash over 64 KiB at each of 64 places, the header among them.
     """
     digest = hashlib.sha256(f"{llama_version} {settings.kv}".encode())
-    size = path.stat().st_size
-    digest.update(str(size).encode())
-    with path.open("rb") as file:
-        for place in range(64):
-            file.seek(place * size // 64)
-            digest.update(file.read(1 << 16))
+    for path in paths:
+        size = path.stat().st_size
+        digest.update(str(size).encode())
+        with path.open("rb") as file:
+            for place in range(64):
+                file.seek(place * size // 64)
+                digest.update(file.read(1 << 16))
     return digest.hexdigest()[:24]
 
 

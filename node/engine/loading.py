@@ -53,9 +53,10 @@ def loaded(load: Load, threads: Sequence[int], say: Callable[[str], None]) -> Lo
     files = None
     if load.scrub and folder is not None:
         files = KeptTwice(Path(load.path), folder, say)
-    engine = Engine(str(files.whole) if files is not None else load.path, settings)
+    path = str(files.whole) if files is not None else load.path
+    engine = Engine(path, settings, load.adapter)
     engine.self_test()
-    key = state_key(Path(load.path), settings)
+    key = state_key([Path(one) for one in (load.path, load.adapter) if one], settings)
     tried = [load.threads] if load.threads else threads
     file = folder / f"{key}.json" if folder is not None else None
     choice = tuned(engine, settings, tried, file=file, clock_ns=monotonic_ns)
@@ -72,6 +73,7 @@ def loaded(load: Load, threads: Sequence[int], say: Callable[[str], None]) -> Lo
         clock_ns=monotonic_ns,
         drafts=load.drafts,
         model=model,
+        system=load.system,
         document=load.document,
         prefill_ns=choice.prefill_ns,
         costs=Costs(choice.step_ns, choice.check_ns),

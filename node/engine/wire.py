@@ -60,6 +60,10 @@ class Load:
     """Folder where kept heads and measurements are; empty for none."""
     document: str
     """Text that every system prompt ends with; empty for none."""
+    system: str = ""
+    """The system prompt of questions that bring none."""
+    adapter: str = ""
+    """The file of the model's LoRA adapter; empty for none."""
     max_threads: int = 0
     """Of those that are tried; 0: as many as there are cores."""
     use_extra_bufts: bool = True

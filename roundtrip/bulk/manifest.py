@@ -30,7 +30,9 @@ MAX_BYTES = MAX_LISTS * LIST_LEAVES * BLOCK_BYTES
 MAX_NAME_BYTES = 64
 MAX_CANARIES = 8
 SLOTS = ("a", "b")
-KINDS = ("model",)
+KINDS = ("model", "adapter", "prompt", "document")
+"""A GGUF; a LoRA adapter for the model that flies; the system prompt of questions that bring none;
+the text that every system prompt ends with."""
 _LEAF_BYTES = DIGEST_BYTES + 4
 _CONTEXT = b"groundloop upload"
 
@@ -67,7 +69,7 @@ class Manifest:
     """SHA-256 of each list of leaves."""
     leaves: int
     slot: str = ""
-    """`a`, `b`, or empty for the one that does not fly."""
+    """`a`, `b`, or empty for the one that does not fly; each kind has its own."""
     made_unix_s: int = 0
     """When it was signed; what flies is not replaced by something older."""
     force: bool = False
@@ -99,6 +101,12 @@ class Signed:
     def id(self) -> bytes:
         """Names the upload."""
         return id_of(self.data)
+
+
+def places_of(kind: str) -> tuple[str, ...]:
+    """Where on board something of a kind may be: in two places, so that what flies stays while
+    another comes."""
+    return SLOTS if kind == "model" else tuple(f"{kind}-{slot}" for slot in SLOTS)
 
 
 def id_of(data: bytes) -> bytes:

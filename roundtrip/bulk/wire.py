@@ -25,7 +25,7 @@ STATES = (
 )  # fmt: skip
 """How an upload does on board: pieces are missing; it is there as it was sent; in its self-test;
 flies until it is confirmed or not; flies; what flew before does again; … it is to be offered."""
-ORDERS = ("activate", "confirm", "roll_back", "cancel")
+ORDERS = ("activate", "confirm", "roll_back", "cancel", "retire")
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def measured(path: Path, threads: int, scenario: Scenario, machine: str) -> tupl
     settings = EngineSettings(scenario.node.context, threads or 1, max(TOGETHER))
     engine = Engine(str(path), settings)
     counts = [threads] if threads else thread_counts()
-    kept = cache_dir() / "engine" / f"{state_key(path, settings)}.json"
+    kept = cache_dir() / "engine" / f"{state_key([path], settings)}.json"
     choice = tuned(engine, settings, counts, file=kept, clock_ns=monotonic_ns)
     sized = replace(settings, context=max(SIZES) + 2 * DECODED)
     engine.open(replace(sized, threads=choice.threads, flash=choice.flash))

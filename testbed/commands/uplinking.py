@@ -1,4 +1,5 @@
-"""`groundloop uplink`: a model goes up to the node behind a standing station."""
+"""`groundloop uplink`: a model, an adapter, a prompt or a document goes up to the node behind a
+standing station."""
 
 from __future__ import annotations
 
@@ -13,12 +14,23 @@ from roundtrip.say import say, say_json
 from roundtrip.words import count, long_duration, percent, shown
 from testbed.commands.station_client import PORT, answer_of, send_file
 
-ORDERS = ("status", "pause", "resume", "cancel", "activate", "confirm", "rollback")
+ORDERS = ("status", "pause", "resume", "cancel", "activate", "confirm", "rollback", "retire")
 
 
 @click.command("uplink")
 @click.argument("what", metavar="FILE|ORDER")
 @click.option("--name", help="What it is called.  [default: the file's name]")
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(["model", "adapter", "prompt", "document"]),
+    help="What it is.  [default: a model or a LoRA adapter, as a GGUF says of itself]",
+)
+@click.option(
+    "--first",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A small model that goes up before it, and flies until it is there.",
+)
 @click.option(
     "--slot", type=click.Choice(["a", "b"]), help="Where it goes; else where nothing flies."
 )
@@ -35,6 +47,8 @@ ORDERS = ("status", "pause", "resume", "cancel", "activate", "confirm", "rollbac
 def uplink_command(
     what: str,
     name: str | None,
+    kind: str | None,
+    first: Path | None,
     slot: str | None,
     no_activate: bool,
     force: bool,
@@ -45,9 +59,10 @@ def uplink_command(
 ) -> int:
     """Send a model up in the background, below every question.
 
-    Or see to the one that is going. It is copied to the station, goes up over as many passes as it
-    takes, and flies after a self-test, on trial until the ground confirms it. ORDER is status,
-    pause, resume, cancel, activate, confirm or rollback.
+    Or a LoRA adapter, a system prompt or a document; or see to the one that is going. It is copied
+    to the station, goes up over as many passes as it takes, and flies after a self-test, on trial
+    until the ground confirms it. ORDER is status, pause, resume, cancel, activate, confirm,
+    rollback (from a trial) or retire (what the node was given flies instead).
 
     Example: groundloop uplink qwen3-0.6b-q4_k_m.gguf --slot b
     """
@@ -68,7 +83,14 @@ def uplink_command(
             options["least_tok_s"] = least_tok_s
         if canaries is not None:
             options |= _canaries(canaries)
-        send_file(port, "/api/uplink/file", file)
+        if kind is not None:
+            options["kind"] = kind
+        path = "/api/uplink/file"
+        if first is not None:
+            send_file(port, path, first)
+            answer_of(port, "POST", "/api/uplink", {"name": first.stem})
+            path, options["after"] = f"{path}?after=1", True
+        send_file(port, path, file)
         told = answer_of(port, "POST", "/api/uplink", options)
     if as_json:
         say_json(told)
@@ -100,3 +122,5 @@ def _say(told: dict[str, Any]) -> None:
         if told["whole_at_s"] is not None:
             when = f"at {long_duration(round(told['whole_at_s'] * 1000))} of the plan's clock"
         say(f"whole in pass {told['passes'] + told['whole_in_passes'] - 1}, {when}")
+    if told["next"]:
+        say(f"next: {shown(told['next'], 60)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import signal
@@ -17,6 +18,7 @@ import pytest
 
 from models.resolve import resolve
 from roundtrip.bulk.manifest import MAC_BYTES
+from tests.adapters import write_adapter
 
 pytestmark = pytest.mark.live
 
@@ -120,6 +122,10 @@ def canaries(tmp_path: Path) -> Callable[[str], str]:
     return write
 
 
+def _hash_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 def ask(roles: Roles) -> str:
     return roles.say("ask", "--system", SYSTEM, stdin=FRAME).stdout.strip()
 
@@ -136,7 +142,7 @@ def test_a_model_goes_up_flies_and_flies_again_after_a_restart(roles, canaries) 
     roles.wait_for("active")
     assert "upload    triage active, 100.0% on board" in roles.say("status").stdout
     assert ask(roles) == RIGHT
-    assert (roles.slot / "model.gguf").read_bytes() == resolve("builtin").read_bytes()
+    assert (roles.slot / "file").read_bytes() == resolve("builtin").read_bytes()
     assert "triage" in roles.say("status").stdout
     manifest = cbor2.loads((roles.slot / "manifest").read_bytes()[MAC_BYTES:])
     assert manifest["memory_bytes"] > 50_000_000, "by the context that the node has said"
@@ -157,6 +163,59 @@ def test_a_model_that_answers_something_else_is_rolled_back(roles, canaries) -> 
     assert ask(roles) == before
 
 
+def test_a_small_model_flies_until_the_large_one_is_there(roles, canaries, tmp_path) -> None:
+    """With an adapter for it after that, which changes its name and nothing else."""
+    small = tmp_path / "small.gguf"
+    small.write_bytes(resolve("tiny").read_bytes())
+    flew = ask(roles)
+    begun = roles.say(
+        "uplink", str(resolve("builtin")), "--first", str(small), "--canaries", canaries(RIGHT)
+    )
+    assert begun.returncode == 0, begun.stderr
+    assert begun.stdout.startswith("small "), begun.stdout
+    assert "next: triage-Q8_0" in begun.stdout
+    while roles.status()["name"] == "small":
+        assert ask(roles) == flew
+    roles.wait_for("active")
+    assert ask(roles) == RIGHT
+    adapter = tmp_path / "adapter.gguf"
+    write_adapter(adapter, scale=0.0)
+    begun = roles.say("uplink", str(adapter), "--canaries", canaries(RIGHT))
+    assert begun.returncode == 0, begun.stderr
+    assert roles.wait_for("active")["kind"] == "adapter"
+    assert ask(roles) == RIGHT
+    assert "triage + made up" in roles.say("status").stdout
+    roles.kill("node")
+    assert ask(roles) == RIGHT
+    both = resolve("builtin").read_bytes() + adapter.read_bytes()
+    roles.station.process.send_signal(signal.SIGINT)
+    assert roles.station.wait() == 0, roles.station.output()
+    (loops,) = (roles.folder / "station").glob("20??-??-??/loops.jsonl")
+    flew = {}
+    for line in map(json.loads, loops.read_text().splitlines()):
+        flew[line["gen_ai.response.model"]] = line["model_sha256"]
+    assert flew["groundloop telemetry triage + made up Q8_0"] == _hash_of(both)
+    assert flew["groundloop telemetry triage Q8_0"] == _hash_of(resolve("builtin").read_bytes())
+    assert len(flew) == 3
+
+
+def test_a_prompt_goes_up_flies_and_is_retired(roles, tmp_path: Path) -> None:
+    def said(*words: str) -> str:
+        return roles.say("ask", *words, stdin=FRAME).stdout.strip()
+
+    plain, prompted = said(), said("--system", SYSTEM)
+    assert plain != prompted
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text(SYSTEM)
+    assert "expected a GGUF, or prompt" in roles.say("uplink", str(prompt)).stderr
+    roles.say("uplink", str(prompt), "--as", "prompt")
+    roles.wait_for("active")
+    assert said() == said("--system", SYSTEM) == prompted
+    roles.say("uplink", "retire")
+    assert roles.wait_for("whole")["detail"] == "does not fly any more"
+    assert said() == plain
+
+
 def test_a_model_that_is_too_slow_is_rolled_back(roles) -> None:
     before = ask(roles)
     roles.say("uplink", str(resolve("builtin")), "--least-tok-s", "1e8")
@@ -165,7 +224,8 @@ def test_a_model_that_is_too_slow_is_rolled_back(roles) -> None:
 
 
 def test_what_is_no_model_does_not_go_up(roles, tmp_path: Path) -> None:
-    for content, why in ((b"", "found an empty file"), (b"junk" * 50, "magic")):
+    neither = "kind: expected a GGUF, or prompt or document"
+    for content, why in ((b"", neither), (b"junk" * 50, neither), (b"GGUF", "truncated")):
         (tmp_path / "junk.gguf").write_bytes(content)
         refused = roles.say("uplink", str(tmp_path / "junk.gguf"))
         assert refused.returncode == 104
@@ -200,4 +260,4 @@ def test_whatever_is_killed_it_comes_whole(roles, seed: int) -> None:
         time.sleep(rng.uniform(0.2, 1.5))
         roles.kill(rng.choice(("node", "station")))
     roles.wait_for("whole")
-    assert (roles.slot / "model.gguf").read_bytes() == resolve("builtin").read_bytes()
+    assert (roles.slot / "file").read_bytes() == resolve("builtin").read_bytes()

@@ -45,7 +45,7 @@ def test_it_comes_whole_and_flies_once_it_was_confirmed() -> None:
     run = world.run()
     assert states(world) == ["taking", "taking", "whole", "trying", "trial", "active"]
     assert world.upload is not None
-    assert (world.upload.vault.flies, world.upload.again) == ("a", 0)
+    assert (world.upload.vault.flying, world.upload.again) == ({"model": "a"}, 0)
     assert all(record.answered for record in run.records)
 
 

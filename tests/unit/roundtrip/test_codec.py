@@ -60,7 +60,7 @@ REPLIES: list[Sent] = [
     Refusal(ID, "queue_full", "", 1500, 40),
     Refusal(ID, "bad_schema", "no such keyword", 0, (1 << 32) - 1),
     Health("tiny", "Q8_0", 2048, 2, 0),
-    Health("tiny", "Q8_0", 2048, 2, 0, Vitals(), (3, 4)),
+    Health("tiny", "Q8_0", 2048, 2, 0, Vitals(), (3, 4), "0123456789abcdef"),
     Health("tiny", "Q8_0", 2048, 2, 0, Vitals(80_000_000, 0, 15, -40_250, 0x50005, 4210, 613, 2)),
     Unreadable(ID, "settings"),
     Unreadable(0, "text"),
@@ -225,7 +225,7 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
         ),
         (REPLIES[2], RAW, "400102030405005965"),
         (REPLIES[3], RAW, "600102030405000000280f00"),
-        (REPLIES[5], {}, "80866474696e796451385f30190800020080"),
+        (REPLIES[5], {}, "80876474696e796451385f3019080002008040"),
         (REPLIES[8], {}, "c00102030405"),
         (REPLIES[9], {}, "c10000000000"),
         (REPLIES[10], {}, "e00102030405"),
@@ -402,7 +402,7 @@ def test_only_a_question_with_its_settings_can_be_kept() -> None:
 
 def test_vitals_of_a_later_version_are_left_out() -> None:
     body = cbor2.loads(encode(REPLIES[7])[1:])
-    body[6][30] = 7
+    body[7][30] = 7
     assert decode(b"\x81" + cbor2.dumps(body)) == REPLIES[7]
 
 
@@ -411,7 +411,7 @@ def test_vitals_of_a_later_version_are_left_out() -> None:
 )
 def test_bad_vitals_are_refused(vitals: object) -> None:
     body = cbor2.loads(encode(REPLIES[6])[1:])
-    body[6] = vitals
+    body[7] = vitals
     with pytest.raises(BadMessage):
         decode(b"\x81" + cbor2.dumps(body))
 

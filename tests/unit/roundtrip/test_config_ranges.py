@@ -214,7 +214,8 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
             "satellite": "", "model": "builtin", "engine": "llama.cpp", "threads": 0,
             "memory_mb": 0, "cpu_cores": 0,
             "context": 2048, "queue": 256, "sequences": 0, "policy": "deadline", "kv": "f16",
-            "speculate": True, "draft": "", "lock": False, "document": "", "profile": "builtin",
+            "speculate": True, "draft": "", "lock": False, "adapter": "",
+                "system": "", "document": "", "profile": "builtin",
             "beacon_s": 60, "part_s": 1,
             "energy": BATTERY | {
                 "floor": 0.3, "start": 1, "bus_w": 0, "orbit_min": 95, "eclipse_min": 0,

@@ -67,6 +67,32 @@ def test_nothing_that_a_terminal_obeys_gets_through(busy) -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "shows"),
+    [
+        ("taking", "Q8_0   ↑ triage\\x1b 43.2%   charge"),
+        ("paused", "↑ triage\\x1b 43.2% paused"),
+        ("trial", "↑ triage\\x1b 43.2% trial"),
+        ("active", "Q8_0   charge"),
+        ("rolled_back", "Q8_0   charge"),
+        ("none", "Q8_0   charge"),
+    ],
+)
+def test_an_upload_is_shown_while_it_goes_up(story, status, state: str, shows: str) -> None:
+    there = {"state": "none"} if state == "none" else {"name": "triage\x1b", "share": 0.432}
+    story.view.status = status(upload={"state": state} | there)
+    assert shows in drawn(story.view, 120, 40)[2]
+
+
+def test_what_comes_of_an_upload_is_an_event(story, status) -> None:
+    story.view.status = status()
+    for state, detail in (("active", ""), ("rolled_back", "canary 1")):
+        story.tell("upload", 3.0, name="triage", state=state, detail=detail)
+    lines = "\n".join(drawn(story.view, 120, 40))
+    assert "upload: triage active" in lines
+    assert "upload: triage rolled back: canary 1" in lines
+
+
+@pytest.mark.parametrize(
     ("contacts", "now_s", "said"),
     [
         ([[300.0, 780.0]], 500.0, "LOS in 0:04:40"),

@@ -31,7 +31,7 @@ def test_it_says_what_it_lacks_and_takes_a_slot_when_nothing_does(board, cargo) 
     assert board.take(it.piece(3)).reply is None, "it is there already"
     assert board.state(it.piece(4)) == "whole"
     assert board.shelf.file_of("a").read_bytes() == CONTENT
-    assert board.vault.flies == ""
+    assert board.vault.flying == {}
     assert board.state(it.offer) == "whole"
 
 
@@ -55,7 +55,7 @@ def test_a_block_that_is_half_on_disk_is_lacking(board, cargo) -> None:
     board.take(it.offer)
     board.take(it.piece(0))
     board.take(it.piece(2))
-    with (board.shelf.path / "coming" / "model.gguf").open("r+b") as file:
+    with (board.shelf.path / "coming" / "file").open("r+b") as file:
         file.seek(BLOCK_BYTES)
         file.write(b"torn")
     board.start()
@@ -169,12 +169,12 @@ def test_it_flies_when_it_is_confirmed_and_the_next_one_takes_the_other_slot(boa
     it, other = cargo(CONTENT), cargo(OTHER, name="other")
     assert board.state(it.told("activate")) == "unknown"
     flying(board, it)
-    assert (board.vault.flies, board.vault.trial) == ("a", None)
+    assert (board.vault.flying, board.vault.trial) == ({"model": "a"}, None)
     assert board.vault.manifest_of("a").name == "cargo"
     board.start()
-    assert board.vault.flies == "a"
+    assert board.vault.flying == {"model": "a"}
     flying(board, other)
-    assert board.vault.flies == "b"
+    assert board.vault.flying == {"model": "b"}
     assert board.state(other.told("activate")) == "active"
     assert board.state(it.told("activate")) == "trying", "what flew before may fly again"
 
@@ -183,7 +183,7 @@ def test_a_trial_that_is_not_confirmed_when_the_node_starts_is_over(board, cargo
     it = cargo(CONTENT)
     board.load(it)
     outcome = board.take(it.told("activate"))
-    assert (outcome.reply.state, outcome.trial.slot) == ("trying", "a")
+    assert (outcome.reply.state, outcome.trial.place) == ("trying", "a")
     assert board.state(it.told("activate")) == "trying"
     assert board.state(it.offer) == "trying"
     board.vault.passed("3 tok/s")
@@ -192,9 +192,9 @@ def test_a_trial_that_is_not_confirmed_when_the_node_starts_is_over(board, cargo
     board.start()
     (have,) = board.told
     assert (have.state, have.upload) == ("rolled_back", it.signed.id)
-    assert (board.vault.flies, board.vault.trial) == ("", None)
+    assert (board.vault.flying, board.vault.trial) == ({}, None)
     assert board.state(it.told("confirm")) == "whole"
-    assert board.vault.flies == ""
+    assert board.vault.flying == {}
 
 
 def test_the_ground_may_take_a_trial_back(board, cargo) -> None:
@@ -216,8 +216,8 @@ def test_a_cancel_leaves_nothing_of_what_came_and_all_of_what_flies(board, cargo
     assert board.state(other.told("cancel")) == "cancelled"
     assert not (board.shelf.path / "coming").exists()
     assert board.state(other.told("cancel")) == "cancelled"
-    assert board.take(it.told("cancel")).reply.detail == "it flies"
-    assert board.vault.flies == "a"
+    assert board.take(it.told("cancel")).reply.detail == "it flies; retire it"
+    assert board.vault.flying == {"model": "a"}
 
 
 def test_a_slot_that_has_lost_its_file_does_not_fly(board, cargo) -> None:
@@ -225,17 +225,87 @@ def test_a_slot_that_has_lost_its_file_does_not_fly(board, cargo) -> None:
     flying(board, it)
     board.shelf.file_of("a").unlink()
     board.start()
-    assert board.vault.flies == ""
+    assert board.vault.flying == {}
     board.load(it)
-    assert board.vault.flies == "", "what comes into the slot anew has to be tried"
+    assert board.vault.flying == {}, "what comes into the slot anew has to be tried"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"flies": 5}', '{"flies": "c", "trial": "d"}'])
+def test_each_kind_flies_beside_the_others(board, cargo) -> None:
+    flying(board, cargo(CONTENT))
+    flying(board, cargo(OTHER, kind="adapter"))
+    flying(board, cargo(b"You are brief.", kind="prompt"))
+    all_of_them = {"model": "a", "adapter": "adapter-a", "prompt": "prompt-a"}
+    assert board.vault.flying == all_of_them
+    board.start()
+    assert board.vault.flying == all_of_them
+    flying(board, cargo(b"You are brief and right.", kind="prompt"))
+    assert board.vault.flying == all_of_them | {"prompt": "prompt-b"}
+    assert board.shelf.file_of("prompt-b").read_bytes() == b"You are brief and right."
+
+
+def test_an_adapter_goes_with_its_model(board, cargo) -> None:
+    flying(board, cargo(OTHER, kind="adapter"))
+    other = cargo(CONTENT)
+    board.load(other)
+    board.take(other.told("activate"))
+    assert board.vault.tried == {"model": "a"}
+    assert board.vault.flying == {"adapter": "adapter-a"}, "until the model is confirmed"
+    board.take(other.told("roll_back"))
+    assert board.vault.flying == {"adapter": "adapter-a"}
+    flying(board, other)
+    assert board.vault.flying == {"model": "a"}
+    flying(board, cargo(OTHER, kind="adapter", made_unix_s=1))
+    board.shelf.file_of("a").unlink()
+    assert board.vault.flying == {}, "the adapter was for the model that is lost"
+
+
+def test_what_flies_can_be_retired(board, cargo) -> None:
+    it, adapter = cargo(CONTENT), cargo(OTHER, kind="adapter")
+    outcome = board.take(it.told("retire"))
+    assert (outcome.reply.state, outcome.reply.detail) == ("unknown", "it does not fly")
+    flying(board, it)
+    flying(board, adapter)
+    outcome = board.take(adapter.told("retire"))
+    assert (outcome.reply.state, outcome.back) == ("whole", True)
+    assert board.vault.flying == {"model": "a"}
+    flying(board, adapter)
+    assert board.take(it.told("retire")).back
+    assert board.vault.flying == {}, "the adapter was for it"
+    board.start()
+    assert board.vault.flying == {}
+    board.take(adapter.told("activate"))
+    reply = board.take(adapter.told("retire")).reply
+    assert (reply.state, reply.detail) == ("trying", "it does not fly")
+
+
+def test_nothing_is_retired_while_something_is_tried(board, cargo) -> None:
+    it, prompt = cargo(CONTENT), cargo(b"You are brief.", kind="prompt")
+    flying(board, it)
+    board.load(prompt)
+    board.take(prompt.told("activate"))
+    outcome = board.take(it.told("retire"))
+    assert (outcome.reply.state, outcome.reply.detail) == ("active", "there is a trial")
+    assert (outcome.back, board.vault.flying) == (False, {"model": "a"})
+
+
+def test_while_one_is_tried_none_of_its_kind_comes(board, cargo) -> None:
+    flying(board, cargo(CONTENT))
+    it = cargo(OTHER, name="other")
+    board.load(it)
+    board.take(it.told("activate"))
+    third = cargo(b"third" * 100)
+    assert board.take(third.offer).reply.detail == "other is being tried"
+    assert board.state(cargo(b"You are brief.", kind="prompt").offer) == "taking"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"flies": 5}', '{"flies": {"model": "c"}, "trial": "d"}']
+)
 def test_a_state_that_is_damaged_is_as_none(board, cargo, text: str) -> None:
     flying(board, cargo(CONTENT))
     (board.shelf.path / "state.json").write_text(text)
     board.start()
-    assert (board.vault.flies, board.vault.trial) == ("", None)
+    assert (board.vault.flying, board.vault.trial) == ({}, None)
 
 
 def test_a_manifest_on_disk_that_is_damaged_is_as_none(board, cargo) -> None:
@@ -307,7 +377,7 @@ def test_a_disk_that_fills_up_leaves_nothing_of_it_and_the_node_flying(
     assert told.upload == it.signed.id
     assert told.detail == "the node's disk: [Errno 28] No space left on device"
     assert not (board.shelf.path / "coming").exists()
-    assert board.vault.flies == "a"
+    assert board.vault.flying == {"model": "a"}
     board.load(it)
     assert board.state(it.offer) == "whole"
 
@@ -356,10 +426,10 @@ def test_killed_at_any_step_it_starts_with_a_model_that_is_whole_and_goes_on(
             else:
                 break
         board = Board(folder, [])
-        flies = board.vault.flies
+        flies = board.vault.flying.get("model", "")
         assert board.vault.trial is None
         assert whole[flies] is None or board.shelf.file_of(flies).read_bytes() == whole[flies]
         play(board)
-        assert board.vault.flies == "b"
+        assert board.vault.flying == {"model": "b"}
         assert board.shelf.file_of("b").read_bytes() == OTHER
     assert step > 40

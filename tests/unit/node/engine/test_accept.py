@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import pytest
 
 from models.resolve import resolve
@@ -9,6 +12,7 @@ from node.engine.accept import accept_model, found, load_of
 from roundtrip.errors import BadConfig, BadModel
 from roundtrip.node_config import NodeConfig
 from roundtrip.radiation import RadiationConfig
+from tests.adapters import write_adapter
 
 URL = "http://127.0.0.1:9"
 
@@ -49,3 +53,40 @@ def test_radiation_makes_the_weights_the_engines_own() -> None:
 def test_a_servers_memory_is_its_own() -> None:
     with pytest.raises(BadConfig, match="a server's memory is its own"):
         accept_model(NodeConfig(engine=URL, radiation=RadiationConfig()))
+
+
+def test_what_answers_has_a_name_and_a_hash(tmp_path: Path) -> None:
+    plain = accept_model(NodeConfig(model="tiny"))
+    assert plain.sha256 == hashlib.sha256(resolve("tiny").read_bytes()).hexdigest()
+    path = tmp_path / "it.gguf"
+    write_adapter(path)
+    changed = accept_model(NodeConfig(model="tiny", adapter=str(path)))
+    assert changed.title == f"{plain.title} + made up"
+    both = resolve("tiny").read_bytes() + path.read_bytes()
+    assert changed.sha256 == hashlib.sha256(both).hexdigest()
+    assert load_of(NodeConfig(), changed).adapter == str(path)
+
+
+def test_an_adapter_has_to_be_for_the_model_and_to_fit(tmp_path: Path) -> None:
+    path = tmp_path / "it.gguf"
+    write_adapter(path, tensors={"blk.99.a.lora_a": (256, 4), "blk.99.a.lora_b": (4, 256)})
+    with pytest.raises(BadModel, match=r"blk\.99\.a: expected for a tensor of"):
+        accept_model(NodeConfig(model="tiny", adapter=str(path)))
+    write_adapter(path, rank=40_000)
+    for memory_mb in (0, 300):
+        accept_model(NodeConfig(model="tiny", context=256, memory_mb=memory_mb))
+    with pytest.raises(BadModel, match=r"node\.memory_mb"):
+        accept_model(NodeConfig(model="tiny", context=256, memory_mb=100, adapter=str(path)))
+    with pytest.raises(BadConfig, match="a server has adapters of its own"):
+        accept_model(NodeConfig(engine=URL, adapter=str(path)))
+
+
+def test_texts_on_board_are_read(tmp_path: Path) -> None:
+    for name in ("system", "document"):
+        (tmp_path / name).write_text(f"a {name}")
+    texts = {name: str(tmp_path / name) for name in ("system", "document")}
+    for config in (NodeConfig(model="tiny", **texts), NodeConfig(engine=URL, **texts)):
+        load = load_of(config, accept_model(config))
+        assert (load.system, load.document) == ("a system", "a document")
+    with pytest.raises(BadConfig, match=r"a node\.system"):
+        accept_model(NodeConfig(model="tiny", system=str(tmp_path / "none")))

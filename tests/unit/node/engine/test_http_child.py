@@ -50,6 +50,9 @@ def test_what_was_said_before_and_the_document_go_along() -> None:
         USER,
     ]
     assert body_of(REQUEST, "it", "Text.")["messages"][0]["content"] == "Text."
+    for own, system in (("", "Be long."), ("Be short.", "Be short.")):
+        body = body_of(REQUEST | {"system": own}, "it", "", "Be long.")
+        assert body["messages"][0]["content"] == system
 
 
 def test_tools_images_and_what_was_called_go_along() -> None:

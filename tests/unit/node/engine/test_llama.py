@@ -22,6 +22,7 @@ from node.engine.tuning import tuned
 from roundtrip.drive.clock import monotonic_ns
 from roundtrip.errors import BadModel
 from roundtrip.message import GREEDY, Sampling
+from tests.adapters import write_adapter
 from tests.unit.node.engine.tiny import HOT, SCHEMA, SYSTEM, asked, batcher, one, settings, step
 
 
@@ -149,7 +150,7 @@ def test_what_was_read_before_a_call_is_not_read_again_after_it(engine: Engine) 
 
 def test_heads_survive_a_restart_and_what_does_not_fit_is_deleted(engine: Engine, tmp_path) -> None:
     path = resolve("tiny")
-    key = state_key(path, engine.settings)
+    key = state_key([path], engine.settings)
     first = answer_all(batcher(engine, Prefixes(tmp_path, key)), [asked(1, system=SYSTEM)])[1]
     restored = batcher(engine, Prefixes(tmp_path, key))
     second = answer_all(restored, [asked(1, system=SYSTEM)])[1]
@@ -167,7 +168,7 @@ def test_heads_survive_a_restart_and_what_does_not_fit_is_deleted(engine: Engine
 
 
 def test_nothing_in_the_folder_of_states_stops_the_engine(engine: Engine, tmp_path) -> None:
-    key = state_key(resolve("tiny"), engine.settings)
+    key = state_key([resolve("tiny")], engine.settings)
     kept = Prefixes(tmp_path, key)
     first = answer_all(batcher(engine, kept), [asked(1, system=SYSTEM)])[1]
     (good,) = tmp_path.glob("*.state")
@@ -221,7 +222,7 @@ def test_a_state_of_another_make_is_dropped_and_its_head_read_anew(
     engine: Engine, tmp_path
 ) -> None:
     """Its checksum is right; llama.cpp takes it, but has something else then."""
-    key = state_key(resolve("tiny"), engine.settings)
+    key = state_key([resolve("tiny")], engine.settings)
     kept = Prefixes(tmp_path, key)
     first = answer_all(batcher(engine, kept), [asked(1, system=SYSTEM)])[1]
     (head,) = kept._kept
@@ -252,6 +253,18 @@ def test_a_document_on_board_is_part_of_every_head(engine: Engine) -> None:
     second = answer_all(informed, [asked(2)])[2]
     assert first.prompt_tokens > one(engine).prompt_tokens + 20
     assert second.cached_tokens > 20
+
+
+def test_a_prompt_on_board_is_that_of_questions_that_bring_none(engine: Engine) -> None:
+    given = batcher(engine, system=SYSTEM, document="Empty below 24 V.")
+    by_node = answer_all(given, [asked(1), asked(2, system="Short.")])
+    by_ground = answer_all(
+        batcher(engine, document="Empty below 24 V."),
+        [asked(1, system=SYSTEM), asked(2, system="Short.")],
+    )
+    for number in (1, 2):
+        assert by_node[number].prompt_tokens == by_ground[number].prompt_tokens
+        assert by_node[number].text == by_ground[number].text
 
 
 def test_prefill_in_pieces_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,3 +396,37 @@ def test_a_file_that_is_no_model_is_refused(tmp_path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(BadModel, match=r"x\.gguf"):
         Engine(str(path), settings())
+
+
+@pytest.fixture
+def adapter(tmp_path: Path):
+    def make(scale: float) -> str:
+        path = tmp_path / f"{scale:g}.gguf"
+        write_adapter(path, scale=scale)
+        return str(path)
+
+    return make
+
+
+def test_an_adapter_changes_what_is_said_and_none_does_not(engine: Engine, adapter) -> None:
+    """Also after the context was opened anew, as it is while threads are measured."""
+    words = {}
+    for scale in (0.0, 1.0):
+        changed = Engine(str(resolve("tiny")), settings(), adapter(scale))
+        words[scale] = one(changed).text
+        changed.open(settings(sequences=2))
+        assert one(changed).text == words[scale]
+    plain = one(engine).text
+    assert words[0.0] == plain != words[1.0]
+
+
+def test_an_adapter_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "adapter.gguf"
+    write_adapter(path, tensors={"blk.99.attn_q.weight.lora_a": (256, 4)})
+    with pytest.raises(BadModel, match=r"adapter\.gguf: expected an adapter that llama.cpp loads"):
+        Engine(str(resolve("tiny")), settings(), str(path))
+
+
+def test_what_is_kept_with_an_adapter_is_kept_apart(engine: Engine, adapter) -> None:
+    paths = [resolve("tiny"), Path(adapter(1.0))]
+    assert state_key(paths, engine.settings) != state_key(paths[:1], engine.settings)

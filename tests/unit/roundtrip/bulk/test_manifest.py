@@ -54,7 +54,7 @@ def test_a_manifest_that_another_key_has_signed_is_none() -> None:
     [
         ({"version": 2}, "manifest: version: expected 1, found 2"),
         ({"more": 1}, "manifest: keys"),
-        ({"kind": "song"}, "manifest: kind: expected model, found 'song'"),
+        ({"kind": "song"}, "manifest: kind: expected model or adapter or prompt or document"),
         ({"slot": "c"}, "manifest: slot: expected a, b or nothing"),
         ({"size": 0}, "manifest: size"),
         ({"size": -1}, "manifest: size: expected a number"),

@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from unittest import mock
 
 from bench.row import Row
+from ground.bulk import sender
 from ground.results.record import LoopRecord
 from node.service_time import load_profile
 from roundtrip.command import SHIPPED
@@ -46,6 +48,8 @@ def rows() -> list[Row]:
     """Goodput, repeats, passes, and the loops of questions meanwhile."""
     found = [_goodput(loss) for loss in LOSSES]
     found.append(_goodput(0.1, one_way_ms=300))
+    found += [_seldom_answered(loss) for loss in (0.3, 0.5, 0.8)]
+    found += [_seldom_heard(coded=coded) for coded in (False, True)]
     found += _killed()
     found += _many_seeds()
     found += [_loops(*link) for link in ((9_600, 256), (64_000, 1_115), (256_000, 1_115))]
@@ -97,6 +101,37 @@ def _goodput(loss: float, one_way_ms: float = 6.06) -> Row:
     note = f"{ALONE_BYTES / 1e6:g} MB at {rate_bps / 1e6:g} Mbit/s"
     name = f"upload: goodput / what the link lets through, loss {loss:g}, {one_way_ms:g} ms"
     return Row(name, share, "", 0.95, True, note)
+
+
+def _seldom_answered(loss: float) -> Row:
+    """Much of what the node says is lost."""
+    rate_bps = 2_000_000
+    scenario = _asked(_pass(size_bytes=ALONE_BYTES), count=1)
+    scenario = _linked(scenario, rate_bps=rate_bps, mtu_bytes=1400, loss=0.01)
+    link = scenario.link
+    down = link.downlink.model_copy(update={"loss": loss})
+    scenario = scenario.model_copy(update={"link": link.model_copy(update={"downlink": down})})
+    world, _ = _run(scenario)
+    share = 8 * ALONE_BYTES / (_whole_ns(world) / NS_PER_S) / (rate_bps * 0.99)
+    return Row(f"upload: goodput, downlink loses {loss:g}", share, "", 0, True, "1 % of the uplink")
+
+
+def _seldom_heard(*, coded: bool) -> Row:
+    """The node is heard for 20 s of each 100 s."""
+    rate_bps, size = 2_000_000, 60_000_000
+    scenario = _asked(_pass(size_bytes=size), count=1)
+    table = scenario.model_dump(exclude_unset=True)
+    table["outage"] = [
+        {"start_s": at + 20, "end_s": at + 100, "kind": "cued", "direction": "downlink"}
+        for at in range(0, 3000, 100)
+    ]
+    scenario = _linked(Scenario.model_validate(table), rate_bps=rate_bps, mtu_bytes=1400, loss=0.01)
+    with mock.patch.object(sender, "available", return_value=coded):
+        world, _ = _run(scenario)
+    share = 8 * size / (_whole_ns(world) / NS_PER_S) / (rate_bps * 0.99)
+    how = "erasure code" if coded else "retransmission only"
+    note = f"60 MB in {_whole_ns(world) / NS_PER_S:,.0f} s"
+    return Row(f"upload: goodput, heard 20 s of 100 s, {how}", share, "", 0, True, note)
 
 
 def _killed() -> list[Row]:

@@ -29,6 +29,7 @@ from dtn.agent_notices import (
     Expired,
     QueueFull,
     SeenForgotten,
+    SentOnce,
     SessionFailed,
     StatusReported,
     TransmissionStarted,
@@ -54,9 +55,9 @@ from dtn.ltp.notices import (
     SendFailed,
     serialisation_ns,
 )
-from dtn.ltp.segment import CancelReason
+from dtn.ltp.segment import CancelReason, SessionId
 from dtn.outgoing import OutgoingBundle, OutgoingTable, outgoing
-from dtn.tally import Tally, makeup_of
+from dtn.tally import Makeup, Tally, makeup_of
 from dtn.transmitter import Transmitter
 
 _SEQUENCES = 1 << 16
@@ -64,6 +65,8 @@ _SEQUENCES = 1 << 16
 _SEQUENCES_UNDATED = 1 << 48
 """Where no creation time tells bundles of two starts apart."""
 
+ONCE_HEAD_BYTES = 24
+"""Of a green segment's header, and of what larger payloads take more in theirs."""
 MAX_COMPRESSED = 2
 """Sessions that the peer gives up, after which a bundle goes as it is: the first may have suffered
 from bit errors."""
@@ -84,6 +87,7 @@ __all__ = [
     "ReceiveCancelled",
     "Rejected",
     "SeenForgotten",
+    "SentOnce",
     "SessionFailed",
     "StatusReported",
     "TransmissionStarted",
@@ -113,6 +117,8 @@ class BundleAgent:
         ltp = replace(config.ltp, client_services=(BUNDLE_PROTOCOL, SERVICE))
         self._engine = LtpEngine(ltp, rng=rng)
         self._outgoing = OutgoingTable()
+        self._once: dict[SessionId, tuple[BundleId, Makeup, int]] = {}
+        """Bundles that go once, and when each is of no use any more."""
         self._clock = DtnClock(config.dtn_epoch_ms, config.shared_clock, security is not None)
         self._incoming = Incoming(config, self._clock, security)
         dated = config.dtn_epoch_ms is not None
@@ -148,6 +154,10 @@ class BundleAgent:
         Returns:
             Its identity, or None when the queue is full, and what to do now.
         """
+        bundle = self._made(payload, lifetime_ms, now_ns)
+        return self._enqueue(bundle, priority, now_ns // NS_PER_MS, now_ns, due_ns)
+
+    def _made(self, payload: bytes, lifetime_ms: int, now_ns: int) -> Bundle:
         primary = PrimaryBlock(
             destination=self.config.peer_eid,
             source=self.config.eid,
@@ -156,9 +166,44 @@ class BundleAgent:
             lifetime_ms=lifetime_ms,
             flags=MUST_NOT_FRAGMENT,
         )
-        bundle = make_bundle(primary, payload, hop_limit=self.config.hop_limit)
         self._sequence = (self._sequence + 1) % self._sequences
-        return self._enqueue(bundle, priority, now_ns // NS_PER_MS, now_ns, due_ns)
+        return make_bundle(primary, payload, hop_limit=self.config.hop_limit)
+
+    def send_once(
+        self, payload: bytes, *, lifetime_ms: int, now_ns: int
+    ) -> tuple[BundleId | None, list[AgentOutput]]:
+        """Send a bundle in one frame, unacknowledged, when nothing else waits.
+
+        Args:
+            payload: what it carries; `once_bytes` fit.
+            lifetime_ms: after which it is of no use.
+            now_ns: the time.
+
+        Returns:
+            Its identity, or None when as many wait as bundles may, and what to do now.
+
+        Raises:
+            LtpLimitError: it does not fit into a frame.
+        """
+        if len(self._once) >= self.config.max_queued_bundles:
+            return None, []
+        secured = self._secured(self._made(payload, lifetime_ms, now_ns))
+        service, block = self._block_of(secured, now_ns, compressed=self._compresses)
+        session = self._engine.submit_green(block, service=service, now_ns=now_ns)
+        makeup = makeup_of([secured], len(block), compressed=service == SERVICE)
+        self._once[session] = secured.id, makeup, now_ns + lifetime_ms * NS_PER_MS
+        return secured.id, self._pump(now_ns)
+
+    def once_bytes(self, *, now_ns: int) -> int:
+        """How long a payload of `send_once` may be."""
+        empty = self._secured(self._made(bytes(64), 60_000, now_ns))
+        _, block = self._block_of(empty, now_ns, compressed=self._compresses)
+        return self.config.ltp.mtu_bytes - len(block) + 64 - ONCE_HEAD_BYTES
+
+    @property
+    def losses(self) -> float:
+        """Share of our frames that get lost, as far as the peer's reports tell."""
+        return self._engine.losses
 
     def send_encoded(
         self, data: bytes, *, priority: int = 0, now_ns: int
@@ -329,7 +374,14 @@ class BundleAgent:
             if bundle is not None and session is not None and leaving.is_first:
                 size = bundle.makeup.block
                 outputs.append(TransmissionStarted(bundle.id, session, start_ns, size))
-            self._count(leaving, bundle)
+            once = self._once.pop(session, None) if session is not None else None
+            if once is not None:
+                outputs.append(SentOnce(once[0]))
+                if once[2] <= now_ns:
+                    continue
+                self.sent.add_first(once[1], 0, leaving.after, len(leaving.frame))
+            else:
+                self._count(leaving, bundle)
             outputs.append(Transmit(leaving.frame))
             self._transmitter.take(len(leaving.frame), now_ns=now_ns)
         return outputs
@@ -357,10 +409,8 @@ class BundleAgent:
                 continue
             age_ms = max(0, now_ns // NS_PER_MS - bundle.made_ms)
             secured = self._secured(decode(bundle.encoded(age_ms)))
-            service, block = BUNDLE_PROTOCOL, encode(secured)
-            if self._compresses and bundle.refusals < MAX_COMPRESSED:
-                short = self._outbound.compress(block, now_ms=self._clock.shared_ms(now_ns))
-                service, block = (service, block) if short is None else (SERVICE, short)
+            compressed = self._compresses and bundle.refusals < MAX_COMPRESSED
+            service, block = self._block_of(secured, now_ns, compressed=compressed)
             session = self._engine.submit(
                 block,
                 service=service,
@@ -371,6 +421,14 @@ class BundleAgent:
             makeup = makeup_of([secured], len(block), compressed=service == SERVICE)
             self._outgoing.assign(bundle, session, makeup)
         return outputs
+
+    def _block_of(self, bundle: Bundle, now_ns: int, *, compressed: bool) -> tuple[int, bytes]:
+        """The client service and the block of a bundle."""
+        block = encode(bundle)
+        short = None
+        if compressed:
+            short = self._outbound.compress(block, now_ms=self._clock.shared_ms(now_ns))
+        return (BUNDLE_PROTOCOL, block) if short is None else (SERVICE, short)
 
     def _secured(self, bundle: Bundle) -> Bundle:
         """A bundle of ours as it goes to the peer."""

@@ -95,6 +95,13 @@ class TransmissionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SentOnce:
+    """A bundle that goes once has left, whether it arrives or not, or its lifetime is over."""
+
+    bundle_id: BundleId
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The peer has accepted the bundle; it may be forgotten here."""
 
@@ -160,6 +167,7 @@ AgentOutput = (
     | BundleReceived
     | DuplicateReceived
     | TransmissionStarted
+    | SentOnce
     | Acknowledged
     | Expired
     | Damaged

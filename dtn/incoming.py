@@ -130,11 +130,12 @@ class Incoming:
         """Green data is not sent again: only a block in one segment can be used."""
         if notice.offset or not notice.is_end:
             return [Rejected("green data", f"part of session {notice.session.number}")]
+        block = BlockReceived(notice.session, notice.data, notice.received_ns, notice.service)
+        compressed = notice.service == SERVICE
         try:
-            bundles = decode_all(notice.data)
+            bundles = decode_all(self._expanded(block) if compressed else notice.data)
         except BundleError as error:
             return [Rejected("bad bundle", str(error))]
-        block = BlockReceived(notice.session, notice.data, notice.received_ns)
         return [output for bundle in bundles for output in self._on_bundle(bundle, block)]
 
     def _on_bundle(self, received: Bundle, notice: BlockReceived) -> list[AgentOutput]:

@@ -41,7 +41,7 @@ from ground.wording import Wording
 from ground.workload import planned_again, planned_now, question_of
 from roundtrip import codec, message
 from roundtrip.budget import Budget
-from roundtrip.bulk.wire import Have, Offer, Piece, Told
+from roundtrip.bulk.wire import Have, Offer, Piece, Shard, Told
 from roundtrip.contacts import ContactPlan
 from roundtrip.errors import BadMessage, OtherRelease
 from roundtrip.machine import Deadline, earliest
@@ -327,8 +327,8 @@ class GroundMachine:
                 case bundles.Acknowledged(bundle_id=bundle_id, at_ns=at_ns):
                     mine += self._acknowledged(bundle_id, at_ns)
                     mine += self._upload_left(bundle_id, now_ns, arrived=True)
-                case bundles.Expired(bundle_id=bundle_id) | bundles.Damaged(bundle_id=bundle_id):
-                    mine += self._upload_left(bundle_id, now_ns, arrived=False)
+                case bundles.Expired() | bundles.Damaged() | bundles.SentOnce():
+                    mine += self._upload_left(output.bundle_id, now_ns, arrived=False)
                 case bundles.Rejected():
                     mine.append(Rejected(reason_of(output)))
                 case _:
@@ -384,7 +384,7 @@ class GroundMachine:
             case Have():
                 told = self._from_agent(self.uploads.told(reply, now_ns=now_ns), now_ns)
                 return [*self._accept(bundle_id, now_ns), *told]
-            case Asked() | Cancel() | Offer() | Piece() | Told():
+            case Asked() | Cancel() | Offer() | Piece() | Shard() | Told():
                 return [Rejected("a question"), *self._accept(bundle_id, now_ns)]
             case Unreadable():
                 return [*self._accept(bundle_id, now_ns), *self._ask_again(reply, now_ns)]

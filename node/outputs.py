@@ -8,7 +8,7 @@ from dtn.agent import ClocksDiffer, Transmit
 from dtn.bpv7.bundle import BundleId
 from node.beacon import MeasureVitals
 from node.scheduler import Order
-from roundtrip.bulk.wire import Offer, Piece, Told
+from roundtrip.bulk.wire import Up
 from roundtrip.message import Answer, Question, Refusal
 
 
@@ -72,7 +72,7 @@ class StoreSettled:
 class UploadCame:
     """Something of an upload: have the vault take it, then call `upload_taken`."""
 
-    message: Offer | Piece | Told
+    message: Up
     bundle_id: BundleId
 
 

@@ -20,7 +20,7 @@ from node.outputs import NodeOutput, Rejected, StoreSettled, UploadCame
 from node.parts import Parts
 from roundtrip import codec, message
 from roundtrip.bulk import wire
-from roundtrip.bulk.wire import Have, Offer, Piece, Told
+from roundtrip.bulk.wire import Have, Up
 from roundtrip.errors import BadMessage, OtherRelease, UnknownDictionary
 from roundtrip.machine import Deadline, earliest
 from roundtrip.message import (
@@ -201,7 +201,7 @@ class Radio:
             return [Rejected(OTHER_RELEASE), *self.accept(bundle_id, now_ns)]
         except BadMessage as error:
             return [Rejected(f"message: {error}"), *self.accept(bundle_id, now_ns)]
-        if isinstance(asked, Offer | Piece | Told):
+        if isinstance(asked, Up):
             return [UploadCame(asked, bundle_id)]
         if isinstance(asked, Cancel):
             cancelled = self._cancel(asked.question_id, now_ns)

@@ -96,6 +96,19 @@ class LtpEngine:
             block, service=service, priority=priority, due_ns=due_ns, now_ns=now_ns
         )
 
+    def submit_green(self, block: bytes, *, service: int, now_ns: int) -> SessionId:
+        """Send a block once, in one segment, when nothing else waits (§4.1: green data).
+
+        Raises:
+            LtpLimitError: the block does not fit.
+        """
+        return self._sender.submit_green(block, service, now_ns)
+
+    @property
+    def losses(self) -> float:
+        """Share of our frames that get lost, as far as reports tell."""
+        return self._sender.losses
+
     def cancel(self, session: SessionId, *, now_ns: int) -> list[LtpOutput]:
         """Give a session up, sending or receiving (§4.2). An unknown one is no error."""
         del now_ns

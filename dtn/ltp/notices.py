@@ -111,6 +111,8 @@ class GreenReceived:
     is_end: bool
     """The block ends with it."""
     received_ns: int
+    service: int = BUNDLE_PROTOCOL
+    """That it is for."""
 
 
 @dataclass(frozen=True, slots=True)

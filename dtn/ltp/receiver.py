@@ -131,7 +131,7 @@ class LtpReceiver:
         if len(self._green_from) > self._config.closed_sessions_kept:
             self._green_from.popitem(last=False)
         is_end = segment.kind == Kind.GREEN_END_OF_BLOCK
-        return [GreenReceived(session, offset, segment.data, is_end, now_ns)]
+        return [GreenReceived(session, offset, segment.data, is_end, now_ns, segment.service)]
 
     def _on_miscolored(
         self, segment: DataSegment, receiver: ReceiverSession | None

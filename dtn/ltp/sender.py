@@ -1,12 +1,13 @@
 """The sending half of an LTP engine: all blocks on their way out, and whose turn it is.
 
 Gives up a block only when a limit of the configuration or the peer says so, and then says so.
-Standard: RFC 5326 §4.1, 4.2, 6.7, 6.12, 6.13; red data only.
+Standard: RFC 5326 §4.1, 4.2, 6.7, 6.12, 6.13. A block is red, or goes in one green segment.
 """
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from heapq import heappop, heappush, heapreplace
 
 from dtn.errors import LtpLimitError
@@ -24,6 +25,7 @@ from dtn.ltp.notices import (
 from dtn.ltp.outbox import CHECKPOINT, Outbox
 from dtn.ltp.segment import (
     CancelReason,
+    DataSegment,
     Kind,
     ReportAckSegment,
     ReportSegment,
@@ -52,6 +54,8 @@ class LtpSender:
         self._senders: dict[SessionId, SenderSession] = {}
         self._ready: list[tuple[int, int, int, SessionId]] = []
         self._losses = Losses()
+        self._green: deque[tuple[SessionId, bytes, int]] = deque()
+        """Sessions, their frames, and how much of each is data."""
         self._with_tail: list[SenderSession] = []
         """Sessions that may have segments to send once more; the latest is the last."""
 
@@ -75,10 +79,7 @@ class LtpSender:
             )
         if not self.free_sessions:
             raise LtpLimitError(f"{self._config.max_tx_sessions} sessions are open already")
-        # Who could tell the next number could open the session first, with a block of another size.
-        # Time is in it so that a restart with the same seed has others.
-        number = self._rng.randrange(1, _SESSION_START) + now_ns // 1_000_000
-        session = SessionId(self._config.engine_id, number)
+        session = self._new_session(now_ns)
         self._submitted += 1
         sender = SenderSession(
             session,
@@ -95,6 +96,26 @@ class LtpSender:
         self._queue(sender)
         return session
 
+    def _new_session(self, now_ns: int) -> SessionId:
+        # Who could tell the next number could open the session first, with a block of another size.
+        # Time is in it so that a restart with the same seed has others.
+        number = self._rng.randrange(1, _SESSION_START) + now_ns // 1_000_000
+        return SessionId(self._config.engine_id, number)
+
+    def submit_green(self, block: bytes, service: int, now_ns: int) -> SessionId:
+        """See `LtpEngine.submit_green`."""
+        session = self._new_session(now_ns)
+        frame = encode(DataSegment(Kind.GREEN_END_OF_BLOCK, session, service, 0, block))
+        if len(frame) > self._config.mtu_bytes:
+            raise LtpLimitError(f"a frame of {len(frame)} bytes; {self._config.mtu_bytes} fit")
+        self._green.append((session, frame, len(block)))
+        return session
+
+    @property
+    def losses(self) -> float:
+        """Share of our frames that get lost, as far as reports tell."""
+        return self._losses.share
+
     def cancel(self, session: SessionId) -> list[LtpOutput]:
         """Give a session up (§4.2); one that is not there is no error."""
         sender = self._senders.get(session)
@@ -109,7 +130,7 @@ class LtpSender:
         """The next data segment, whose first bit leaves at a time; see `LtpEngine.next_segment`."""
         sender = self._most_urgent()
         if sender is None:
-            return self._next_echo(start_ns)
+            return self._next_green() or self._next_echo(start_ns)
         before = sender.first_sent_bytes
         mtu_bytes = self._config.mtu_bytes
         frame, checkpoint = sender.next_segment(
@@ -128,6 +149,12 @@ class LtpSender:
         if checkpoint:
             self._outbox.start_timer((CHECKPOINT, session, checkpoint), frame, start_ns)
         return Leaving(frame, session, before, sender.first_sent_bytes)
+
+    def _next_green(self) -> Leaving | None:
+        if not self._green:
+            return None
+        session, frame, size = self._green.popleft()
+        return Leaving(frame, session, 0, size)
 
     def _next_echo(self, start_ns: int) -> Leaving | None:
         """A segment once more, as the link is idle. It costs no one's time, and a loss at the end
@@ -160,7 +187,7 @@ class LtpSender:
     @property
     def has_data(self) -> bool:
         """Whether data waits, or something to send once more."""
-        return self._most_urgent() is not None or self._echoing() is not None
+        return bool(self._green) or self._most_urgent() is not None or self._echoing() is not None
 
     @property
     def data_bytes(self) -> int:

@@ -2,18 +2,23 @@
 
 What the node has on disk only the node knows: nothing goes up before it has said what it lacks, and
 it says so when it is asked, when it was started, and when something is whole. A piece counts as
-there when its bundle is acknowledged, which the node does when it is on disk. Pure.
+there when its bundle is acknowledged, which the node does when it is on disk.
+
+While the node is not heard, nothing is acknowledged: then what it lacks goes up once as symbols of
+an erasure code (`coding.py`), unacknowledged, and the node is asked when it is heard again. Pure.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from dtn import agent as bundles
 from dtn.bpv7.bundle import BundleId
+from roundtrip.bulk.coding import available, shards_of
 from roundtrip.bulk.manifest import BLOCK_BYTES, Signed
-from roundtrip.bulk.wire import Have, Offer, Piece, Told, encode, numbers_in
+from roundtrip.bulk.wire import Have, Offer, Piece, Shard, Told, encode, numbers_in
 from roundtrip.machine import Deadline
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS, NS_PER_S
@@ -27,6 +32,11 @@ LEAST_WINDOW, MOST_WINDOW = 6, 20
 more than LTP has sessions for."""
 ROOM = MOST_WINDOW + 8
 """Bundles that an agent must have room for besides questions: pieces, offers and orders."""
+MOST_ONCE = 8
+"""Symbols that wait for the transmitter."""
+SHARD_BYTES = 24
+"""Of a symbol's message besides the symbol."""
+SHARD_LIFETIME_MS = 120_000
 IN_FLIGHT = 3
 """Round trips that the window covers: a piece that has lost segments takes that long."""
 AGAIN_NS = 60 * NS_PER_S
@@ -105,8 +115,13 @@ class Sender:
     def __init__(self, agent: bundles.BundleAgent) -> None:
         self._agent = agent
         self.upload: Upload | None = None
-        self._up = False
+        self._up = self._heard = False
         self._window = LEAST_WINDOW
+        self._shards: deque[Shard] = deque()
+        self._coded: set[int] = set()
+        """Pieces that have gone up as symbols since the node was heard last."""
+        self._once: set[BundleId] = set()
+        """Symbols that wait for the transmitter."""
         self.sent_bytes = 0
         """Of pieces of all uploads."""
 
@@ -143,11 +158,14 @@ class Sender:
 
     def carrier(self, cue: Carrier, *, now_ns: int) -> list[BulkOutput]:
         """The modem says what can be sent and heard."""
+        heard, self._heard = self._heard, cue.rx_up
         self._up = cue.tx_up
         if cue.tx_up:
             round_ns = 2 * cue.one_way_ns + NS_PER_S // 2
             covered = IN_FLIGHT * cue.tx_rate_bps * round_ns // (8 * NS_PER_S * BLOCK_BYTES)
             self._window = min(max(LEAST_WINDOW, covered), MOST_WINDOW)
+        if cue.rx_up and not heard and self._coded:
+            return self._heard_again(now_ns)
         return self._go_on(now_ns)
 
     def told(self, have: Have, *, now_ns: int) -> list[BulkOutput]:
@@ -186,6 +204,12 @@ class Sender:
             return []
         upload.reading.discard(number)
         piece = Piece(upload_id, number, body, packed)
+        if self._silent:
+            heappush(upload.lacks, number)
+            self._coded.add(number)
+            room = self._agent.once_bytes(now_ns=now_ns) - SHARD_BYTES
+            self._shards += shards_of(piece, room, self._agent.losses)
+            return self._go_on(now_ns)
         bundle_id, outputs = self._send(piece, PRIORITY, now_ns)
         if bundle_id is None:
             heappush(upload.lacks, number)
@@ -205,6 +229,9 @@ class Sender:
 
     def left(self, bundle_id: BundleId, *, arrived: bool, now_ns: int) -> list[BulkOutput]:
         """A bundle was acknowledged, or is gone; one of another sender is none of ours."""
+        if bundle_id in self._once:
+            self._once.discard(bundle_id)
+            return self._go_on(now_ns) if self._silent else []
         upload = self.upload
         if upload is None or bundle_id not in upload.flying:
             return []
@@ -238,6 +265,8 @@ class Sender:
         if not upload.known:
             return [] if waits else self._offer(upload, now_ns)
         outputs: list[BulkOutput] = []
+        if self._silent:
+            return self._coded_on(upload, now_ns)
         while upload.lacks and len(upload.flying) + len(upload.reading) < self._window:
             number = heappop(upload.lacks)
             upload.reading.add(number)
@@ -249,6 +278,43 @@ class Sender:
                 upload.there.clear()
                 outputs += self._offer(upload, now_ns)
         return outputs
+
+    @property
+    def _silent(self) -> bool:
+        """The node may hear, and is not heard."""
+        return self._up and not self._heard and available()
+
+    def _coded_on(self, upload: Upload, now_ns: int) -> list[BulkOutput]:
+        """Send symbols, and have the next piece read when there are few."""
+        outputs: list[BulkOutput] = []
+        while self._shards and len(self._once) < MOST_ONCE:
+            shard = self._shards.popleft()
+            self.sent_bytes += len(shard.packet)
+            upload.sent_bytes += len(shard.packet)
+            bundle_id, sent = self._agent.send_once(
+                encode(shard), lifetime_ms=SHARD_LIFETIME_MS, now_ns=now_ns
+            )
+            if bundle_id is not None:
+                self._once.add(bundle_id)
+            outputs += sent
+        if not self._shards and not upload.reading:
+            number = next((one for one in sorted(upload.lacks) if one not in self._coded), None)
+            if number is not None:
+                upload.lacks.remove(number)
+                heapify(upload.lacks)
+                upload.reading.add(number)
+                outputs.append(ReadPiece(upload.signed.id, number))
+        return outputs
+
+    def _heard_again(self, now_ns: int) -> list[BulkOutput]:
+        """Only the node knows what the symbols have made whole."""
+        self._shards.clear()
+        self._coded.clear()
+        self._once.clear()
+        upload = self.upload
+        if upload is None or upload.ended:
+            return []
+        return self._ask_anew(upload, now_ns)
 
     def _ask_anew(self, upload: Upload, now_ns: int) -> list[BulkOutput]:
         """What was said may be of long ago, or the node has been started since it was asked: until

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from node.bulk.shelf import PLACES, Shelf
+from roundtrip.bulk.coding import Assembly, available
 from roundtrip.bulk.manifest import (
     MAC_BYTES,
     Leaf,
@@ -25,7 +26,7 @@ from roundtrip.bulk.manifest import (
     places_of,
     verified,
 )
-from roundtrip.bulk.wire import Bulk, Have, Offer, Piece, Told, ranges_of, unpacked
+from roundtrip.bulk.wire import Bulk, Have, Offer, Piece, Shard, Told, ranges_of, unpacked
 from roundtrip.errors import BadMessage, EnvironmentFault
 
 Flying = Mapping[str, str]
@@ -82,6 +83,7 @@ class Vault:
         self._lacks: set[int] = set()
         """Pieces; lists only, as long as some of them are missing."""
         self._state = shelf.state()
+        self._assembly = Assembly()
         self._asked = 0
         self._passed: Have | None = None
         """What is on trial has passed its self-test."""
@@ -209,6 +211,8 @@ class Vault:
                 return Outcome(self._offered(data, mac))
             case Piece():
                 return Outcome(self._piece(message))
+            case Shard():
+                return Outcome(self._shard(message))
             case Told(upload=upload, order=order):
                 return self._told(upload, order)
             case Have():
@@ -331,6 +335,16 @@ class Vault:
         self._shelf.put(self._starts[at], block)
         self._lacks.discard(piece.number)
         return None if self._lacks else self._have()
+
+    def _shard(self, shard: Shard) -> Have | None:
+        """A symbol of a piece: of use while the piece lacks, and where the code is known."""
+        coming = self._coming
+        if coming is None or coming.id != shard.upload or shard.number not in self._lacks:
+            return None
+        if not available():
+            return None
+        piece = self._assembly.take(shard)
+        return None if piece is None else self._piece(piece)
 
     def _list(self, number: int, data: bytes, lists: Sequence[bytes]) -> Have | None:
         if hashlib.sha256(data).digest() != lists[number]:

@@ -19,6 +19,8 @@ FIRST = bytes((7 << 5 | 1,))
 MAX_RANGES = 512
 MOST_PIECE_BYTES = max(BLOCK_BYTES, LIST_LEAVES * 20)
 MAX_DETAIL_BYTES = 200
+SYMBOL_ID_BYTES, SYMBOL_STEP = 4, 8
+"""Of a symbol of an erasure code (RFC 6330 §3.2): of its number; and those are a multiple."""
 STATES = (
     "taking", "whole", "trying", "trial", "active", "rolled_back", "cancelled", "refused",
     "unknown",
@@ -50,6 +52,24 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """A symbol of a piece, see `coding.py`."""
+
+    upload: bytes
+    number: int
+    packed: bool
+    size: int
+    """Of the piece's body."""
+    packet: bytes
+    """Its number, and a multiple of SYMBOL_STEP bytes."""
+
+    @property
+    def symbol_bytes(self) -> int:
+        """Of each symbol of the piece."""
+        return len(self.packet) - SYMBOL_ID_BYTES
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What is to be done with an upload."""
 
@@ -72,7 +92,8 @@ class Have:
     """Of the offer that came last; 0 where none has since the node was started."""
 
 
-Bulk = Offer | Piece | Told | Have
+Up = Offer | Piece | Shard | Told
+Bulk = Up | Have
 
 
 def encode(message: Bulk) -> bytes:
@@ -83,6 +104,10 @@ def encode(message: Bulk) -> bytes:
         case Piece():
             head = encode_sdnv(message.number << 1 | message.packed)
             return FIRST + b"\x01" + message.upload + head + message.body
+        case Shard():
+            number = message.number << 1 | message.packed
+            head = encode_sdnv(number) + encode_sdnv(message.size)
+            return FIRST + b"\x04" + message.upload + head + message.packet
         case Told():
             return FIRST + b"\x02" + message.upload + bytes((ORDERS.index(message.order),))
         case Have():
@@ -119,7 +144,16 @@ def decode(reader: Reader) -> Bulk:
         return Told(upload, ORDERS[order])
     if kind == 3:
         return _have(upload, reader)
-    raise BadMessage("message", "kind of upload", "0 to 3", str(kind))
+    if kind == 4:
+        number, size = reader.number(1 << 40), reader.number(MOST_PIECE_BYTES)
+        shard = Shard(upload, number >> 1, bool(number & 1), size, reader.rest())
+        if not size or shard.symbol_bytes < 1 or shard.symbol_bytes % SYMBOL_STEP:
+            expected = f"a multiple of {SYMBOL_STEP} bytes"
+            raise BadMessage("message", "symbol", expected, str(shard.symbol_bytes))
+        if shard.packet[0]:  # of a piece with several source blocks, which none has
+            raise BadMessage("message", "symbol", "one of the first source block", "another")
+        return shard
+    raise BadMessage("message", "kind of upload", "0 to 4", str(kind))
 
 
 def _have(upload: bytes, reader: Reader) -> Have:

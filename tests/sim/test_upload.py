@@ -65,3 +65,24 @@ def test_whatever_dies_it_comes_whole_and_nothing_goes_up_that_is_there(seed: in
     assert "whole" in states(world)
     assert world.upload is not None
     assert world.upload.again == 0
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_where_the_node_is_seldom_heard_symbols_go_on(monkeypatch, coded: bool) -> None:
+    """It is heard for ten seconds of each hundred."""
+    if coded:
+        pytest.importorskip("raptorq")
+    else:
+        monkeypatch.setattr("ground.bulk.sender.available", lambda: False)
+    asked = scenario(4_000_000, count=1, activate=False).model_dump(exclude_unset=True)
+    asked["contact"] = [{"start_s": 0, "end_s": 5_000}]
+    asked["outage"] = [
+        {"start_s": at + 10, "end_s": at + 100, "kind": "cued", "direction": "downlink"}
+        for at in range(0, 3000, 100)
+    ]
+    world = World(Scenario.model_validate(asked), 1, PROFILE)
+    world.run()
+    assert world.upload is not None
+    whole_ns = next(at for at, have in world.upload.told if have.state == "whole")
+    assert (whole_ns < 300 * 10**9) == coded, f"{whole_ns / 1e9:.0f} s"
+    assert (whole_ns > 500 * 10**9) != coded

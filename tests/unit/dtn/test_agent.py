@@ -15,10 +15,12 @@ from dtn.agent import (
     Expired,
     QueueFull,
     Rejected,
+    SentOnce,
     SessionFailed,
     TransmissionStarted,
 )
 from dtn.bpv7.bundle import BundleId, decode
+from dtn.errors import LtpLimitError
 from dtn.ltp.engine import LtpConfig
 from dtn.ltp.segment import Kind
 from dtn.ltp.segment import decode as decode_segment
@@ -277,3 +279,66 @@ def test_ids_of_a_config_are_checked() -> None:
 
 def test_ids_print_shortly() -> None:
     assert str(BundleId("ipn:1.1", 5, 6)) == "ipn:1.1/5/6"
+
+
+def test_a_bundle_that_goes_once_is_delivered_and_not_acknowledged() -> None:
+    one, two = agent(1, mtu_bytes=300), agent(2, mtu_bytes=300)
+    up(one)
+    up(two)
+    bundle_id, outputs = one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=0)
+    assert others(outputs) == [SentOnce(bundle_id)]
+    (received,) = give(two, frames(outputs), 200 * MS)
+    assert isinstance(received, BundleReceived)
+    assert received.bundle.payload == b"symbol"
+    assert two.accept(received.bundle.id, now_ns=210 * MS) == []
+    assert (one.deadline, two.deadline, one.queued_bundles) == (None, None, 0)
+    assert one.sent.payload == len(b"symbol")
+    assert one.sent.total == sum(map(len, frames(outputs)))
+
+
+def test_it_goes_compressed_where_the_peer_is_one_of_ours() -> None:
+    one, two = agent(1, mtu_bytes=300), agent(2, mtu_bytes=300)
+    up(one)
+    plain = frames(one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=0)[1])
+    drain(one, 0)
+    one.compress()
+    short = frames(one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=2 * S)[1])
+    assert len(short[0]) < len(plain[0]) - 20
+    (received,) = give(two, short, 2 * S)
+    assert received.bundle.payload == b"symbol"
+
+
+def test_it_waits_for_everything_else() -> None:
+    one = agent(1, mtu_bytes=300)
+    up(one)
+    one.send(bytes(500), lifetime_ms=LIFETIME_MS, now_ns=0)
+    _, outputs = one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=0)
+    one.send(bytes(500), lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)
+    outputs += drain(one, 0)[0]
+    kinds = [decode_segment(frame).kind for frame in frames(outputs)]
+    assert kinds[-1] == Kind.GREEN_END_OF_BLOCK
+    assert others(outputs)[-1].__class__ is SentOnce
+
+
+@pytest.mark.parametrize("compresses", [False, True])
+def test_as_much_fits_as_is_said(compresses: bool) -> None:
+    one = agent(1, mtu_bytes=300, max_queued_bundles=2)
+    if compresses:
+        one.compress()
+    room = one.once_bytes(now_ns=0)
+    assert room > 150
+    for _ in range(2):
+        assert one.send_once(bytes(room), lifetime_ms=LIFETIME_MS, now_ns=0)[0] is not None
+    assert one.send_once(b"", lifetime_ms=LIFETIME_MS, now_ns=0) == (None, [])
+    with pytest.raises(LtpLimitError, match=r"a frame of 4\d\d bytes; 300 fit"):
+        agent(1, mtu_bytes=300).send_once(bytes(350), lifetime_ms=LIFETIME_MS, now_ns=0)
+
+
+def test_it_does_not_leave_when_its_lifetime_is_over() -> None:
+    one = agent(1, mtu_bytes=300)
+    early, _ = one.send_once(b"early", lifetime_ms=1000, now_ns=0)
+    late, _ = one.send_once(b"late", lifetime_ms=1000, now_ns=S // 2)
+    outputs = up(one, S)
+    outputs += drain(one, S)[0]
+    assert others(outputs) == [SentOnce(early), SentOnce(late)]
+    assert len(frames(outputs)) == 1

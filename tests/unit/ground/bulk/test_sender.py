@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from dtn.bpv7.bundle import BundleId
-from ground.bulk.sender import AGAIN_NS, LEAST_WINDOW, ReadPiece, Sender, UploadTold
+from ground.bulk.sender import AGAIN_NS, LEAST_WINDOW, MOST_ONCE, ReadPiece, Sender, UploadTold
 from roundtrip import codec
+from roundtrip.bulk.coding import repairs
 from roundtrip.bulk.manifest import Manifest, sign
 from roundtrip.bulk.wire import Have, Offer, Piece, Told
 from roundtrip.modem import Carrier
@@ -24,6 +26,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
+        self.once: list[Any] = []
         self.cancelled: list[BundleId] = []
         self.full = False
         self._numbers = itertools.count()
@@ -33,6 +36,15 @@ class Agent:
             return None, []
         self.sent.append(codec.decode(payload))
         return BundleId("ipn:1.1", 0, next(self._numbers)), []
+
+    def once_bytes(self, *, now_ns: int) -> int:
+        return 100
+
+    losses = 0.1
+
+    def send_once(self, payload: bytes, **_: Any) -> tuple[BundleId | None, list[Any]]:
+        self.once.append(codec.decode(payload))
+        return BundleId("ipn:1.1", 1, next(self._numbers)), []
 
     def cancel(self, bundle_id: BundleId, *, now_ns: int) -> list[Any]:
         self.cancelled.append(bundle_id)
@@ -56,9 +68,15 @@ class Scene:
                 self.told.append(output.have)
 
     def carrier(
-        self, up: bool = True, rate_bps: int = 256_000, one_way_ns: int = 6_000_000
+        self,
+        up: bool = True,
+        rate_bps: int = 256_000,
+        one_way_ns: int = 6_000_000,
+        *,
+        heard: bool | None = None,
     ) -> None:
-        cue = Carrier(1, up, up, rate_bps, rate_bps, one_way_ns, 1400, self.now_ns, 0, "")
+        rx_up = up if heard is None else heard
+        cue = Carrier(1, up, rx_up, rate_bps, rate_bps, one_way_ns, 1400, self.now_ns, 0, "")
         self.do(self.sender.carrier, cue)
 
     def begin(self, **options: Any) -> None:
@@ -302,3 +320,80 @@ def test_without_an_upload_nothing_is_done(scene: Scene) -> None:
     scene.do(scene.sender.unreadable, "")
     scene.do(scene.sender.timeout)
     assert (scene.agent.sent, scene.sender.deadline) == ([], None)
+
+
+def silent(scene: Scene) -> None:
+    """The node is not heard any more; what it lacks is read and goes up as symbols."""
+    scene.carrier(heard=False)
+
+
+def read_all(scene: Scene) -> list[int]:
+    """Read what is asked for, and have every symbol leave; which pieces were read."""
+    read: list[int] = []
+    while True:
+        asked = [number for number in scene.asked if number not in read]
+        once = list(scene.sender._once)
+        if not asked and not once:
+            return read
+        for number in asked:
+            read.append(number)
+            scene.do(scene.sender.piece_read, ID, number, bytes(300), packed=False)
+        for bundle_id in once:
+            scene.do(scene.sender.left, bundle_id, arrived=False)
+
+
+def test_while_the_node_is_not_heard_what_it_lacks_goes_up_once_as_symbols(going: Scene) -> None:
+    going.asked.clear()
+    silent(going)
+    rest = list(range(1 + LEAST_WINDOW, LAST))
+    assert going.asked == rest[:1], "one at a time"
+    assert read_all(going) == rest
+    sent = Counter(shard.number for shard in going.agent.once)
+    assert list(sent) == rest
+    assert set(sent.values()) == {5 + repairs(5, 0.1)}
+    assert all(len(shard.packet) == 76 for shard in going.agent.once), "as much as fits"
+    assert going.pieces() == list(range(1, 1 + LEAST_WINDOW)), "and nothing else"
+
+
+def test_few_symbols_wait_for_the_transmitter(going: Scene) -> None:
+    going.asked.clear()
+    silent(going)
+    going.do(going.sender.piece_read, ID, going.asked[-1], bytes(3000), packed=False)
+    assert len(going.agent.once) == MOST_ONCE
+    going.do(going.sender.left, next(iter(going.sender._once)), arrived=False)
+    assert len(going.agent.once) == MOST_ONCE + 1
+    assert len(going.asked) == 1, "the next piece is not read yet"
+
+
+def test_heard_again_the_node_is_asked_what_it_lacks(going: Scene) -> None:
+    going.asked.clear()
+    silent(going)
+    going.read(going.asked[-1])
+    before = going.asks
+    going.now_ns += NS_PER_S
+    going.carrier()
+    assert going.asks != before
+    going.asked.clear()
+    going.have("taking", (20, 22))
+    assert going.asked == [20, 21]
+    going.read(20)
+    assert going.pieces()[-1] == 20, "as before"
+    once = len(going.agent.once)
+    going.carrier()
+    assert len(going.agent.once) == once
+
+
+def test_a_node_that_was_heard_all_the_time_is_not_asked(going: Scene) -> None:
+    before = going.asks
+    silent(going)
+    going.carrier()
+    assert going.asks == before
+
+
+def test_without_the_package_nothing_goes_up_then(going: Scene, monkeypatch) -> None:
+    monkeypatch.setattr("ground.bulk.sender.available", lambda: False)
+    going.asked.clear()
+    silent(going)
+    assert going.asked == []
+    going.arrived(3)
+    assert going.asked == [1 + LEAST_WINDOW], "only what was acknowledged makes room"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from node.bulk.shelf import Folder, Memory
 from node.bulk.unconfirmed import Unconfirmed
 from node.bulk.vault import Vault
+from roundtrip.bulk.coding import shards_of
 from roundtrip.bulk.manifest import BLOCK_BYTES, sign
 from roundtrip.bulk.wire import Have, Offer, Piece, Told
 from tests.unit.node.bulk.conftest import Board
@@ -433,3 +435,23 @@ def test_killed_at_any_step_it_starts_with_a_model_that_is_whole_and_goes_on(
         assert board.vault.flying == {"model": "b"}
         assert board.shelf.file_of("b").read_bytes() == OTHER
     assert step > 40
+
+
+def test_symbols_make_pieces_whole(board, cargo, monkeypatch) -> None:
+    pytest.importorskip("raptorq")
+    it = cargo(CONTENT)
+    board.take(it.offer)
+    board.take(it.piece(0))
+    shards = shards_of(it.piece(1), 1000, 0.1)
+    monkeypatch.setattr("node.bulk.vault.available", lambda: False)
+    assert all(board.take(shard).reply is None for shard in shards)
+    assert board.vault.lacks(it.signed.id, 1)
+    monkeypatch.undo()
+    for number in range(1, it.signed.manifest.numbers):
+        piece = it.piece(number)
+        wrong = replace(piece, upload=bytes(8))
+        assert board.take(shards_of(wrong, 1000, 0.1)[0]).reply is None
+        told = [board.take(shard).reply for shard in reversed(shards_of(piece, 1000, 0.1))]
+    assert [have.state for have in told if have is not None] == ["whole"]
+    assert board.state(it.offer) == "whole"
+    assert board.shelf.file_of("a").read_bytes() == CONTENT

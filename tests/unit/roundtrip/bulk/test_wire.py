@@ -18,6 +18,7 @@ from roundtrip.bulk.wire import (
     Have,
     Offer,
     Piece,
+    Shard,
     Told,
     encode,
     numbers_in,
@@ -34,6 +35,7 @@ MESSAGES: list[Bulk] = [
     Offer(b"manifest", bytes(range(32)), 700_000),
     Piece(ID, 0, b"block", packed=False),
     Piece(ID, 5000, b"", packed=True),
+    Shard(ID, 5000, True, 61_000, bytes(4) + bytes(range(64))),
     *(Told(ID, order) for order in ORDERS),
     *(Have(ID, state) for state in STATES),
     Have(ID, "taking", 6000, ((0, 1), (5, 700), (5999, 6000)), "piece 5: é", 77),
@@ -55,6 +57,7 @@ def test_a_cancel_is_what_it_was() -> None:
     [
         (Offer(b"data", bytes(32)), "e100" + "00" * 32 + "00" + b"data".hex()),
         (Piece(ID, 3, b"b", packed=True), "e1010001020304050607" + "07" + b"b".hex()),
+        (Shard(ID, 3, True, 200, bytes(12)), "e1040001020304050607" + "078148" + "00" * 12),
         (Told(ID, "confirm"), "e102000102030405060701"),
         (Have(ID, "taking", 9, ((2, 5),), "", 1), "e1030001020304050607" + "00010901" + "0203"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import click
@@ -10,7 +11,8 @@ import click
 from link_sim.relay import RelayConfig, run_relay
 from roundtrip.command import SCENARIO, SEED, run_command
 from roundtrip.drive.realtime import run_async
-from roundtrip.errors import EnvironmentFault
+from roundtrip.errors import BadInput, EnvironmentFault
+from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 
 REALTIME_PRIORITY = 5
@@ -45,7 +47,18 @@ REALTIME_PRIORITY = 5
     help="With real-time priority (SCHED_FIFO), for frames on time beside busy processes. Needs "
     "root or CAP_SYS_NICE.",
 )
+@click.option(
+    "--tun",
+    is_flag=True,
+    help="Carry the IP packets of any program, between two network namespaces. Linux, as root.",
+)
+@click.option(
+    "--name", default="groundloop", show_default=True, help="Of the namespaces, before -ground."
+)
 @click.option("--lifeline", is_flag=True, hidden=True, help="End with stdin.")
+@click.argument(
+    "commands", nargs=-1, type=click.UNPROCESSED, metavar="[-- ground: CMD -- node: CMD]"
+)
 def link_command(
     scenario: Path,
     ground_endpoint: str,
@@ -53,13 +66,27 @@ def link_command(
     seed: int | None,
     frames_path: Path | None,
     realtime: bool,
+    tun: bool,
+    name: str,
     lifeline: bool,
-) -> None:
+    commands: tuple[str, ...],
+) -> int:
     """Run the link of SCENARIO: a relay between ground and node.
 
-    Example: groundloop link leo-pass --frames frames.jsonl
+    With --tun: packets between the namespaces groundloop-ground (10.42.0.1) and groundloop-node
+    (10.42.0.2), in which any program can be started (`ip netns exec`); or two commands, of which
+    the ground's is waited for.
+
+    Examples: groundloop link leo-pass --frames frames.jsonl; groundloop link leo-pass --tun --
+    ground: ping -c 5 10.42.0.2
     """
     loaded = load_scenario(scenario)
+    if realtime:
+        _take_realtime_priority()
+    if tun:
+        return _tun(loaded, loaded.seed if seed is None else seed, name, frames_path, commands)
+    if commands:
+        raise BadInput("link", "commands", "--tun with them", "none")
     config = RelayConfig(
         loaded,
         loaded.seed if seed is None else seed,
@@ -67,9 +94,24 @@ def link_command(
         node_endpoint,
         frames_path,
     )
-    if realtime:
-        _take_realtime_priority()
     run_async(run_relay(config, lifeline=lifeline), precise=True)
+    return 0
+
+
+def _tun(
+    scenario: Scenario, seed: int, name: str, frames_path: Path | None, words: tuple[str, ...]
+) -> int:
+    from link_sim.tun import TunConfig, commands_in, run_tun
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", name):
+        raise BadInput("link", "--name", "letters, digits and -_.", repr(name)[:60])
+    try:
+        commands = commands_in(list(words))
+    except ValueError as error:
+        expected = "ground: CMD … -- node: CMD …"
+        raise BadInput("link", "commands", expected, str(error)[:60] or "nothing") from None
+    config = TunConfig(scenario, seed, name, frames_path, commands)
+    return run_async(run_tun(config), precise=True)
 
 
 def _take_realtime_priority() -> None:

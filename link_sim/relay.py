@@ -12,24 +12,23 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import zmq
 
+from link_sim.frame_log import FrameLog
 from link_sim.link import Cue, Deliver, Link
 from link_sim.rendezvous import Answer, Rendezvous, Start
 from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import RealtimeClock, Socket, on_lifeline_cut, stop_signals
-from roundtrip.errors import BadMessage, EnvironmentFault
-from roundtrip.framelog import FrameFate, hour_log, to_line
+from roundtrip.errors import BadMessage
+from roundtrip.framelog import FrameFate
 from roundtrip.modem import BUSY, CARRIER, FRAME, HELLO, Side, decode_hello, encode_carrier
 from roundtrip.say import say_json
 from roundtrip.scenario import Scenario
-from roundtrip.units import NS_PER_S
 
 FLUSH_INTERVAL_S = 1.0
-HOUR_NS = 3600 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,7 @@ class Relay:
 
     def __init__(self, config: RelayConfig) -> None:
         self._config = config
-        self._runs = 1
-        self._hour = -1
-        path = config.frames_path
-        self._hourly = path is not None and path.is_dir()
-        self._log = None if self._hourly else _open_log(path)
+        self._log = None if config.frames_path is None else FrameLog(config.frames_path)
         self._rendezvous = Rendezvous()
         self._actor: Actor[Link] | None = None
         self._sockets = {
@@ -102,7 +97,8 @@ class Relay:
     def _start(self, start: Start) -> None:
         if self._actor is not None:
             self._actor.stop()
-            self._next_log()
+            if self._log is not None:
+                self._log.next_run()
         origin_ns = clock.monotonic_ns() - start.elapsed_ns
         link = Link(
             self._config.scenario,
@@ -115,13 +111,6 @@ class Relay:
         self._actor = Actor(RealtimeClock(origin_ns), "link", link, self._perform)
         self._actor.call(link.start)
 
-    def _next_log(self) -> None:
-        path = self._config.frames_path
-        if path is not None and self._log is not None and not self._hourly:
-            self._runs += 1
-            self._log.close()
-            self._log = _open_log(path.with_stem(f"{path.stem}-{self._runs}"))
-
     def flush(self) -> None:
         """Have the log on its way to the disk."""
         if self._log is not None:
@@ -133,18 +122,8 @@ class Relay:
                 self._send(side, FRAME, frame)
             case Cue(side, carrier):
                 self._send(side, CARRIER, encode_carrier(carrier))
-            case FrameFate() if self._config.frames_path is not None:
-                self._log_of(self._config.frames_path, output).write(to_line(output) + "\n")
-
-    def _log_of(self, path: Path, fate: FrameFate) -> TextIO:
-        """Where the fate of a frame belongs."""
-        hour = fate.handed_ns // HOUR_NS
-        if self._hourly and hour > self._hour:
-            if self._log is not None:
-                self._log.close()
-            self._hour, self._log = hour, _open_log(hour_log(path, hour))
-        assert self._log is not None
-        return self._log
+            case FrameFate() if self._log is not None:
+                self._log.write(output)
 
     def _send(self, side: Side, kind: bytes, body: bytes) -> None:
         peer = self._rendezvous.peer(side)
@@ -183,17 +162,3 @@ async def run_relay(config: RelayConfig, *, lifeline: bool) -> None:
                 relay.flush()
     finally:
         relay.close()
-
-
-def _open_log(path: Path | None) -> TextIO | None:
-    if path is None:
-        return None
-    try:
-        log = path.open("a+", encoding="utf-8")
-        if log.tell():  # the last line may have been cut off
-            log.write("\n")
-        return log
-    except OSError as error:
-        raise EnvironmentFault(
-            f"write {path}", error.strerror or "failed", "give a folder that can be written"
-        ) from None

@@ -15,8 +15,8 @@ from collections import deque
 from link_sim.impairments import Effect, Impairments, flipped
 from roundtrip.contacts import LightTime, Rate, Window, Windows
 from roundtrip.framelog import HEAD_BYTES, Fate, FrameFate
+from roundtrip.link_trace import TraceDelay, TraceRate
 from roundtrip.machine import Deadline
-from roundtrip.units import serialisation_ns
 
 _ARRIVES = (Fate.DELIVERED, Fate.CORRUPTED)
 
@@ -26,7 +26,7 @@ class Channel:
 
     Args:
         direction: its name in the log.
-        rate: as it changes with the range; a frame has that of its first bit.
+        rate: as it changes with the range, or was measured.
         queue_bytes, mtu_bytes: as in the scenario.
         light_time: one-way, as it changes with the range.
         contact: when the link is open, planned outages taken out.
@@ -39,8 +39,8 @@ class Channel:
         self,
         direction: str,
         *,
-        rate: Rate,
-        light_time: LightTime,
+        rate: Rate | TraceRate,
+        light_time: LightTime | TraceDelay,
         queue_bytes: int,
         mtu_bytes: int,
         contact: Windows,
@@ -64,6 +64,7 @@ class Channel:
         self._frame_check = frame_check
         self._count = 0
         self._busy_until_ns = 0
+        self._last_arrival_ns = 0
         self._queued: deque[tuple[int, int]] = deque()
         self._queued_bytes = 0
         self._in_flight: list[tuple[int, int, bytes]] = []
@@ -79,7 +80,7 @@ class Channel:
         window = self.carrier.at(now_ns)
         fate = self._refused(size, now_ns, window)
         if fate is None and window is not None:
-            end_ns = start_ns + serialisation_ns(size, self.rate.at(start_ns))
+            end_ns = self.rate.end_ns(start_ns, size)
             if end_ns > window[1]:  # it is on the air, or waits, until the end
                 fate = Fate.CUT_OFF
                 self._busy_until_ns = max(self._busy_until_ns, window[1])
@@ -122,6 +123,8 @@ class Channel:
 
     def _arrival(self, effect: Effect, frame: bytes, index: int, end_ns: int) -> int:
         arrives_ns = end_ns + self.light_time.at(end_ns) + effect.extra_ns
+        if self.light_time.in_order:
+            arrives_ns = self._last_arrival_ns = max(arrives_ns, self._last_arrival_ns)
         heard = flipped(frame, effect.flips) if effect.flips else frame
         heapq.heappush(self._in_flight, (arrives_ns, index, heard))
         if effect.copy_ns is not None:

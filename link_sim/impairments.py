@@ -161,9 +161,17 @@ class Impairments:
     Args:
         config: of the direction.
         stream: gives the random stream of a process by its name.
+        traced: share of frames that get lost at a time, where it was measured.
     """
 
-    def __init__(self, config: Direction, stream: Callable[[str], random.Random]) -> None:
+    def __init__(
+        self,
+        config: Direction,
+        stream: Callable[[str], random.Random],
+        traced: Callable[[int], float] | None = None,
+    ) -> None:
+        self._traced = traced
+        self._traced_rng = stream("trace") if traced is not None else None
         self._loss = Bernoulli(config.loss, stream("loss")) if config.loss else None
         self._burst = GilbertElliott(config.burst, stream("burst")) if config.burst else None
         self._errors = BitErrors(config.bit_error_rate, stream("bits"))
@@ -178,6 +186,8 @@ class Impairments:
     def next(self, size_bytes: int, at_ns: int) -> Effect:
         """What happens to the next frame, whose first bit leaves at a time."""
         lost: Fate | None = None
+        if self._traced is not None and self._traced_rng is not None:
+            lost = Fate.LOST if self._traced_rng.random() < self._traced(at_ns) else None
         if self._loss is not None and self._loss.happens():
             lost = Fate.LOST
         if self._burst is not None and self._burst.lost():

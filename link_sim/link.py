@@ -7,7 +7,9 @@ The relay runs it live, the world in virtual time; neither adds behaviour of its
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from link_sim.channel import Channel
 from link_sim.impairments import Impairments
@@ -64,7 +66,8 @@ class Link:
         self._dtn_epoch_ms = dtn_epoch_ms
         self._up = _channel(scenario, "uplink", seed)
         self._down = _channel(scenario, "downlink", seed)
-        self._cues: list[tuple[int, int, Side]] = []
+        self._cues: list[tuple[int, int, Side, Callable[[], None] | None]] = []
+        self._numbered = 0
         self._schedule_cues()
 
     def start(self, *, now_ns: int) -> list[LinkOutput]:
@@ -115,17 +118,39 @@ class Link:
         pairs = ((self._up, Side.GROUND, Side.NODE), (self._down, Side.NODE, Side.GROUND))
         for channel, sender, receiver in pairs:
             moments = [at_ns for window in channel.carrier.spans for at_ns in window]
-            moments += [at for at in channel.rate.changes if channel.carrier.at(at) is not None]
             for at_ns in moments:
-                if at_ns < FOREVER_NS:
-                    heapq.heappush(self._cues, (at_ns, len(self._cues), sender))
-                    at_receiver_ns = at_ns + channel.light_time.at(at_ns)
-                    heapq.heappush(self._cues, (at_receiver_ns, len(self._cues), receiver))
+                self._schedule_cue(at_ns, channel, sender, receiver)
+            self._schedule_rate(0, channel, sender, receiver)
+
+    def _schedule_cue(self, at_ns: int, channel: Channel, sender: Side, receiver: Side) -> None:
+        if at_ns < FOREVER_NS:
+            heapq.heappush(self._cues, (at_ns, self._next_cue(), sender, None))
+            at_receiver_ns = at_ns + channel.light_time.at(at_ns)
+            heapq.heappush(self._cues, (at_receiver_ns, self._next_cue(), receiver, None))
+
+    def _schedule_rate(self, after_ns: int, channel: Channel, sender: Side, receiver: Side) -> None:
+        """The next change of a rate, which has the one after it scheduled: there may be no end of
+        them."""
+        at_ns = channel.rate.next_change(after_ns)
+        while at_ns is not None and channel.carrier.at(at_ns) is None:
+            start_ns = channel.carrier.next_start(at_ns)
+            at_ns = None if start_ns is None else channel.rate.next_change(start_ns)
+        if at_ns is not None:
+            again = partial(self._schedule_rate, at_ns, channel, sender, receiver)
+            heapq.heappush(self._cues, (at_ns, self._next_cue(), sender, again))
+            at_receiver_ns = at_ns + channel.light_time.at(at_ns)
+            heapq.heappush(self._cues, (at_receiver_ns, self._next_cue(), receiver, None))
+
+    def _next_cue(self) -> int:
+        self._numbered += 1
+        return self._numbered
 
     def _due_cues(self, now_ns: int) -> list[Side]:
         due: list[Side] = []
         while self._cues and self._cues[0][0] <= now_ns:
-            side = heapq.heappop(self._cues)[2]
+            _, _, side, then = heapq.heappop(self._cues)
+            if then is not None:
+                then()
             if side not in due:
                 due.append(side)
         return due
@@ -143,6 +168,10 @@ def _channel(scenario: Scenario, name: str, seed: int) -> Channel:
         cued=scenario.outages(name, "cued"),
         silent=scenario.outages(name, "silent"),
         stuck=scenario.outages(name, "stuck"),
-        impairments=Impairments(direction, lambda cause: substream(seed, f"{name}/{cause}")),
+        impairments=Impairments(
+            direction,
+            lambda cause: substream(seed, f"{name}/{cause}"),
+            scenario.traced_loss(name),
+        ),
         frame_check=direction.frame_check,
     )

@@ -127,8 +127,9 @@ async def run_tun(config: TunConfig) -> int:
                 say_json(_made(link))
                 await stopped.wait()
                 return 0
-            for side, words in sorted(config.commands.items(), key=lambda item: item[0].value):
-                commands[side] = await _started(link, side, words)
+            for side in (Side.NODE, Side.GROUND):  # who serves first
+                if side in config.commands:
+                    commands[side] = await _started(link, side, config.commands[side])
             awaited = commands.get(Side.GROUND) or commands[Side.NODE]
             ends = {asyncio.ensure_future(awaited.wait()), asyncio.ensure_future(stopped.wait())}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -159,6 +159,13 @@ class Direction(Section):
     """With a budget the most that the modem does; by default its fastest modcod's rate."""
     one_way_delay_ms: HourMs
     """Light time; added to that of the range, where there is one."""
+    trace: Line = ""
+    """A measured link: a file with rate, delay and loss over time, which count instead of
+    `rate_bps` and `one_way_delay_ms` (docs/link.md); these are what both ends expect."""
+    trace_then: Literal["repeat", "end"] = "repeat"
+    """At its end it begins anew, or the direction closes."""
+    trace_between: Literal["step", "linear"] = "step"
+    """Between its rows: the one before holds, or a straight line."""
     loss: Probability = 0.0
     """Probability that a frame vanishes, each frame on its own."""
     burst: BurstLoss | None = None

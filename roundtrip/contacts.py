@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from roundtrip.units import NS_PER_S
+from roundtrip.units import NS_PER_S, serialisation_ns
 
 FOREVER_NS = 10_000 * 365 * 86_400 * NS_PER_S
 """The end of a contact that never ends."""
@@ -134,6 +134,15 @@ class Rate:
             return self._rates[0]
         return self._rates[max(0, bisect_right(self._starts, at_ns) - 1)]
 
+    def next_change(self, at_ns: int) -> int | None:
+        """When it is another, after a time."""
+        index = bisect_right(self.changes, at_ns)
+        return self.changes[index] if index < len(self.changes) else None
+
+    def end_ns(self, start_ns: int, size_bytes: int) -> int:
+        """When the last bit of a frame is out: it has the rate of its first."""
+        return start_ns + serialisation_ns(size_bytes, self.at(start_ns))
+
     @property
     def most_bps(self) -> int:
         """The highest that it ever is."""
@@ -150,6 +159,9 @@ class Rate:
 class LightTime:
     """One-way light time of one direction; outside contacts that of the nearest one before, or of
     the first."""
+
+    in_order = False
+    """Whether frames keep their order whatever happens."""
 
     def __init__(self, contacts: Sequence[Contact], default_ns: int) -> None:
         self._contacts = sorted(contacts, key=lambda contact: contact.start_time)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import (
     Field,
     model_validator,
@@ -24,6 +26,7 @@ from roundtrip.config import (
 )
 from roundtrip.contacts import FOREVER_NS, Contact, ContactPlan, LightTime, Rate, Windows
 from roundtrip.link_budget import Ladder, Step
+from roundtrip.link_trace import TraceDelay, TraceRate, of_time, read_trace
 from roundtrip.modem import Side
 from roundtrip.node_config import NodeConfig
 from roundtrip.onboard import SEE_CAMERA
@@ -132,9 +135,15 @@ class Scenario(Section):
 
     def contact_windows(self, name: str) -> Windows:
         """When one direction ("uplink" or "downlink") is open, planned outages not taken out."""
+        direction: Direction = getattr(self.link, name)
+        open_ns = FOREVER_NS
+        if direction.trace and direction.trace_then == "end":
+            open_ns = read_trace(direction.trace).length_ns
         if not self.contact:
-            return Windows([(0, FOREVER_NS)])
-        return Windows((s.start_ns, s.end_ns) for s in self.rate_steps(name) if s.rate_bps)
+            return Windows([(0, open_ns)])
+        steps = (step for step in self.rate_steps(name) if step.rate_bps)
+        spans = ((step.start_ns, min(step.end_ns, open_ns)) for step in steps)
+        return Windows(span for span in spans if span[0] < span[1])
 
     def rate_steps(self, name: str) -> list[Step]:
         """How the rate of one direction changes over the contacts."""
@@ -149,8 +158,15 @@ class Scenario(Section):
             for step in ladder.steps(contact.ranges_km, start, end)
         ]
 
-    def rate(self, name: str) -> Rate:
-        """Of one direction, as it changes with the range."""
+    def rate(self, name: str) -> Rate | TraceRate:
+        """Of one direction, as it is."""
+        direction: Direction = getattr(self.link, name)
+        if direction.trace and (trace := read_trace(direction.trace)).rates_bps:
+            return TraceRate(trace, **_ways(direction))
+        return self._known_rate(name)
+
+    def _known_rate(self, name: str) -> Rate:
+        """Of one direction, as it changes with the range: what both ends expect."""
         direction: Direction = getattr(self.link, name)
         if direction.budget is None:
             return Rate([(0, direction.rate_bps)])
@@ -173,7 +189,7 @@ class Scenario(Section):
             direction: Direction = getattr(self.link, name)
             windows = self.contact_windows(name).minus(self.outages(name, "planned"))
             farthest = max((contact.owlt for contact in self._ranged(direction)), default=0)
-            owlt, rate = farthest or direction.one_way_ns, self.rate(name)
+            owlt, rate = farthest or direction.one_way_ns, self._known_rate(name)
             contacts.extend(
                 Contact(source.value, dest.value, start, end, rate_bps, owlt)
                 for span in windows.spans
@@ -196,10 +212,20 @@ class Scenario(Section):
             f"{self.budget.loop_s:g} s: no answer can be on time"
         )
 
-    def light_time(self, name: str) -> LightTime:
-        """Of one direction ("uplink" or "downlink"), as it changes with the range."""
+    def light_time(self, name: str) -> LightTime | TraceDelay:
+        """Of one direction ("uplink" or "downlink"), as it changes with the range, or was
+        measured."""
         direction: Direction = getattr(self.link, name)
+        if direction.trace and (trace := read_trace(direction.trace)).delays_ns:
+            return TraceDelay(trace, **_ways(direction))
         return LightTime(self._ranged(direction), direction.one_way_ns)
+
+    def traced_loss(self, name: str) -> Callable[[int], float] | None:
+        """Share of frames that get lost at a time, as it was measured; None where it was not."""
+        direction: Direction = getattr(self.link, name)
+        if not direction.trace or not (trace := read_trace(direction.trace)).losses:
+            return None
+        return of_time(trace, trace.losses, **_ways(direction))
 
     def _ranged(self, direction: Direction) -> list[Contact]:
         found: list[Contact] = []
@@ -215,3 +241,9 @@ class Scenario(Section):
                 )
             )  # fmt: skip
         return found
+
+
+def _ways(direction: Direction) -> dict[str, bool]:
+    """How the trace of a direction is read."""
+    linear = direction.trace_between == "linear"
+    return {"repeat": direction.trace_then == "repeat", "linear": linear}

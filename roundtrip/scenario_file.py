@@ -13,10 +13,11 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from roundtrip.config import NAME_LENGTH
+from roundtrip.config import NAME_LENGTH, Direction, LinkConfig
 from roundtrip.drive import clock
 from roundtrip.errors import BadConfig
 from roundtrip.files import bad_config, read_text, read_toml
+from roundtrip.link_trace import read_trace
 from roundtrip.node_config import NodeConfig
 from roundtrip.onboard import MACHINE, SIMULATOR
 from roundtrip.scenario import Scenario
@@ -86,9 +87,27 @@ def _with_files(scenario: Scenario, path: Path) -> Scenario:
         }
     )
     node = _with_folders(node, path)
+    link = _with_traces(scenario.link, path)
     return scenario.model_copy(
-        update={"workload": workload, "node": node, "name": scenario.name or _named_after(path)}
+        update={
+            "workload": workload,
+            "node": node,
+            "link": link,
+            "name": scenario.name or _named_after(path),
+        }
     )
+
+
+def _with_traces(link: LinkConfig, path: Path) -> LinkConfig:
+    """The link with the files of its traces, which are read once now."""
+    ways: dict[str, Direction] = {}
+    for name in ("uplink", "downlink"):
+        direction: Direction = getattr(link, name)
+        if direction.trace:
+            file = str((path.parent / direction.trace).resolve())
+            read_trace(file)
+            ways[name] = direction.model_copy(update={"trace": file})
+    return link.model_copy(update=ways)
 
 
 def _with_folders(node: NodeConfig, path: Path) -> NodeConfig:

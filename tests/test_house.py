@@ -25,6 +25,7 @@ MAY_TOUCH = {
     "roundtrip/drive/": OUTSIDE_WORLD,
     # Processes: they start, wait and stop, but read no clock and open no socket of their own.
     "link_sim/relay.py": {"asyncio", "zmq"},
+    "link_sim/tun.py": {"asyncio"},
     "link_sim/__main__.py": {"asyncio"},
     "node/service.py": {"asyncio"},
     "node/engine/supervisor.py": {"asyncio"},

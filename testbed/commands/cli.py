@@ -123,6 +123,11 @@ COMMANDS = (
         "Start link, node and a standing station on this machine, until Ctrl-C.",
     ),
     Deferred(
+        "trace",
+        "testbed.commands.tracing:trace",
+        "Measured links: files with rate, delay and loss over time.",
+    ),
+    Deferred(
         "uplink",
         "testbed.commands.uplinking:uplink_command",
         "Send a model up in the background, below every question.",

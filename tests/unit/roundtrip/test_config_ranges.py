@@ -185,6 +185,7 @@ def test_what_is_left_out_is_as_the_documents_say() -> None:
     usual = {
         "budget": None, "loss": 0, "burst": None, "bit_error_rate": 0, "frame_check": False,
         "duplication": 0, "jitter_ms": 0, "fade": None, "handover": None, "queue_bytes": 65_536,
+        "trace": "", "trace_then": "repeat", "trace_between": "step",
         "mtu_bytes": 1400,
     }  # fmt: skip
     impaired = {

@@ -25,6 +25,7 @@ from dtn.bpv7.blocks import (
 from dtn.bpv7.bundle import Bundle, encode, make_bundle
 from dtn.bpv7.crc import CRC_16, CRC_NONE
 from dtn.bpv7.fragments import fragment
+from dtn.errors import SecurityFailure, SecurityReason
 from dtn.incoming import Incoming, Settled, Taken
 from dtn.lifetime import DtnClock
 from dtn.ltp.notices import BlockReceived, LtpConfig, Rejected
@@ -270,3 +271,9 @@ def test_nothing_is_younger_than_new_whole_or_in_fragments(ahead_ms: int, age_ms
     (joined,) = outputs
     assert isinstance(joined, BundleReceived)
     assert (joined.age_ms, joined.bundle.payload) == (age_ms, sent.payload)
+
+
+def test_a_failure_of_security_says_more_to_a_log_than_to_a_count() -> None:
+    failure = SecurityFailure(SecurityReason.NO_KEY, "key 7")
+    assert (failure.reason, failure.detail) == (SecurityReason.NO_KEY, "key 7")
+    assert str(failure) == f"{SecurityReason.NO_KEY}: key 7"

@@ -144,3 +144,11 @@ def test_flipping_twice_gives_the_frame_back() -> None:
     assert flipped(frame, bits) != frame
     assert flipped(flipped(frame, bits), bits) == frame
     assert flipped(b"\x00\x00", [0, 15]) == b"\x80\x01"
+
+
+def test_bits_side_by_side_may_flip_and_none_twice() -> None:
+    process = BitErrors(0.5, random.Random(1))
+    flips = [100 * frame + bit for frame in range(20) for bit in process.flips(100)]
+    apart = {after - before for before, after in itertools.pairwise(flips)}
+    assert min(apart) == 1
+    assert len(flips) == pytest.approx(1000, abs=100)

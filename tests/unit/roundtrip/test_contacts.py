@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundtrip.contacts import Contact, ContactPlan, Windows
+from roundtrip.contacts import Contact, ContactPlan, LightTime, Windows
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=6)
 
@@ -47,3 +47,11 @@ def test_contact_means_both_directions() -> None:
     )
     assert plan.both.spans == ((50, 100),)
     assert plan.last_end_ns == 150
+
+
+def test_what_is_heard_was_sent_a_light_time_before() -> None:
+    assert LightTime([], 30).sent_ns(100) == 70
+    contacts = [Contact("", "", 0, 1000, 9600, 20, (10, 20))]
+    changing = LightTime(contacts, 0)
+    assert changing.sent_ns(changing.at(0)) == 0
+    assert changing.least_ns == 10

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from roundtrip.config import SatelliteConfig
 from roundtrip.orbit import Pass
-from roundtrip.passes import LEAST_CONTACT_S, handed_over
+from roundtrip.passes import LEAST_CONTACT_S, handed_over, satrec_of
 
 
 def a_pass(aos_s: float, los_s: float, station: str = "Berlin") -> Pass:
@@ -37,3 +38,9 @@ def test_what_is_left_of_a_pass_may_be_too_short(left_s: float, is_one: bool) ->
 @pytest.mark.parametrize(("lasts_s", "is_one"), [(LEAST_CONTACT_S, False), (1.001, True)])
 def test_a_pass_may_be_too_short_by_itself(lasts_s: float, is_one: bool) -> None:
     assert len(spans(a_pass(10, 10 + lasts_s))) == is_one
+
+
+def test_a_satellite_has_the_number_one_unless_it_is_told_another() -> None:
+    config = SatelliteConfig(name="it", altitude_km=550, inclination_deg=51.6)
+    assert satrec_of(config, 2_461_000.5, "a test").satnum == 1
+    assert satrec_of(config, 2_461_000.5, "a test", 7).satnum == 7

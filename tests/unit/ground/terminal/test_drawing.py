@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from ground.terminal.drawing import Looking, answer_lines, clock, draw, rate, seconds
+from ground.terminal.drawing import COLUMNS, Looking, answer_lines, clock, draw, rate, seconds
 from ground.terminal.histogram import columns_of, loops_drawn
 from ground.terminal.line import Line
 from ground.terminal.view import View
@@ -211,3 +211,9 @@ def test_only_lines_that_changed_are_written(busy) -> None:
     assert "\x1b[23;1H" in sent
     assert sent.count("H") == 2, "the line and the cursor"
     assert sent.endswith("\x1b[?1049l")
+
+
+def test_a_narrow_screen_says_less_above_its_questions(busy) -> None:
+    least = sum(COLUMNS) + 30
+    assert drawn(busy, least, 24)[3].startswith("── s since asked")
+    assert drawn(busy, least + 1, 24)[3].startswith("── questions, s since asked")

@@ -135,3 +135,10 @@ def test_passes_are_the_scenarios_contacts() -> None:
     }
     passes = contacts_of(check_scenario(table, "test"))
     assert passes == (KnownPass("Berlin", NS_PER_S, 9 * NS_PER_S, 30.0),)
+
+
+def test_a_tool_gets_one_frame_or_as_many_as_a_history_has() -> None:
+    of = board(history_frames=3, history_s=1200)
+    at_ns, one = of.view("telemetry.read", 100 * MIN)
+    assert (at_ns, len(one["frames"])) == (100 * MIN, 1)
+    assert len(of.view("telemetry.history", 100 * MIN)[1]["frames"]) == 3

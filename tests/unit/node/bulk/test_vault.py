@@ -455,3 +455,13 @@ def test_symbols_make_pieces_whole(board, cargo, monkeypatch) -> None:
     assert [have.state for have in told if have is not None] == ["whole"]
     assert board.state(it.offer) == "whole"
     assert board.shelf.file_of("a").read_bytes() == CONTENT
+
+
+def test_no_file_stays_open(board, cargo) -> None:
+    open_files = Path("/proc/self/fd")
+    if not open_files.is_dir():
+        pytest.skip("no /proc")
+    flying(board, cargo(CONTENT))
+    before = len(list(open_files.iterdir()))
+    flying(board, cargo(OTHER))
+    assert len(list(open_files.iterdir())) == before

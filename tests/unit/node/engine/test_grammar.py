@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.resolve import resolve
 from node.engine.batching import Batcher, answer_all
-from node.engine.grammar import MAX_SIZE, MAX_WIDTH, grammar_of
+from node.engine.grammar import MAX_SIZE, MAX_WIDTH, _digits, grammar_of
 from node.engine.llama import Engine, EngineSettings
 from node.engine.prefixes import Prefixes
 from node.engine.requests import Done, Refused, Request
@@ -325,3 +325,9 @@ def test_the_deepest_schema(engine: Engine) -> None:
     (done,) = answers(engine, schema, draws=1)
     assert isinstance(done, Done)
     assert fault(read_schema(json.dumps(schema)), done.text) == ""
+
+
+def test_ranges_of_digits_are_written_short() -> None:
+    assert _digits("10", "29") == [["[1-2]", "[0-9]"]]
+    assert _digits("10", "28") == [['"1"', "[0-9]"], ['"2"', "[0-8]"]]
+    assert _digits("11", "29") == [['"1"', "[1-9]"], ['"2"', "[0-9]"]]

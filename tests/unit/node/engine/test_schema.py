@@ -16,6 +16,7 @@ from node.engine.schema import (
     Literals,
     fault,
     read_schema,
+    shown,
 )
 
 
@@ -227,3 +228,11 @@ def test_one_of_one_is_that_one() -> None:
     null, boolean = {"type": "null"}, {"type": "boolean"}
     assert kinds({"anyOf": [null]}) == kinds(null) == ["Literals"]
     assert kinds({"anyOf": [{"anyOf": [null, boolean]}]}) == ["Literals", "Literals"]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("a" * 40, "a" * 40), ("a" * 41, "a" * 39 + "…"), ("a\x1b", "'a\\x1b'")],
+)
+def test_a_name_out_of_a_schema_is_shown_in_forty_characters(name: str, line: str) -> None:
+    assert shown(name) == line

@@ -187,23 +187,27 @@ def _signal(pid: int, number: int) -> None:
 
 
 def commands_in(words: list[str]) -> dict[Side, list[str]]:
-    """`ground: CMD … -- node: CMD …`, in either order, or one of them.
+    """`ground: CMD … -- node: CMD …`, in either order, or one of them; any other `--` is a word of
+    a command.
 
     Raises:
         ValueError: something else.
     """
+    heads = {f"{side.value}:": side for side in Side}
+    parts: list[list[str]] = []
+    for at, word in enumerate(words):
+        begins = word in heads and (not at or words[at - 1] == "--")
+        if begins:
+            parts.append([word])
+        elif parts:
+            parts[-1].append(word)
+        elif word != "--":
+            raise ValueError(word)
     found: dict[Side, list[str]] = {}
-    part: list[str] = []
-    for word in [*words, "--"]:
-        if word != "--":
-            part.append(word)
-            continue
-        if not part:
-            continue
-        head, *command = part
-        side = next((side for side in Side if head == f"{side.value}:"), None)
-        if side is None or side in found or not command:
-            raise ValueError(" ".join(part))
-        found[side] = command
-        part = []
+    for place, (head, *command) in enumerate(parts):
+        if place + 1 < len(parts):
+            command.pop()  # what is between it and the next
+        if heads[head] in found or not command:
+            raise ValueError(" ".join([head, *command]))
+        found[heads[head]] = command
     return found

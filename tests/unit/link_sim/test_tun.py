@@ -21,6 +21,7 @@ MTUS = {Side.GROUND: 1400, Side.NODE: 1400}
         ("", {}),
         ("ground: ping x", {Side.GROUND: ["ping", "x"]}),
         ("-- ground: a -- node: b -c", {Side.GROUND: ["a"], Side.NODE: ["b", "-c"]}),
+        ("ground: a -- -b -- node: c --", {Side.GROUND: ["a", "--", "-b"], Side.NODE: ["c", "--"]}),
         ("node: b -- ground: a ground:", {Side.NODE: ["b"], Side.GROUND: ["a", "ground:"]}),
     ],
 )

@@ -1,0 +1,1 @@
+"""groundloop beside what people would use instead, on the same links: `make versus`."""

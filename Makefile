@@ -11,7 +11,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test check bench fuzz chaos mutants fmt install
+.PHONY: run test check bench fuzz chaos mutants versus fmt install
 
 run: $(INSTALLED)
 	@$(BIN)/groundloop demo
@@ -36,6 +36,9 @@ chaos: $(INSTALLED)-dev
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --runs $(or $(RUNS),8)
 	$(BIN)/groundloop campaign outage-storm --chaos --runs 2000 -j 2 --seed $(or $(SEED),1)
 	$(BIN)/python -m tests.sim.test_enemy 100000
+
+versus: $(INSTALLED)-dev
+	$(BIN)/python -m bench.versus --page docs/versus.md
 
 mutants: $(INSTALLED)-dev $(INSTALLED)-mutants
 	$(BIN)/python -m tests.mutants --seed $(or $(SEED),1) --count $(or $(COUNT),200)

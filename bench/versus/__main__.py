@@ -1,6 +1,6 @@
 """`make versus`: every contender on every link, and the tables of docs/versus.md.
 
-    python -m bench.versus [--links NAME,…] [--seed N] [--out FOLDER]
+    python -m bench.versus [--links NAME,…] [--contenders NAME;…] [--count N] [--page FILE]
 
 Linux, root; mosquitto, and pip install -e '.[dev]'. All contenders of a link run at the same time,
 each over a link of its own with the same seed: what one costs the others, all cost each other.
@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.versus.links import BUDGET_S, CASES, COUNT, START_S, LinkCase
+from bench.versus.page import page_of, table_of
 from models.resolve import resolve
 
 PY = sys.executable
+RESULTS = Path(__file__).parent / "results"
+SEED = 1
 END_S = 25.0
 """After the last question's budget."""
 MOSQUITTO = "listener 1883 10.42.0.1\nallow_anonymous true\nmax_queued_messages 1000\n"
@@ -41,6 +45,8 @@ class Place:
     questions: Path
     number: int
     """Of the cell: for ports and names."""
+    count: int
+    """Questions."""
 
     @property
     def scenario(self) -> str:
@@ -172,18 +178,32 @@ class Cell:
                 sent += frame["size_bytes"] if frame["tx_start_ns"] is not None else 0
         return {
             "contender": self.name,
-            "asked": COUNT,
+            "asked": self.place.count,
             "in_time": len(in_time),
             "right": sum(bool(loop["right"]) for loop in loops),
-            "p50_s": _quantile(in_time, 0.5),
-            "p90_s": _quantile(in_time, 0.9),
-            "p99_s": _quantile(in_time, 0.99),
+            "p50_s": _quantile(in_time, 0.5, self.place.count),
+            "p90_s": _quantile(in_time, 0.9, self.place.count),
+            "p99_s": _quantile(in_time, 0.99, self.place.count),
             "bytes_per_answer": sent / len(in_time) if in_time else None,
             "twice": None if "groundloop" in self.name else max(0, executed - len(answered)),
+            "compute_s": self._compute_s(),
             "loops_s": [
                 None if loop["loop_s"] is None else round(loop["loop_s"], 3) for loop in loops
             ],
         }
+
+    def _compute_s(self) -> float | None:
+        """The median of what inference took, of ours."""
+        run = self.place.folder / "run" / "loops.jsonl"
+        if not run.exists():
+            return None
+        records = (json.loads(line) for line in run.read_text().splitlines())
+        took = [
+            (one["phases_ns"]["prefill"] + one["phases_ns"]["decode"]) / 1e9
+            for one in records
+            if one["outcome"] == "on_time"
+        ]
+        return statistics.median(took) if took else None
 
     def _loops(self) -> list[dict[str, Any]]:
         run = self.place.folder / "run" / "loops.jsonl"
@@ -202,15 +222,15 @@ class Cell:
         ]
 
 
-def _quantile(in_time: list[float], share: float) -> float | None:
+def _quantile(in_time: list[float], share: float, count: int) -> float | None:
     """Of all that were asked: what was not answered took longer than any."""
-    place = math.ceil(share * COUNT) - 1
+    place = math.ceil(share * count) - 1
     return in_time[place] if place < len(in_time) else None
 
 
 def _begin(name: str, place: Place) -> Cell:
     place.folder.mkdir(parents=True)
-    place.case.write(Path(place.scenario), place.questions, seed=1)
+    place.case.write(Path(place.scenario), place.questions, place.count, SEED)
     log = (place.folder / "log").open("wb")
     processes = [
         subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -220,13 +240,13 @@ def _begin(name: str, place: Place) -> Cell:
 
 
 def _of_case(
-    case: LinkCase, folder: Path, questions: Path, names: list[str]
+    case: LinkCase, folder: Path, questions: Path, count: int, names: list[str]
 ) -> list[dict[str, Any]]:
     cells = [
-        _begin(name, Place(case, folder / case.name / f"{at}", questions, at))
+        _begin(name, Place(case, folder / case.name / f"{at}", questions, at, count))
         for at, name in enumerate(names)
     ]
-    limit = time.monotonic() + case.last_s + BUDGET_S + END_S
+    limit = time.monotonic() + case.last_s(count) + BUDGET_S + END_S
     while time.monotonic() < limit and not all(cell.done for cell in cells):
         time.sleep(0.5)
     for cell in cells:
@@ -234,34 +254,14 @@ def _of_case(
     return [cell.result() for cell in cells]
 
 
-def table_of(case: LinkCase, results: list[dict[str, Any]]) -> str:
-    """A link's, for docs/versus.md."""
-
-    def seconds(value: float | None) -> str:
-        return "> 120" if value is None else f"{value:.3g}"
-
-    lines = [
-        f"### {case.name}: {case.what}\n",
-        "| contender | in 120 s | right | p50, s | p90 | p99 | bytes an answer | done twice |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for one in results:
-        per = one["bytes_per_answer"]
-        twice = "–" if one["twice"] is None else str(one["twice"])
-        lines.append(
-            f"| {one['contender']} | {one['in_time']} % | {one['right']} % "
-            f"| {seconds(one['p50_s'])} | {seconds(one['p90_s'])} | {seconds(one['p99_s'])} "
-            f"| {'–' if per is None else f'{per:,.0f}'} | {twice} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def main() -> int:
     """Run what is asked for, and print the tables."""
     parser = argparse.ArgumentParser(description="groundloop beside others, on the same links")
     parser.add_argument("--links", default=",".join(case.name for case in CASES))
     parser.add_argument("--contenders", default=";".join(CONTENDERS))
-    parser.add_argument("--out", type=Path, default=Path("bench/versus/results"))
+    parser.add_argument("--count", type=int, default=COUNT, help="questions of each")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, help="write docs/versus.md anew from what is kept")
     options = parser.parse_args()
     cases = [case for case in CASES if case.name in options.links.split(",")]
     names = [name for name in CONTENDERS if name in options.contenders.split(";")]
@@ -270,18 +270,20 @@ def main() -> int:
         folder = Path(scratch)
         questions = folder / "questions.jsonl"
         said = subprocess.run(
-            [PY, "-m", "testbed", "models", "questions", "--n", str(COUNT), "--seed", "5"],
+            [PY, "-m", "testbed", "models", "questions", "--n", str(options.count), "--seed", "5"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         questions.write_text(said.stdout)
         for case in cases:
             begun = time.monotonic()
-            results = _of_case(case, folder, questions, names)
+            results = _of_case(case, folder, questions, options.count, names)
             kept = {"link": case.name, "machine": f"{platform.machine()}, {os.cpu_count()} cores",
                     "results": results}  # fmt: skip
             (options.out / f"{case.name}.json").write_text(json.dumps(kept) + "\n")
             print(table_of(case, results))
             print(f"({time.monotonic() - begun:.0f} s)\n", flush=True)
+    if options.page is not None:
+        options.page.write_text(page_of(options.out, options.page.parent / "pictures"))
     return 0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from bench.versus.links import BUDGET_S, COUNT, SYSTEM
+from bench.versus.links import BUDGET_S, SYSTEM
 from bench.versus.served import MQTT_PORT, ZMQ_PORT
 
 URL = "http://10.42.0.2:8000"
@@ -142,7 +142,7 @@ async def run(
     kind: str, questions: Path, per_min: float, start_s: float, origin: float
 ) -> list[Any]:
     """Ask all of them; what became of each."""
-    asked = [json.loads(line) for line in questions.read_text().splitlines()][:COUNT]
+    asked = [json.loads(line) for line in questions.read_text().splitlines()]
 
     async def one(index: int, ask: Ask) -> dict[str, Any]:
         intended = origin + start_s + index * 60 / per_min

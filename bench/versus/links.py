@@ -31,12 +31,11 @@ class LinkCase:
     """When the node is killed and started again; 0: never."""
     more: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def last_s(self) -> float:
-        """When the last question is asked."""
-        return START_S + (COUNT - 1) * 60 / self.per_min
+    def last_s(self, count: int) -> float:
+        """When the last of so many questions is asked."""
+        return START_S + (count - 1) * 60 / self.per_min
 
-    def write(self, path: Path, questions: Path, seed: int) -> None:
+    def write(self, path: Path, questions: Path, count: int, seed: int) -> None:
         """Write the scenario."""
         ways = {
             name: {"mtu_bytes": MTU_BYTES, "queue_bytes": 65_536} | way
@@ -50,7 +49,7 @@ class LinkCase:
                 "questions_file": str(questions),
                 "system": SYSTEM,
                 "rate_per_min": self.per_min,
-                "count": COUNT,
+                "count": count,
                 "start_s": START_S,
                 "max_tokens": 160,
                 "temperature": 0,

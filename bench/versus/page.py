@@ -1,0 +1,141 @@
+"""docs/versus.md, from the results that are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.versus.links import CASES, LinkCase
+
+QUESTION_BYTES, ANSWER_BYTES = 300, 40
+"""About: what the texts of a question with its frame, and of an answer, have."""
+HEAD = """# groundloop and what people would use instead
+
+The same model file (the builtin), one thread, the same {count} questions (a telemetry frame and a
+question about it, some 300 bytes) at the same times, the same link and seed; 120 s for each. All
+contenders of a link run at the same time, each over a link of its own, on {machine}. `make versus`
+makes this page anew: Linux, root, mosquitto, some 45 minutes.
+
+| contender | what it is |
+|---|---|
+| groundloop | ground and node over the relay |
+| groundloop, UDP | the same over UDP through `link --tun`; no modem tells it of outages |
+| openai | the `openai` client, timeout 120 s, its own retries; `llama_cpp.server`, TCP |
+| openai, streaming | the same with `stream` |
+| HTTP, retried | httpx, time-outs of 5 to 30 s, asked again until the budget is over, TCP |
+| MQTT QoS 2 | mosquitto beside the ground, paho, sessions that persist; a worker asks the server |
+| ZeroMQ, lazy pirate | REQ, closed and asked again after 5 s; a worker asks the server |
+
+All but the first go through `groundloop link --tun`. "Right" is the exact answer. Quantiles are of
+all questions: one that is not answered in 120 s took longer than any. Bytes are those on the air
+both ways, for each answer in time. "Done twice": executions beyond one for each answer; those of
+groundloop are not counted from outside. The limit is light both ways, 300 bytes up and 40 down at the links'
+rates, and the inference that was measured; groundloop packs texts, so that on a narrow link it may
+be below.
+
+HTTP/3 and SSH are not measured yet.
+
+"""
+
+
+def _seconds(value: float | None) -> str:
+    return "> 120" if value is None else f"{value:.3g}"
+
+
+def table_of(case: LinkCase, results: list[dict[str, Any]]) -> str:
+    """A link's."""
+    lines = [
+        f"## {case.name}: {case.what}\n",
+        "| contender | in 120 s | right | p50, s | p90 | p99 | bytes an answer | done twice |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in results:
+        per = one["bytes_per_answer"]
+        share, right = (round(100 * one[key] / one["asked"]) for key in ("in_time", "right"))
+        lines.append(
+            f"| {one['contender']} | {share} % | {right} % "
+            f"| {_seconds(one['p50_s'])} | {_seconds(one['p90_s'])} | {_seconds(one['p99_s'])} "
+            f"| {'–' if per is None else f'{per:,.0f}'} "
+            f"| {'–' if one['twice'] is None else one['twice']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def limit_s(case: LinkCase, compute_s: float) -> float:
+    """What no program can go below, without packing texts."""
+    light_s = (case.up["one_way_delay_ms"] + case.down["one_way_delay_ms"]) / 1000
+    up_s = 8 * QUESTION_BYTES / case.up["rate_bps"]
+    return light_s + up_s + 8 * ANSWER_BYTES / case.down["rate_bps"] + compute_s
+
+
+def page_of(results: Path, pictures: Path) -> str:
+    """The whole page; a picture for each link is written besides."""
+    pictures.mkdir(exist_ok=True)
+    kept = {}
+    for case in CASES:
+        file = results / f"{case.name}.json"
+        if file.exists():
+            kept[case.name] = json.loads(file.read_text())
+    first = next(iter(kept.values()))
+    computed = [r.get("compute_s") for one in kept.values() for r in one["results"]]
+    compute_s = min((one for one in computed if one), default=0.0)
+    count = first["results"][0]["asked"]
+    parts = [HEAD.format(count=count, machine=first["machine"]), _summary(kept)]
+    for case in CASES:
+        if case.name in kept:
+            found = kept[case.name]["results"]
+            _picture(case, found, pictures / f"versus-{case.name}.png")
+            parts.append(table_of(case, found) + _limit_line(case, found[0], compute_s))
+            parts.append(f"![{case.name}](pictures/versus-{case.name}.png)\n\n")
+    return "".join(parts)
+
+
+def _summary(kept: dict[str, Any]) -> str:
+    lines = [
+        "| link | groundloop in 120 s | best of the others | groundloop p90, s | best of the others |"
+    ]
+    lines.append("|---|---|---|---|---|")
+    for name, one in kept.items():
+        ours, *_ = one["results"]
+        others = [r for r in one["results"] if not r["contender"].startswith("groundloop")]
+        share = max(others, key=lambda r: r["in_time"])
+        fast = min(others, key=lambda r: 1e9 if r["p90_s"] is None else r["p90_s"])
+        lines.append(
+            f"| {name} | {ours['in_time']} of {ours['asked']} "
+            f"| {share['in_time']} ({share['contender']}) | {_seconds(ours['p90_s'])} "
+            f"| {_seconds(fast['p90_s'])} ({fast['contender']}) |"
+        )
+    return "\n".join(lines) + "\n\n"
+
+
+def _limit_line(case: LinkCase, ours: dict[str, Any], compute_s: float) -> str:
+    if ours["p50_s"] is None:
+        return "\n"
+    limit = limit_s(case, compute_s)
+    return (
+        f"\nThe limit is {limit:.3g} s: groundloop's p50 is {ours['p50_s'] / limit:.2f} of it.\n\n"
+    )
+
+
+def _picture(case: LinkCase, found: list[dict[str, Any]], path: Path) -> None:
+    """The share that is answered by a time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for one in found:
+        times = sorted(loop for loop in one["loops_s"] if loop is not None)
+        shares = [100 * (place + 1) / one["asked"] for place in range(len(times))]
+        width = 2.4 if one["contender"].startswith("groundloop") else 1.2
+        axes.step([*times, 120], [*shares, shares[-1] if shares else 0], where="post",
+                  label=one["contender"], linewidth=width)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(right=120)
+    axes.set_ylim(0, 102)
+    axes.set_xlabel("loop, s")
+    axes.set_ylabel("answered, % of all")
+    axes.set_title(f"{case.name}: {case.what}", fontsize=10)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=7, loc="best")
+    figure.savefig(path, dpi=110)

@@ -117,8 +117,8 @@ class BundleAgent:
         ltp = replace(config.ltp, client_services=(BUNDLE_PROTOCOL, SERVICE))
         self._engine = LtpEngine(ltp, rng=rng)
         self._outgoing = OutgoingTable()
-        self._once: dict[SessionId, tuple[BundleId, Makeup, int]] = {}
-        """Bundles that go once, and when each is of no use any more."""
+        self._once: dict[SessionId, tuple[BundleId, Makeup, int, int]] = {}
+        """Bundles that go once, when each is of no use any more, and their priorities."""
         self._clock = DtnClock(config.dtn_epoch_ms, config.shared_clock, security is not None)
         self._incoming = Incoming(config, self._clock, security)
         dated = config.dtn_epoch_ms is not None
@@ -170,13 +170,14 @@ class BundleAgent:
         return make_bundle(primary, payload, hop_limit=self.config.hop_limit)
 
     def send_once(
-        self, payload: bytes, *, lifetime_ms: int, now_ns: int
+        self, payload: bytes, *, lifetime_ms: int, priority: int, now_ns: int
     ) -> tuple[BundleId | None, list[AgentOutput]]:
         """Send a bundle in one frame, unacknowledged, when nothing else waits.
 
         Args:
             payload: what it carries; `once_bytes` fit.
             lifetime_ms: after which it is of no use.
+            priority: as its frame is marked.
             now_ns: the time.
 
         Returns:
@@ -191,7 +192,7 @@ class BundleAgent:
         service, block = self._block_of(secured, now_ns, compressed=self._compresses)
         session = self._engine.submit_green(block, service=service, now_ns=now_ns)
         makeup = makeup_of([secured], len(block), compressed=service == SERVICE)
-        self._once[session] = secured.id, makeup, now_ns + lifetime_ms * NS_PER_MS
+        self._once[session] = secured.id, makeup, now_ns + lifetime_ms * NS_PER_MS, priority
         return secured.id, self._pump(now_ns)
 
     def once_bytes(self, *, now_ns: int) -> int:
@@ -375,14 +376,16 @@ class BundleAgent:
                 size = bundle.makeup.block
                 outputs.append(TransmissionStarted(bundle.id, session, start_ns, size))
             once = self._once.pop(session, None) if session is not None else None
+            priority = 0 if bundle is None else bundle.priority
             if once is not None:
+                priority = once[3]
                 outputs.append(SentOnce(once[0]))
                 if once[2] <= now_ns:
                     continue
                 self.sent.add_first(once[1], 0, leaving.after, len(leaving.frame))
             else:
                 self._count(leaving, bundle)
-            outputs.append(Transmit(leaving.frame))
+            outputs.append(Transmit(leaving.frame, priority))
             self._transmitter.take(len(leaving.frame), now_ns=now_ns)
         return outputs
 

@@ -59,6 +59,8 @@ class Transmit:
     """Give this frame to the transmitter now."""
 
     frame: bytes
+    priority: int = 0
+    """Of the bundle that it is of; 0 also for what LTP itself has to say."""
 
 
 @dataclass(frozen=True, slots=True)

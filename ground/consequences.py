@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, assert_never
 
 from dtn.agent import ClocksDiffer, Transmit
+from ground.bulk.sender import PRIORITY as BULK
 from ground.bulk.sender import ReadPiece, UploadTold
 from ground.machine import GroundMachine
 from ground.outputs import (
@@ -32,8 +33,8 @@ Command = Callable[..., Sequence[GroundOutput]]
 class GroundHands(Protocol):
     """What carries out the outputs: a modem and a disk, or the event heap."""
 
-    def send(self, frame: bytes) -> None:
-        """Give a frame to the modem."""
+    def send(self, frame: bytes, *, bulk: bool) -> None:
+        """Give a frame to the modem; `bulk`: of an upload."""
 
     def store(
         self,
@@ -65,8 +66,8 @@ class GroundHands(Protocol):
 def carry_out(output: GroundOutput, machine: GroundMachine, hands: GroundHands) -> None:
     """Have one output carried out."""
     match output:
-        case Transmit(frame=frame):
-            hands.send(frame)
+        case Transmit(frame=frame, priority=priority):
+            hands.send(frame, bulk=priority >= BULK)
         case StoreQuestion(question_id=question_id):
             hands.store(output, machine.question_stored, question_id)
         case StorePart(bundle_id=bundle_id):

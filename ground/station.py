@@ -350,10 +350,10 @@ class Station:
         loop = asyncio.get_running_loop()  # who asked does not wait for what is printed
         loop.call_later(PRINTED_AFTER_S, self._progress.output, output)
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, *, bulk: bool) -> None:
         """Give a frame to the modem."""
         assert self._modem is not None
-        self._modem.send(frame)
+        self._modem.send(frame, bulk=bulk)
 
     def store(
         self,

@@ -74,11 +74,11 @@ def link_command(
     """Run the link of SCENARIO: a relay between ground and node.
 
     With --tun: packets between the namespaces groundloop-ground (10.42.0.1) and groundloop-node
-    (10.42.0.2), in which any program can be started (`ip netns exec`); or two commands, of which
-    the ground's is waited for.
+    (10.42.0.2), in which any program can be started (`ip netns exec`); or of commands that it
+    starts there itself, as in `link leo-pass --tun -- ground: ping -c 5 10.42.0.2`, until the
+    ground's ends.
 
-    Examples: groundloop link leo-pass --frames frames.jsonl; groundloop link leo-pass --tun --
-    ground: ping -c 5 10.42.0.2
+    Example: groundloop link leo-pass --frames frames.jsonl
     """
     loaded = load_scenario(scenario)
     if realtime:

@@ -69,8 +69,8 @@ class Channel:
         self._queued_bytes = 0
         self._in_flight: list[tuple[int, int, bytes]] = []
 
-    def send(self, frame: bytes, *, now_ns: int) -> FrameFate:
-        """Hand a frame to the modem; what becomes of it."""
+    def send(self, frame: bytes, *, bulk: bool = False, now_ns: int) -> FrameFate:
+        """Hand a frame to the modem; what becomes of it. `bulk` is for the log."""
         index = self._count
         self._count += 1
         size = len(frame)
@@ -105,6 +105,7 @@ class Channel:
             arrives_ns,
             fate,
             bytes(frame[:HEAD_BYTES]),
+            bulk,
         )
 
     def _free_ns(self, now_ns: int) -> int:

@@ -75,10 +75,12 @@ class Link:
         self._due_cues(now_ns)
         return [self.cue(side, now_ns=now_ns) for side in Side]
 
-    def send(self, side: Side, frame: bytes, *, now_ns: int) -> list[LinkOutput]:
-        """A side hands its modem a frame."""
+    def send(
+        self, side: Side, frame: bytes, *, bulk: bool = False, now_ns: int
+    ) -> list[LinkOutput]:
+        """A side hands its modem a frame; `bulk`: of an upload, for the log."""
         channel = self._up if side is Side.GROUND else self._down
-        return [channel.send(frame, now_ns=now_ns)]
+        return [channel.send(frame, bulk=bulk, now_ns=now_ns)]
 
     def timeout(self, *, now_ns: int) -> list[LinkOutput]:
         """Deliver what has arrived, and give the cues that are due."""

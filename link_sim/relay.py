@@ -24,7 +24,7 @@ from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import RealtimeClock, Socket, on_lifeline_cut, stop_signals
 from roundtrip.errors import BadMessage
 from roundtrip.framelog import FrameFate
-from roundtrip.modem import BUSY, CARRIER, FRAME, HELLO, Side, decode_hello, encode_carrier
+from roundtrip.modem import BULK, BUSY, CARRIER, FRAME, HELLO, Side, decode_hello, encode_carrier
 from roundtrip.say import say_json
 from roundtrip.scenario import Scenario
 
@@ -70,8 +70,9 @@ class Relay:
             if len(parts) != 3:
                 return
             peer, kind, body = parts
-            if kind == FRAME and self._actor is not None and peer == self._rendezvous.peer(side):
-                self._actor.tell(self._actor.machine.send, side, body)
+            actor = self._actor
+            if kind in (FRAME, BULK) and actor is not None and peer == self._rendezvous.peer(side):
+                actor.tell(actor.machine.send, side, body, bulk=kind == BULK)
             elif kind == HELLO:
                 self._hello(side, peer, body)
 

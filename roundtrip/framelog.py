@@ -62,16 +62,19 @@ class FrameFate:
     fate: Fate
     head: bytes
     """Its first HEAD_BYTES."""
+    bulk: bool = False
+    """It is of an upload."""
 
 
 def to_line(fate: FrameFate) -> str:
     """The log line, without its newline."""
+    bulk = ', "bulk": true' if fate.bulk else ""
     return (  # as json.dumps would, in a quarter of the time
         f'{{"direction": "{fate.direction}", "index": {fate.index}, '
         f'"size_bytes": {fate.size_bytes}, "handed_ns": {fate.handed_ns}, '
         f'"tx_start_ns": {_number(fate.tx_start_ns)}, "tx_end_ns": {_number(fate.tx_end_ns)}, '
         f'"arrives_ns": {_number(fate.arrives_ns)}, "fate": "{fate.fate.value}", '
-        f'"head": "{fate.head.hex()}"}}'
+        f'"head": "{fate.head.hex()}"{bulk}}}'
     )
 
 

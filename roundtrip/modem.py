@@ -2,8 +2,9 @@
 body].
 
 The user (ground or node) says HELLO five times a second, as long as it lives; FRAME carries one LTP
-segment either way; CARRIER is the modem's cue that a direction opened or closed, and carries the
-run, the plan's clock and its date; BUSY tells a user that another has its place.
+segment either way, and so does BULK, where it is of an upload; CARRIER is the modem's cue that a
+direction opened or closed, and carries the run, the plan's clock and its date; BUSY tells a user
+that another has its place.
 
 A run is what one ground station asks: it draws the run's number, and keeps the plan's clock and its
 date over restarts of the others. So both ends have the same time, whatever their own clocks show.
@@ -25,6 +26,7 @@ RUN_BITS = 63
 and can say so."""
 HELLO = b"H"
 FRAME = b"F"
+BULK = b"U"
 CARRIER = b"C"
 BUSY = b"B"
 

@@ -25,9 +25,9 @@ class GroundHands:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, *, bulk: bool) -> None:
         link = self._world.link
-        link.call(link.machine.send, Side.GROUND, frame)
+        link.call(link.machine.send, Side.GROUND, frame, bulk=bulk)
 
     def store(self, output: object, command: ground.Command | None, *args: Any) -> None:
         self._world.keep(Side.GROUND, output, command, *args)

@@ -30,9 +30,9 @@ makes this page anew: Linux, root, mosquitto, some 45 minutes.
 All but the first go through `groundloop link --tun`. "Right" is the exact answer. Quantiles are of
 all questions: one that is not answered in 120 s took longer than any. Bytes are those on the air
 both ways, for each answer in time. "Done twice": executions beyond one for each answer; those of
-groundloop are not counted from outside. The limit is light both ways, 300 bytes up and 40 down at the links'
-rates, and the inference that was measured; groundloop packs texts, so that on a narrow link it may
-be below.
+groundloop are not counted from outside. The limit is light both ways, 300 bytes up and 40 down at
+the links' rates, and the inference that was measured; groundloop packs texts, so that on a narrow
+link it may be below.
 
 HTTP/3 and SSH are not measured yet.
 
@@ -92,9 +92,7 @@ def page_of(results: Path, pictures: Path) -> str:
 
 
 def _summary(kept: dict[str, Any]) -> str:
-    lines = [
-        "| link | groundloop in 120 s | best of the others | groundloop p90, s | best of the others |"
-    ]
+    lines = ["| link | groundloop in 120 s | best other | groundloop p90, s | best other |"]
     lines.append("|---|---|---|---|---|")
     for name, one in kept.items():
         ours, *_ = one["results"]

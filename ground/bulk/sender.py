@@ -292,7 +292,7 @@ class Sender:
             self.sent_bytes += len(shard.packet)
             upload.sent_bytes += len(shard.packet)
             bundle_id, sent = self._agent.send_once(
-                encode(shard), lifetime_ms=SHARD_LIFETIME_MS, now_ns=now_ns
+                encode(shard), lifetime_ms=SHARD_LIFETIME_MS, priority=PRIORITY, now_ns=now_ns
             )
             if bundle_id is not None:
                 self._once.add(bundle_id)

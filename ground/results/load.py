@@ -61,12 +61,30 @@ class _Line(BaseModel):
     )
 
 
+class _HeldUp(BaseModel):
+    """What waited for frames of uploads."""
+
+    frames: Count
+    s: RunSeconds
+    most_s: RunSeconds
+
+
+class _Bulk(BaseModel):
+    """What uploads took of one direction."""
+
+    frames: Count
+    bytes: Count
+    air_s: RunSeconds
+    held_up: _HeldUp
+
+
 class _Frames(BaseModel):
     """One direction of a summary's `link`."""
 
     frames: Count
     bytes: Count
     dropped: dict[str, Count]
+    bulk: _Bulk | None = None
 
 
 class _Layers(BaseModel):

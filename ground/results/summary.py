@@ -25,6 +25,7 @@ from roundtrip.onboard import MACHINE, SEE_TELEMETRY, SIMULATOR
 from roundtrip.scenario import Scenario
 from roundtrip.stages import PHASES, UNATTRIBUTED
 from roundtrip.text.packing import packed_bytes
+from roundtrip.units import ns_to_s
 
 SCHEMA_VERSION = 1
 SCORED = "scored"
@@ -223,8 +224,34 @@ def _link(fates: Sequence[FrameFate] | None) -> dict[str, Any] | None:
             "frames": len(mine),
             "bytes": sum(fate.size_bytes for fate in mine),
             "dropped": dict(sorted(dropped.items())),
+            **({"bulk": _bulk(mine)} if any(fate.bulk for fate in mine) else {}),
         }
     return link
+
+
+def _bulk(fates: Sequence[FrameFate]) -> dict[str, Any]:
+    """What uploads took of the air of one direction, and how long frames of others waited for a
+    frame of an upload that was on the air."""
+    bulk = [fate for fate in fates if fate.bulk]
+    air_ns = [f.tx_end_ns - f.tx_start_ns for f in bulk if f.tx_start_ns and f.tx_end_ns]
+    free_ns, waited_ns = 0, list[int]()
+    for fate in fates:
+        if fate.tx_start_ns is None or fate.tx_end_ns is None:
+            continue
+        if fate.bulk:
+            free_ns = fate.tx_end_ns
+        elif fate.handed_ns < free_ns:
+            waited_ns.append(min(free_ns, fate.tx_start_ns) - fate.handed_ns)
+    return {
+        "frames": len(bulk),
+        "bytes": sum(fate.size_bytes for fate in bulk),
+        "air_s": ns_to_s(sum(air_ns)),
+        "held_up": {
+            "frames": len(waited_ns),
+            "s": ns_to_s(sum(waited_ns)),
+            "most_s": ns_to_s(max(waited_ns, default=0)),
+        },
+    }
 
 
 def write_results(run: Run, folder: Path) -> dict[str, Any]:

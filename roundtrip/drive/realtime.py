@@ -22,6 +22,7 @@ import zmq
 from roundtrip.drive import clock
 from roundtrip.errors import BadMessage, EnvironmentFault
 from roundtrip.modem import (
+    BULK,
     BUSY,
     CARRIER,
     FRAME,
@@ -307,9 +308,9 @@ class ModemPort:
                 "start `groundloop link` there and a peer on its other side",
             ) from None
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, *, bulk: bool = False) -> None:
         """Hand a frame to the modem."""
-        self._socket.send([FRAME, frame])
+        self._socket.send([BULK if bulk else FRAME, frame])
 
     async def _say_hello(self) -> None:
         while True:

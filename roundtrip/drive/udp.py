@@ -105,12 +105,14 @@ class UdpPort:
         del limit_s
         await asyncio.sleep(0)
 
-    def send(self, frame: bytes) -> None:
-        """Send one segment; where the network does not take it, it is lost.
+    def send(self, frame: bytes, *, bulk: bool = False) -> None:
+        """Send one segment; where the network does not take it, it is lost. Nobody is told what is
+        `bulk`.
 
         Raises:
             EnvironmentFault: it is longer than the path allows.
         """
+        del bulk
         try:
             self._socket.sendto(frame, self._peer)
         except OSError as error:

@@ -69,11 +69,16 @@ REAL_ENGINE = (
 )
 PARTIAL = "test_refusals.py::test_an_answer_cut_by_its_deadline_is_partial"
 UPSETS = "test_radiation.py::test_answers_are_right_though_bits_flip_all_the_time"
+STANDING = "test_standing.py::test_a_station_is_asked_and_goes_on_after_a_restart"
+UPLINK = "test_uplink.py::test_a_model_goes_up_flies_and_flies_again_after_a_restart"
 LIVE = {
     "ground/results/folder.py": (
         "test_kill.py::test_a_folder_in_use_or_begun_or_the_operators_own_is_left_alone",
     ),
+    "ground/bulk/desk.py": (UPLINK,),
+    "ground/desk.py": (STANDING,),
     "ground/station.py": (
+        STANDING,
         "test_kill.py::test_the_ground_is_killed_and_goes_on_with_its_run",
         "test_kill.py::test_ctrl_c_twice_keeps_what_was_measured",
         "test_kill.py::test_ctrl_c_before_the_link_is_up_says_so_and_the_folder_can_be_taken_again",
@@ -109,7 +114,9 @@ LIVE = {
     "node/engine/http_child.py": ("test_http_engine.py",),
     "node/engine/supervisor.py": ("test_supervisor.py",),
     "node/engine/wire.py": (REAL_ENGINE,),
+    "node/bulk/flight.py": (UPLINK,),
     "node/service.py": (
+        UPLINK,
         "test_bad_input.py::test_a_relay_that_is_not_there[node]",
         "test_kill.py::test_the_node_is_killed_and_comes_back",
         "test_refusals.py::test_engine_failed_and_quarantined",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ground.results.summary import summarise
 from node.service_time import load_profile
 from roundtrip.scenario import Scenario
 from testbed.chaos.world import ChaosWorld
@@ -86,3 +87,18 @@ def test_where_the_node_is_seldom_heard_symbols_go_on(monkeypatch, coded: bool) 
     whole_ns = next(at for at, have in world.upload.told if have.state == "whole")
     assert (whole_ns < 300 * 10**9) == coded, f"{whole_ns / 1e9:.0f} s"
     assert (whole_ns > 500 * 10**9) != coded
+
+
+def test_frames_of_the_upload_are_told_apart() -> None:
+    world = World(scenario(1_000_000), 1, PROFILE)
+    summary = summarise(world.run())
+    bulk = summary["link"]["uplink"]["bulk"]
+    assert "bulk" not in summary["link"]["downlink"]
+    frames = [fate for fate in world.out.fates if fate.bulk]
+    assert {fate.direction for fate in frames} == {"uplink"}
+    assert bulk["frames"] == len(frames) > 700
+    assert bulk["bytes"] == sum(fate.size_bytes for fate in frames) > 1_000_000
+    assert bulk["air_s"] == pytest.approx(8 * bulk["bytes"] / 256_000, rel=0.02)
+    held = bulk["held_up"]
+    assert 0 < held["most_s"] <= 2 * 1400 * 8 / 256_000
+    assert held["most_s"] <= held["s"] <= held["frames"] * held["most_s"]

@@ -18,6 +18,7 @@ from dtn.agent import (
     SentOnce,
     SessionFailed,
     TransmissionStarted,
+    Transmit,
 )
 from dtn.bpv7.bundle import BundleId, decode
 from dtn.errors import LtpLimitError
@@ -285,7 +286,7 @@ def test_a_bundle_that_goes_once_is_delivered_and_not_acknowledged() -> None:
     one, two = agent(1, mtu_bytes=300), agent(2, mtu_bytes=300)
     up(one)
     up(two)
-    bundle_id, outputs = one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=0)
+    bundle_id, outputs = one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)
     assert others(outputs) == [SentOnce(bundle_id)]
     (received,) = give(two, frames(outputs), 200 * MS)
     assert isinstance(received, BundleReceived)
@@ -299,10 +300,10 @@ def test_a_bundle_that_goes_once_is_delivered_and_not_acknowledged() -> None:
 def test_it_goes_compressed_where_the_peer_is_one_of_ours() -> None:
     one, two = agent(1, mtu_bytes=300), agent(2, mtu_bytes=300)
     up(one)
-    plain = frames(one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=0)[1])
+    plain = frames(one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)[1])
     drain(one, 0)
     one.compress()
-    short = frames(one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=2 * S)[1])
+    short = frames(one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, priority=4, now_ns=2 * S)[1])
     assert len(short[0]) < len(plain[0]) - 20
     (received,) = give(two, short, 2 * S)
     assert received.bundle.payload == b"symbol"
@@ -312,7 +313,7 @@ def test_it_waits_for_everything_else() -> None:
     one = agent(1, mtu_bytes=300)
     up(one)
     one.send(bytes(500), lifetime_ms=LIFETIME_MS, now_ns=0)
-    _, outputs = one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, now_ns=0)
+    _, outputs = one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)
     one.send(bytes(500), lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)
     outputs += drain(one, 0)[0]
     kinds = [decode_segment(frame).kind for frame in frames(outputs)]
@@ -328,17 +329,33 @@ def test_as_much_fits_as_is_said(compresses: bool) -> None:
     room = one.once_bytes(now_ns=0)
     assert room > 150
     for _ in range(2):
-        assert one.send_once(bytes(room), lifetime_ms=LIFETIME_MS, now_ns=0)[0] is not None
-    assert one.send_once(b"", lifetime_ms=LIFETIME_MS, now_ns=0) == (None, [])
+        assert (
+            one.send_once(bytes(room), lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)[0] is not None
+        )
+    assert one.send_once(b"", lifetime_ms=LIFETIME_MS, priority=4, now_ns=0) == (None, [])
     with pytest.raises(LtpLimitError, match=r"a frame of 4\d\d bytes; 300 fit"):
-        agent(1, mtu_bytes=300).send_once(bytes(350), lifetime_ms=LIFETIME_MS, now_ns=0)
+        agent(1, mtu_bytes=300).send_once(bytes(350), lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)
 
 
 def test_it_does_not_leave_when_its_lifetime_is_over() -> None:
     one = agent(1, mtu_bytes=300)
-    early, _ = one.send_once(b"early", lifetime_ms=1000, now_ns=0)
-    late, _ = one.send_once(b"late", lifetime_ms=1000, now_ns=S // 2)
+    early, _ = one.send_once(b"early", lifetime_ms=1000, priority=4, now_ns=0)
+    late, _ = one.send_once(b"late", lifetime_ms=1000, priority=4, now_ns=S // 2)
     outputs = up(one, S)
     outputs += drain(one, S)[0]
     assert others(outputs) == [SentOnce(early), SentOnce(late)]
     assert len(frames(outputs)) == 1
+
+
+def test_frames_have_the_priority_of_their_bundle() -> None:
+    one, two = agent(1, mtu_bytes=300), agent(2, mtu_bytes=300)
+    up(one)
+    up(two)
+    outputs = one.send(bytes(400), lifetime_ms=LIFETIME_MS, priority=3, now_ns=0)[1]
+    outputs += one.send_once(b"symbol", lifetime_ms=LIFETIME_MS, priority=7, now_ns=0)[1]
+    outputs += drain(one, 0)[0]
+    sent = [output for output in outputs if isinstance(output, Transmit)]
+    assert [one.priority for one in sent] == [3, 3, 7]
+    back = give(two, frames(outputs), 2 * S)
+    reports = [o for o in two.accept(back[0].bundle.id, now_ns=2 * S) if isinstance(o, Transmit)]
+    assert [report.priority for report in reports] == [0]

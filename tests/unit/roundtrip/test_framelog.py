@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,11 @@ def test_a_log_of_which_most_is_something_else_is_none(
     else:
         with pytest.raises(BadInput, match=f"{bad} lines of something else"):
             list(read_log(path))
+
+
+def test_frames_of_uploads_are_marked(tmp_path: Path) -> None:
+    path = tmp_path / "frames.jsonl"
+    bulk = replace(FATE, bulk=True)
+    path.write_text(f"{to_line(FATE)}\n{to_line(bulk)}\n")
+    assert list(read_log(path)) == [FATE, bulk]
+    assert "bulk" not in to_line(FATE)

@@ -118,7 +118,7 @@ class BundleAgent:
         self._engine = LtpEngine(ltp, rng=rng)
         self._outgoing = OutgoingTable()
         self._once: dict[SessionId, tuple[BundleId, Makeup, int, int]] = {}
-        """Bundles that go once, when each is of no use any more, and their priorities."""
+        """Bundles that go once, when each is of no use, and their priorities."""
         self._clock = DtnClock(config.dtn_epoch_ms, config.shared_clock, security is not None)
         self._incoming = Incoming(config, self._clock, security)
         dated = config.dtn_epoch_ms is not None
@@ -194,6 +194,11 @@ class BundleAgent:
         makeup = makeup_of([secured], len(block), compressed=service == SERVICE)
         self._once[session] = secured.id, makeup, now_ns + lifetime_ms * NS_PER_MS, priority
         return secured.id, self._pump(now_ns)
+
+    def forget_once(self) -> None:
+        """What was to go once, and waits, does not."""
+        self._engine.forget_green()
+        self._once.clear()
 
     def once_bytes(self, *, now_ns: int) -> int:
         """How long a payload of `send_once` may be."""
@@ -376,9 +381,8 @@ class BundleAgent:
                 size = bundle.makeup.block
                 outputs.append(TransmissionStarted(bundle.id, session, start_ns, size))
             once = self._once.pop(session, None) if session is not None else None
-            priority = 0 if bundle is None else bundle.priority
+            priority = once[3] if once else 0 if bundle is None else bundle.priority
             if once is not None:
-                priority = once[3]
                 outputs.append(SentOnce(once[0]))
                 if once[2] <= now_ns:
                     continue

@@ -104,6 +104,10 @@ class LtpEngine:
         """
         return self._sender.submit_green(block, service, now_ns)
 
+    def forget_green(self) -> None:
+        """What is green and waits is not sent."""
+        self._sender.forget_green()
+
     @property
     def losses(self) -> float:
         """Share of our frames that get lost, as far as reports tell."""

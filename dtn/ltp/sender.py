@@ -111,6 +111,10 @@ class LtpSender:
         self._green.append((session, frame, len(block)))
         return session
 
+    def forget_green(self) -> None:
+        """What is green and waits is not sent."""
+        self._green.clear()
+
     @property
     def losses(self) -> float:
         """Share of our frames that get lost, as far as reports tell."""

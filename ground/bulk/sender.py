@@ -19,7 +19,7 @@ from dtn.bpv7.bundle import BundleId
 from roundtrip.bulk.coding import available, shards_of
 from roundtrip.bulk.manifest import BLOCK_BYTES, Signed
 from roundtrip.bulk.wire import Have, Offer, Piece, Shard, Told, encode, numbers_in
-from roundtrip.machine import Deadline
+from roundtrip.machine import Deadline, earliest
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS, NS_PER_S
 
@@ -37,6 +37,9 @@ MOST_ONCE = 8
 SHARD_BYTES = 24
 """Of a symbol's message besides the symbol."""
 SHARD_LIFETIME_MS = 120_000
+QUIET_NS = 2 * NS_PER_S
+"""How long the node is not heard, beyond a round trip, before symbols go up: at AOS its signal is
+there a light time after ours."""
 IN_FLIGHT = 3
 """Round trips that the window covers: a piece that has lost segments takes that long."""
 AGAIN_NS = 60 * NS_PER_S
@@ -115,7 +118,11 @@ class Sender:
     def __init__(self, agent: bundles.BundleAgent) -> None:
         self._agent = agent
         self.upload: Upload | None = None
-        self._up = self._heard = False
+        self._up = False
+        self._quiet_ns: int | None = None
+        """From when on the node counts as not heard, while it is not."""
+        self._silent = False
+        """It does, and may hear."""
         self._window = LEAST_WINDOW
         self._shards: deque[Shard] = deque()
         self._coded: set[int] = set()
@@ -158,13 +165,16 @@ class Sender:
 
     def carrier(self, cue: Carrier, *, now_ns: int) -> list[BulkOutput]:
         """The modem says what can be sent and heard."""
-        heard, self._heard = self._heard, cue.rx_up
         self._up = cue.tx_up
+        if cue.rx_up or not cue.tx_up:
+            self._quiet_ns, self._silent = None, False
+        elif self._quiet_ns is None:
+            self._quiet_ns = now_ns + 2 * cue.one_way_ns + QUIET_NS
         if cue.tx_up:
             round_ns = 2 * cue.one_way_ns + NS_PER_S // 2
             covered = IN_FLIGHT * cue.tx_rate_bps * round_ns // (8 * NS_PER_S * BLOCK_BYTES)
             self._window = min(max(LEAST_WINDOW, covered), MOST_WINDOW)
-        if cue.rx_up and not heard and self._coded:
+        if cue.rx_up and self._coded:
             return self._heard_again(now_ns)
         return self._go_on(now_ns)
 
@@ -243,17 +253,23 @@ class Sender:
         return self._go_on(now_ns)
 
     def timeout(self, *, now_ns: int) -> list[BulkOutput]:
-        """An offer may have to be made once more."""
+        """An offer may have to be made once more, or the node has not been heard for long."""
         due = self.deadline
-        return self._go_on(now_ns) if due is not None and due[0] <= now_ns else []
+        if due is None or due[0] > now_ns:
+            return []
+        if self._quiet_ns is not None and self._quiet_ns <= now_ns:
+            self._quiet_ns, self._silent = None, available()
+        return self._go_on(now_ns)
 
     @property
     def deadline(self) -> Deadline | None:
-        """When an offer is made once more."""
+        """When an offer is made once more, or a silence has been long."""
         upload = self.upload
-        if upload is None or upload.ended or not self._up or upload.asked_ns is None:
+        if upload is None or upload.ended or not self._up:
             return None
-        return upload.asked_ns + AGAIN_NS, "upload"
+        again = None if upload.asked_ns is None else (upload.asked_ns + AGAIN_NS, "upload")
+        quiet = None if self._quiet_ns is None else (self._quiet_ns, "silence")
+        return earliest(again, quiet)
 
     # ----------------------------------------------------------------------------------------------
 
@@ -279,23 +295,20 @@ class Sender:
                 outputs += self._offer(upload, now_ns)
         return outputs
 
-    @property
-    def _silent(self) -> bool:
-        """The node may hear, and is not heard."""
-        return self._up and not self._heard and available()
-
     def _coded_on(self, upload: Upload, now_ns: int) -> list[BulkOutput]:
         """Send symbols, and have the next piece read when there are few."""
         outputs: list[BulkOutput] = []
         while self._shards and len(self._once) < MOST_ONCE:
-            shard = self._shards.popleft()
-            self.sent_bytes += len(shard.packet)
-            upload.sent_bytes += len(shard.packet)
+            shard = self._shards[0]
             bundle_id, sent = self._agent.send_once(
                 encode(shard), lifetime_ms=SHARD_LIFETIME_MS, priority=PRIORITY, now_ns=now_ns
             )
-            if bundle_id is not None:
-                self._once.add(bundle_id)
+            if bundle_id is None:
+                break
+            self._shards.popleft()
+            self._once.add(bundle_id)
+            self.sent_bytes += len(shard.packet)
+            upload.sent_bytes += len(shard.packet)
             outputs += sent
         if not self._shards and not upload.reading:
             number = next((one for one in sorted(upload.lacks) if one not in self._coded), None)
@@ -308,6 +321,7 @@ class Sender:
 
     def _heard_again(self, now_ns: int) -> list[BulkOutput]:
         """Only the node knows what the symbols have made whole."""
+        self._agent.forget_once()
         self._shards.clear()
         self._coded.clear()
         self._once.clear()

@@ -359,3 +359,12 @@ def test_frames_have_the_priority_of_their_bundle() -> None:
     back = give(two, frames(outputs), 2 * S)
     reports = [o for o in two.accept(back[0].bundle.id, now_ns=2 * S) if isinstance(o, Transmit)]
     assert [report.priority for report in reports] == [0]
+
+
+def test_what_waits_to_go_once_can_be_forgotten() -> None:
+    one = agent(1, mtu_bytes=300)
+    one.send_once(b"early", lifetime_ms=LIFETIME_MS, priority=4, now_ns=0)
+    one.forget_once()
+    assert up(one, S) == []
+    assert one.deadline is None
+    assert frames(one.send_once(b"late", lifetime_ms=LIFETIME_MS, priority=4, now_ns=S)[1])

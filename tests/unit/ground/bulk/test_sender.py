@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from dtn.bpv7.bundle import BundleId
-from ground.bulk.sender import AGAIN_NS, LEAST_WINDOW, MOST_ONCE, ReadPiece, Sender, UploadTold
+from ground.bulk.sender import (
+    AGAIN_NS,
+    LEAST_WINDOW,
+    MOST_ONCE,
+    QUIET_NS,
+    ReadPiece,
+    Sender,
+    UploadTold,
+)
 from roundtrip import codec
 from roundtrip.bulk.coding import repairs
 from roundtrip.bulk.manifest import Manifest, sign
@@ -41,6 +49,10 @@ class Agent:
         return 100
 
     losses = 0.1
+    forgot = 0
+
+    def forget_once(self) -> None:
+        self.forgot += 1
 
     def send_once(self, payload: bytes, **_: Any) -> tuple[BundleId | None, list[Any]]:
         self.once.append(codec.decode(payload))
@@ -324,7 +336,15 @@ def test_without_an_upload_nothing_is_done(scene: Scene) -> None:
 
 def silent(scene: Scene) -> None:
     """The node is not heard any more; what it lacks is read and goes up as symbols."""
+    scene.asked.clear()
     scene.carrier(heard=False)
+    deadline = scene.sender.deadline
+    assert deadline is not None
+    assert (deadline[0] - scene.now_ns, deadline[1]) == (QUIET_NS + 12_000_000, "silence")
+    scene.do(scene.sender.timeout)
+    assert scene.asked == []
+    scene.now_ns = deadline[0]
+    scene.do(scene.sender.timeout)
 
 
 def read_all(scene: Scene) -> list[int]:
@@ -343,7 +363,6 @@ def read_all(scene: Scene) -> list[int]:
 
 
 def test_while_the_node_is_not_heard_what_it_lacks_goes_up_once_as_symbols(going: Scene) -> None:
-    going.asked.clear()
     silent(going)
     rest = list(range(1 + LEAST_WINDOW, LAST))
     assert going.asked == rest[:1], "one at a time"
@@ -356,7 +375,6 @@ def test_while_the_node_is_not_heard_what_it_lacks_goes_up_once_as_symbols(going
 
 
 def test_few_symbols_wait_for_the_transmitter(going: Scene) -> None:
-    going.asked.clear()
     silent(going)
     going.do(going.sender.piece_read, ID, going.asked[-1], bytes(3000), packed=False)
     assert len(going.agent.once) == MOST_ONCE
@@ -366,13 +384,13 @@ def test_few_symbols_wait_for_the_transmitter(going: Scene) -> None:
 
 
 def test_heard_again_the_node_is_asked_what_it_lacks(going: Scene) -> None:
-    going.asked.clear()
     silent(going)
     going.read(going.asked[-1])
     before = going.asks
     going.now_ns += NS_PER_S
     going.carrier()
     assert going.asks != before
+    assert going.agent.forgot == 1
     going.asked.clear()
     going.have("taking", (20, 22))
     assert going.asked == [20, 21]
@@ -385,15 +403,31 @@ def test_heard_again_the_node_is_asked_what_it_lacks(going: Scene) -> None:
 
 def test_a_node_that_was_heard_all_the_time_is_not_asked(going: Scene) -> None:
     before = going.asks
-    silent(going)
+    going.asked.clear()
+    going.carrier(heard=False)
+    going.now_ns += QUIET_NS
     going.carrier()
-    assert going.asks == before
+    going.now_ns += QUIET_NS
+    going.do(going.sender.timeout)
+    assert (going.asks, going.asked, going.agent.forgot) == (before, [], 0)
+
+
+def test_a_queue_that_is_full_loses_no_symbol(going: Scene, monkeypatch) -> None:
+    silent(going)
+    monkeypatch.setattr(going.agent, "send_once", lambda *_, **__: (None, []))
+    going.do(going.sender.piece_read, ID, going.asked[-1], bytes(3000), packed=False)
+    assert len(going.asked) == 1, "the next piece is not read yet"
+    waiting = len(going.sender._shards)
+    monkeypatch.undo()
+    going.do(going.sender.pause, False)
+    assert len(going.agent.once) == MOST_ONCE
+    assert len(going.sender._shards) == waiting - MOST_ONCE
 
 
 def test_without_the_package_nothing_goes_up_then(going: Scene, monkeypatch) -> None:
     monkeypatch.setattr("ground.bulk.sender.available", lambda: False)
-    going.asked.clear()
     silent(going)
     assert going.asked == []
+    assert going.sender.deadline is None
     going.arrived(3)
     assert going.asked == [1 + LEAST_WINDOW], "only what was acknowledged makes room"

@@ -15,6 +15,7 @@ from ground.results.summary import Run, summarise, write_results
 from ground.results.verdict import print_verdict
 from roundtrip.budget import Outcome
 from roundtrip.errors import BadInput
+from roundtrip.framelog import Fate, FrameFate
 from roundtrip.message import Health, Vitals
 from roundtrip.scenario_file import check_scenario
 from roundtrip.screen import Screen
@@ -297,3 +298,33 @@ def test_a_run_has_ended_when_all_of_it_is_there(tmp_path, answered, monkeypatch
 
 def _dies(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_what_uploads_took_of_the_uplink_is_told(answered, tmp_path: Path) -> None:
+    """Frames of a second each; one of a question is handed in half a second before the one of an
+    upload that is on the air is out, and goes after it."""
+    s = 10**9
+
+    def frame(number: int, handed_ns: int, start_ns: int, *, bulk: bool) -> FrameFate:
+        end_ns = start_ns + s
+        return FrameFate(
+            "uplink", number, 1000, handed_ns, start_ns, end_ns, end_ns, Fate.DELIVERED, b"", bulk
+        )
+
+    fates = [
+        frame(0, 0, 0, bulk=False),
+        frame(1, s, s, bulk=True),
+        frame(2, 3 * s // 2, 2 * s, bulk=False),
+        frame(3, 3 * s, 3 * s, bulk=False),
+        frame(4, 4 * s, 4 * s, bulk=True),
+        replace(frame(5, 9 * s // 2, 5 * s, bulk=False), tx_start_ns=None, fate=Fate.QUEUE_FULL),
+    ]
+    run = make_run([answered(0)], fates=fates)
+    summary = write_results(run, tmp_path)
+    assert summary["link"]["uplink"]["bulk"] == {
+        "frames": 2, "bytes": 2000, "air_s": 2.0,
+        "held_up": {"frames": 1, "s": 0.5, "most_s": 0.5},
+    }  # fmt: skip
+    page = (tmp_path / "report.html").read_text()
+    assert "Uploads had the uplink for 2.00 s, with 2,000 bytes in 2 frames." in page
+    assert "Other frames waited for one of them 1 time, 500.0 ms at most" in page

@@ -3,7 +3,7 @@
 # make check  formatting, lint, types, known vulnerabilities of what is installed
 # make bench  measured figures against their references, into bench/results.json
 # make fuzz   TARGET=segment|bundle|bpsec SECONDS=600: search for inputs that break the decoders,
-#             or TARGET=scenario|questions|tle|keys|profile|folder|feed: for files that break the readers
+#             or TARGET=scenario|questions|tle|keys|profile|folder|feed|trace: for files that break the readers
 # make chaos   SEED=1 RUNS=8: live runs in which processes, clocks, disks and the link fail; then 2,000 virtual ones
 # make mutants COUNT=200 SEED=1: plant small faults, and see which ones no test notices; at most an hour on two cores
 # make fmt    format

@@ -34,6 +34,8 @@ TOLD_NS = NS_PER_S
 """A modem says what its rate was in the time before, as it does not know what it will be."""
 LEAST_TOLD = 0.01
 """Of the mean rate: what it says at least."""
+LEAST_STEP_S = 1e-6
+"""From row to row."""
 FINE = 10
 """Steps in which a rate goes from one row to the next, where it goes in a straight line."""
 COLUMNS = ("rate_bps", "one_way_delay_ms", "rtt_ms", "loss")
@@ -139,10 +141,14 @@ def _value(name: str, word: str, before: Sequence[float], where: str, path: str)
     except ValueError:
         value = math.nan
     if name == "t_s":
-        if not math.isfinite(value) or (before and value <= before[-1]) or abs(value) > 1e9:
-            raise BadConfig(path, f"{where}: t_s", "seconds, after those above", repr(word[:40]))
+        early = before and value < before[-1] + LEAST_STEP_S
+        if not math.isfinite(value) or early or abs(value) > 1e9:
+            expected = f"seconds, {LEAST_STEP_S:g} or more after those above"
+            raise BadConfig(path, f"{where}: t_s", expected, repr(word[:40]))
         return value
     most = _MOST.get(name, 1.0)
+    if name == "rate_bps" and 0 < value < 1:
+        raise BadConfig(path, f"{where}: {name}", "0, or 1 and more", repr(word[:40]))
     if not 0 <= value <= most:
         raise BadConfig(path, f"{where}: {name}", f"0 to {most:g}", repr(word[:40]))
     return value

@@ -29,6 +29,7 @@ from node.board.reading import history_text
 from node.service_time import PROFILES, Profile, load_profile
 from roundtrip.errors import BadInput
 from roundtrip.keys import new_keys, read_keys, write_keys
+from roundtrip.link_trace import TraceDelay, TraceRate, read_trace
 from roundtrip.orbit import dated
 from roundtrip.passes import all_passes, warnings_of
 from roundtrip.scenario import Scenario
@@ -39,6 +40,7 @@ from testbed.campaign.compared import load_summary
 from testbed.commands.campaign import compare_command
 from testbed.contact_plan import hdtn_plan, ion_plan
 from testbed.effort import check_effort
+from testbed.trace_fit import fitted
 from testbed.world import World
 
 EVENTS = 1500
@@ -340,6 +342,26 @@ def use_feed(data: bytes) -> None:
     assert all(line.isprintable() for text in shown for line in text.split("\n"))
 
 
+def use_trace(data: bytes) -> None:
+    """A measured link: frames leave in their order, and arrive after that; and one is fitted."""
+    with _folder() as folder:
+        trace = read_trace(str(_file(folder, "trace.csv", data)))
+    assert trace.starts_ns[0] == 0 < trace.length_ns
+    for repeat, linear in itertools.product((True, False), repeat=2):
+        if trace.rates_bps:
+            rate = TraceRate(trace, repeat=repeat, linear=linear)
+            ends = [0]
+            for size in (1, 1400, 65_000):
+                ends.append(rate.end_ns(min(ends[-1], 10**15), size))
+            assert ends == sorted(ends)
+            assert all(rate.at(at_ns) >= 1 for at_ns in (0, trace.length_ns, 10**15))
+        if trace.delays_ns:
+            delay = TraceDelay(trace, repeat=repeat, linear=linear)
+            assert all(delay.at(at_ns) >= 0 for at_ns in (0, trace.length_ns, 10**15))
+    if trace.length_ns < 10**12:
+        assert all(0 <= one.ks <= 1 for one in fitted(trace, 15.0).compared)
+
+
 FEED_AT_S = 1_800_000_000
 FILE_TARGETS: dict[str, Callable[[bytes], None]] = {
     "scenario": use_scenario,
@@ -349,6 +371,7 @@ FILE_TARGETS: dict[str, Callable[[bytes], None]] = {
     "profile": use_profile,
     "folder": use_folder,
     "feed": use_feed,
+    "trace": use_trace,
 }
 
 
@@ -366,6 +389,9 @@ def file_seeds(name: str) -> tuple[bytes, ...]:
             rows = "".join(f"{FEED_AT_S - 60 * n},SUN,24.{n},x\n" for n in range(3, -1, -1))
             line = f'{{"time": {FEED_AT_S}, "light": "ECLIPSE", "A [V]": 1.5, "EPS.SOC": "50"}}\n'
             texts = [f"time,light,EPS.VBAT,MODE\n{rows}", line]
+        case "trace":
+            rows = "".join(f"{n},{n % 3}e6,4{n % 7},0.{n % 4}\n" for n in range(9))
+            texts = [f"# of ours\nt_s,rate_bps,rtt_ms,loss\n{rows}", "1\n2\n2\n7\n30\n"]
         case "keys":
             texts = [_key_file()]
         case "profile":

@@ -18,6 +18,7 @@ CHANGES = {
     "profile": 120,
     "folder": 200,
     "feed": 400,
+    "trace": 400,
 }
 
 

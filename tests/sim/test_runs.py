@@ -21,6 +21,7 @@ NAMES = (
     "demo",
     "geo-relay",
     "handover-burst",
+    "traced",
     "iridium",
     "leo-now",
     "leo-pass",

@@ -116,7 +116,8 @@ def _tun(
 
 def _take_realtime_priority() -> None:
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
+        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK  # not of the commands that it starts
+        os.sched_setscheduler(0, policy, os.sched_param(REALTIME_PRIORITY))
     except (AttributeError, OSError) as error:
         raise EnvironmentFault(
             "link --realtime", str(error), "run it on Linux as root or with CAP_SYS_NICE"

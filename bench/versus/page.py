@@ -34,8 +34,8 @@ groundloop are not counted from outside. The limit is light both ways, 300 bytes
 the links' rates, and the inference that was measured; groundloop packs texts, so that on a narrow
 link it may be below.
 
-HTTP/3 and SSH are not measured yet; of the links `make versus` has, those are here whose results are kept
-(`bench/versus/results`).
+HTTP/3 and SSH are not measured yet. Of the links that `make versus` has, those are here whose
+results are kept (`bench/versus/results`).
 
 """
 

@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
+import zmq
+import zmq.asyncio
 
 from bench.versus.links import BUDGET_S, SYSTEM
 from bench.versus.served import MQTT_PORT, ZMQ_PORT
 
 URL = "http://10.42.0.2:8000"
+FAILURES = (OSError, ValueError, httpx.HTTPError, openai.OpenAIError, zmq.ZMQError)
+"""What the contenders' clients raise where nothing came back; TimeoutError is an OSError."""
 Ask = Callable[[int, dict[str, Any]], Awaitable[str]]
 
 
@@ -33,9 +38,7 @@ def body_of(text: str) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def by_openai(*, stream: bool) -> Any:
     """The client as it comes, with a timeout of the budget and its own retries."""
-    from openai import AsyncOpenAI
-
-    async with AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", timeout=BUDGET_S) as client:
+    async with openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", timeout=BUDGET_S) as client:
 
         async def ask(_: int, body: dict[str, Any]) -> str:
             if not stream:
@@ -73,9 +76,6 @@ async def by_retry() -> Any:
 @contextlib.asynccontextmanager
 async def by_zmq() -> Any:
     """Lazy pirate: a REQ socket for each question, closed and made anew when nothing comes."""
-    import zmq
-    import zmq.asyncio
-
     context = zmq.asyncio.Context()
 
     async def ask(key: int, body: dict[str, Any]) -> str:
@@ -154,7 +154,7 @@ async def run(
                 asyncio.get_running_loop().time() + intended + BUDGET_S - time.monotonic()
             ):
                 text = await ask(index, body_of(asked[index]["text"]))
-        except Exception as error:  # noqa: BLE001 - whatever a client raises is its outcome
+        except FAILURES as error:
             why = type(error).__name__
         return {
             "index": index,

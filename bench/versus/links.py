@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ class LinkCase:
     outages: tuple[dict[str, Any], ...] = ()
     reset_s: float = 0.0
     """When the node is killed and started again; 0: never."""
-    more: dict[str, Any] = field(default_factory=dict)
 
     def last_s(self, count: int) -> float:
         """When the last of so many questions is asked."""

@@ -321,14 +321,17 @@ class Sender:
 
     def _heard_again(self, now_ns: int) -> list[BulkOutput]:
         """Only the node knows what the symbols have made whole."""
-        self._agent.forget_once()
-        self._shards.clear()
-        self._coded.clear()
-        self._once.clear()
+        self._forget_symbols()
         upload = self.upload
         if upload is None or upload.ended:
             return []
         return self._ask_anew(upload, now_ns)
+
+    def _forget_symbols(self) -> None:
+        self._agent.forget_once()
+        self._shards.clear()
+        self._coded.clear()
+        self._once.clear()
 
     def _ask_anew(self, upload: Upload, now_ns: int) -> list[BulkOutput]:
         """What was said may be of long ago, or the node has been started since it was asked: until
@@ -360,6 +363,7 @@ class Sender:
         outputs: list[BulkOutput] = []
         for bundle_id in list(upload.flying):
             outputs += self._agent.cancel(bundle_id, now_ns=now_ns)
+        self._forget_symbols()
         upload.flying.clear()
         upload.reading.clear()
         upload.lacks, upload.known = [], False

@@ -431,3 +431,14 @@ def test_without_the_package_nothing_goes_up_then(going: Scene, monkeypatch) -> 
     assert going.sender.deadline is None
     going.arrived(3)
     assert going.asked == [1 + LEAST_WINDOW], "only what was acknowledged makes room"
+
+
+def test_of_what_is_cancelled_in_a_silence_no_further_symbol_goes_up(going: Scene) -> None:
+    silent(going)
+    going.do(going.sender.piece_read, ID, going.asked[-1], bytes(3000), packed=False)
+    forgot, once = going.agent.forgot, len(going.agent.once)
+    going.do(going.sender.tell, "cancel")
+    assert going.agent.forgot == forgot + 1
+    assert not going.sender._shards
+    going.do(going.sender.timeout)
+    assert len(going.agent.once) == once

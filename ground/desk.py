@@ -103,6 +103,8 @@ class Desk:
         self._settled: deque[Event] = deque(maxlen=KEPT_RECORDS)
         self._cue: Carrier | None = None
         self.health: Health | None = None
+        self.vitals = Vitals()
+        """As they were told last."""
         self.watchers: list[Callable[[LoopRecord], None]] = []
         """Called with each record."""
         self.uplink: Uplink | None = None
@@ -156,17 +158,13 @@ class Desk:
                 self._tell("settled", LEVELS[record.outcome], **told)
             case NodeHealth(health=health):
                 last, self.health = self.health, health
+                self.vitals = health.vitals or self.vitals
                 died = last is not None and health.engine_restarts > last.engine_restarts
                 self._tell("health", "warning" if died else "info", **shown_health(health))
             case Rejected(reason=reason):
                 self._tell("rejected", "warning", reason=reason)
             case _:
                 pass
-
-    @property
-    def context(self) -> int:
-        """Tokens that the node has room for; 0 where it has not said so."""
-        return 0 if self.health is None else self.health.context
 
     def note(self, text: str) -> None:
         """Something that the operator should know."""
@@ -416,11 +414,18 @@ def shown_health(health: Health) -> Event:
         "rss_bytes": vitals.rss_bytes,
         "throttled_s": _scaled(vitals.throttled_ms, 1000),
         "mended": vitals.mended,
+        "engine_mb": vitals.engine_mb,
+        "room_mb": vitals.room_mb,
     }
 
 
 def _scaled(value: int | None, by: int) -> float | None:
     return None if value is None else value / by
+
+
+def _answered_by(record: LoopRecord) -> Event:
+    known = record.model or record.model_sha256
+    return {"model": record.model, "model_sha256": record.model_sha256} if known else {}
 
 
 def shown_record(record: LoopRecord) -> Event:
@@ -437,7 +442,7 @@ def shown_record(record: LoopRecord) -> Event:
         **thoughts,
         **({"exposed": True} if record.exposed else {}),
         **({"seen": [_seen(one) for one in record.seen]} if record.seen else {}),
-        **({"model": record.model, "model_sha256": record.model_sha256} if record.model else {}),
+        **_answered_by(record),
         "loop_s": None if loop_ns is None else ns_to_s(loop_ns),
         "settled_s": ns_to_s(record.settled_ns),
         "expected_at_s": None if expected_ns is None else ns_to_s(expected_ns),

@@ -472,7 +472,7 @@ class GroundMachine:
             downlink=self._plan.downlink,
             in_contact_ns=self._contact.in_contact_ns(intended_ns, received.received_ns),
             names=entry.question.names if entry.question else (),
-            model=(self._wording.model, self._wording.sha256),
+            model=self._wording.model_of(reply),
         )
         if record.answered and record.node_times is not None:
             self._expectation.answered(record.node_times, received.block_bytes)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roundtrip import codec
-from roundtrip.message import Health, Question, Unreadable
+from roundtrip.message import MODEL_BYTES, Answer, Health, Question, Refusal, Unreadable
 from roundtrip.settings import Texts, name_of
 from roundtrip.text import packing
+
+MODELS = 16
+"""That are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class Wording:
         """By name."""
         self._texts: Texts = None
         """As we can unpack them, until the node says otherwise."""
-        self.model = self.sha256 = ""
-        """What answers there, as the node said last; empty until then."""
+        self._models: dict[bytes, tuple[str, str]] = {}
+        """What has answered there, by what answers say of it; the last one last."""
 
     def form(self, question: Question) -> Form:
         """How a question would go up now."""
@@ -62,8 +65,18 @@ class Wording:
     def told(self, health: Health) -> None:
         """The node said what it is."""
         self._texts = health.texts
-        self.model = f"{health.model} {health.quantization}".strip()
-        self.sha256 = health.sha256
+        mark = bytes.fromhex(health.sha256)[:MODEL_BYTES]
+        self._models.pop(mark, None)
+        self._models[mark] = f"{health.model} {health.quantization}".strip(), health.sha256
+        if len(self._models) > MODELS:
+            del self._models[next(iter(self._models))]
+
+    def model_of(self, answer: Answer | Refusal) -> tuple[str, str]:
+        """The name and the SHA-256 of what answered, as far as the node has said so."""
+        mark = answer.model if isinstance(answer, Answer) else b""
+        if mark:
+            return self._models.get(mark, ("", mark.hex()))
+        return next(reversed(self._models.values()), ("", ""))
 
     def unreadable(self, reply: Unreadable) -> None:
         """The node could not read a question."""

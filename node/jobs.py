@@ -52,6 +52,9 @@ class Jobs:
         self._speed: Speed | None = None
         self._quarantine = Quarantine()
         self._engine_gone: str | None = None
+        self.model = b""
+        """Which one answers, as `Answer` has it; empty where that is not known."""
+        self.tells_model = False
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -264,6 +267,7 @@ class Jobs:
                 Sight(one.what, max(0, finished_ns - one.at_ns) // NS_PER_MS, one.digest, one.size)
                 for one in result.seen
             ),
+            model=self.model if self.tells_model else b"",
         )
         return self._reply(answer) + self.start_next(now_ns)
 

@@ -29,7 +29,7 @@ from roundtrip import codec
 from roundtrip.bulk.wire import Have
 from roundtrip.contacts import ContactPlan
 from roundtrip.machine import Deadline, earliest
-from roundtrip.message import Health, Question
+from roundtrip.message import MODEL_BYTES, Health, Question
 from roundtrip.modem import Carrier
 from roundtrip.units import NS_PER_MS
 
@@ -177,12 +177,17 @@ class NodeMachine:
         self, bundle_id: BundleId, reply: Have | None, *, now_ns: int
     ) -> Sequence[NodeOutput]:
         """A piece of an upload is on disk, or the vault has something to say."""
-        told = [] if reply is None else self._radio.tell_upload(reply, now_ns)
+        told = [] if reply is None else self._tell_upload(reply, now_ns)
         return [*self._radio.accept(bundle_id, now_ns), *told]
 
     def upload_does(self, have: Have, *, now_ns: int) -> Sequence[NodeOutput]:
         """How an upload does, unasked: one on trial is watched from now on, until it is not."""
         self._trial = Unconfirmed() if have.state == "trial" else None
+        return self._tell_upload(have, now_ns)
+
+    def _tell_upload(self, have: Have, now_ns: int) -> list[NodeOutput]:
+        """From now on the model may change while answers wait: they say which one it was."""
+        self._jobs.tells_model = True
         return self._radio.tell_upload(have, now_ns)
 
     # -- the store ---------------------------------------------------------------------------------
@@ -207,6 +212,7 @@ class NodeMachine:
     ) -> Sequence[NodeOutput]:
         """The engine is ready, for `slots` questions at once: tell the ground what runs here, and
         start on what waits."""
+        self._jobs.model = bytes.fromhex(health.sha256)[:MODEL_BYTES]
         outputs = self._jobs.engine_up(slots, speed, now_ns)
         outputs += self._radio.announce(health, now_ns)
         return outputs + self._jobs.start_next(now_ns)

@@ -379,7 +379,12 @@ class NodeService:
                 vitals = replace(vitals, mended=self._mended)
             actor.call(actor.machine.beacon, self._health(up, vitals))
 
-        worker.submit(lambda: found.append(reader.read(pid, threads)), tell)
+        def measured() -> Vitals:
+            room_mb = self._flight.room_bytes // 1_000_000
+            engine_mb = self._flight.memory_bytes // 1_000_000
+            return replace(reader.read(pid, threads), engine_mb=engine_mb, room_mb=room_mb)
+
+        worker.submit(lambda: found.append(measured()), tell)
 
     # -- uploads -----------------------------------------------------------------------------------
 

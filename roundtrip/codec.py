@@ -11,9 +11,10 @@ question     settings' name (4 bytes, or their length and CBOR), question, ms le
 answer       question, delivered (4 bytes, us), queued, to first token and to last (0.1 ms), tokens
              of prompt and answer, peak memory (MiB), [mJ], [start, digest (8 bytes)], text; flags:
              packed, finish reason (2 bits), rest, energy. Finish reason 3 is none: a byte with it
-             and flags (thoughts, exposed, seen) follows, and before the text [the thoughts, as
-             turns are], [how many things were seen, and of each its place among what was asked
-             for, its age (ms), its size, its digest (4 bytes)]
+             and flags (thoughts, exposed, seen, called, model) follows, and before the text [the
+             thoughts, as turns are], [how many things were seen, and of each its place among what
+             was asked for, its age (ms), its size, its digest (4 bytes)], [until the last tool had
+             answered (0.1 ms)], [which model, 2 bytes of its SHA-256]
 part         question, start, text; flags: packed
 refusal      question, delivered (4 bytes, us), until refused (0.1 ms), reason (1 byte), detail;
              flags: packed
@@ -48,6 +49,7 @@ from roundtrip.message import (
     MAX_SEE,
     MAX_SIGHTS,
     MAX_TEXT_BYTES,
+    MODEL_BYTES,
     NAME_BYTES,
     REASONS,
     RUN_BITS,
@@ -90,7 +92,8 @@ _UPLOAD = 1
 """With the number of a cancel: it is of an upload."""
 USUAL_MS = 120_000
 _WITH_SETTINGS, _LEFT, _REST, _ENERGY = 8, 16, 8, 16
-_LONGER, _AFTER, _TURNS, _THOUGHTS, _EXPOSED, _SEEN, _CALLED = 3, 4, 8, 4, 8, 16, 32
+_LONGER, _AFTER, _TURNS = 3, 4, 8
+_THOUGHTS, _EXPOSED, _SEEN, _CALLED, _MODEL = 4, 8, 16, 32, 64
 _MIB = 1 << 20
 MAX_VITALS = 64
 _MAX_DETAIL = 1024
@@ -195,6 +198,7 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
     reason = FINISH_REASONS.index(answer.finish_reason)
     more = (_THOUGHTS if answer.thoughts else 0) | answer.exposed * _EXPOSED
     more |= (_SEEN if answer.seen else 0) | (_CALLED if answer.called_us is not None else 0)
+    more |= _MODEL if answer.model else 0
     if more:
         reason, longer = _LONGER, bytes((reason | more,))
     flags = flag | reason << 1 | rest * _REST | energy * _ENERGY
@@ -219,6 +223,7 @@ def _of_answer(answer: Answer, texts: Texts) -> bytes:
             *([_sized(answer.thoughts, texts)] if answer.thoughts else []),
             *([_of_sights(answer.seen)] if answer.seen else []),
             *([] if answer.called_us is None else [encode_sdnv(answer.called_us // TICK_US)]),
+            answer.model,
             text,
         )
     )
@@ -330,7 +335,7 @@ def _answer(flags: int, reader: Reader) -> Answer:
     reason, more = flags >> 1 & 3, 0
     if reason == _LONGER:
         reason = reader.take(1)[0]
-        more = reason & (_THOUGHTS | _EXPOSED | _SEEN | _CALLED)
+        more = reason & (_THOUGHTS | _EXPOSED | _SEEN | _CALLED | _MODEL)
         reason = reason ^ more if more else _LONGER
     finish_reason = word(FINISH_REASONS, reason, "finish reason")
     asked = reader.question_id()
@@ -349,6 +354,7 @@ def _answer(flags: int, reader: Reader) -> Answer:
     called = reader.number(queued + prefill) if more & _CALLED else None
     if called is not None and called < queued:
         raise reader.bad("tools that answer after the engine began", str(called * TICK_US))
+    model = reader.take(MODEL_BYTES) if more & _MODEL else b""
     return Answer(
         asked,
         reader.text(flags),
@@ -367,6 +373,7 @@ def _answer(flags: int, reader: Reader) -> Answer:
         exposed=bool(more & _EXPOSED),
         seen=seen,
         called_us=None if called is None else called * TICK_US,
+        model=model,
     )
 
 

@@ -27,6 +27,8 @@ DIGEST_HEX = 16
 """Of one of them."""
 
 DIGEST_BYTES = 8
+MODEL_BYTES = 2
+"""Of a model's SHA-256, in an answer."""
 SIGHT_BYTES = 4
 NAME_BYTES = 4
 TICK_US = 100
@@ -283,6 +285,9 @@ class Answer:
     called_us: int | None = None
     """Since delivered: when the last tool that the model called had answered; None where it called
     none."""
+    model: bytes = b""
+    """The first `MODEL_BYTES` of its SHA-256, where there are uploads; empty: what the node says
+    it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +337,10 @@ class Vitals:
     """Threads that heat leaves the engine; 0 while it pauses."""
     mended: int | None = None
     """Damaged tensors of the weights that were read again, since the node started."""
+    engine_mb: int | None = None
+    """Memory that the engine may have, in MB of 10^6 bytes."""
+    room_mb: int | None = None
+    """Room for uploads, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

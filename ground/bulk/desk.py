@@ -42,7 +42,7 @@ from roundtrip.drive import clock
 from roundtrip.drive.actor import Actor
 from roundtrip.drive.realtime import Worker
 from roundtrip.errors import BadInput, BadMessage, EnvironmentFault
-from roundtrip.message import MAX_TEXT_BYTES
+from roundtrip.message import MAX_TEXT_BYTES, Health, Vitals
 from roundtrip.modem import Carrier, Side
 from roundtrip.transport import ENDPOINTS
 from roundtrip.units import ns_to_s
@@ -101,7 +101,8 @@ class Uplink:
         plan: for how long it will take.
         note: told what an operator should know.
         tell: told how the upload does: its name, its state, and what else is to be said.
-        context: tokens that the node has room for; 0 where it has not said so.
+        health: what the node said of itself last.
+        vitals: how it does, as it said last.
     """
 
     def __init__(
@@ -111,14 +112,16 @@ class Uplink:
         plan: ContactPlan,
         note: Callable[[str], None],
         tell: Callable[[str, str, str], None],
-        context: Callable[[], int],
+        health: Callable[[], Health | None],
+        vitals: Callable[[], Vitals],
     ) -> None:
         self._folder = folder / "uplink"
         self._keys = keys
         self._plan = plan
         self._note = note
         self._tell = tell
-        self._context = context
+        self._health = health
+        self._vitals = vitals
         self._source: FileSource | None = None
         self._actor: Actor[GroundMachine] | None = None
         self._worker: Worker | None = None
@@ -280,6 +283,8 @@ class Uplink:
 
     def _begin(self, path: Path, options: Options) -> None:
         kind, info = judged(path, options.name, options.kind)
+        memory_bytes = 0 if kind != "model" or info is None else self._memory_bytes(info)
+        self._hold_against(path.stat().st_size, memory_bytes)
         source = file_source(path)
         path.replace(self._folder / _FILE)
         source.path = self._folder / _FILE
@@ -298,7 +303,7 @@ class Uplink:
             least_tok_s=options.least_tok_s,
             canaries=tuple(Canary(one.text, one.expected) for one in options.canaries),
             system=options.system,
-            memory_bytes=0 if kind != "model" or info is None else self._memory_bytes(info),
+            memory_bytes=memory_bytes,
         )
         self._source, self._passes = source, int(self._cue is not None and self._cue.tx_up)
         self._start(sign(manifest, self._keys[0]), activate=options.activate, paused=False)
@@ -306,8 +311,20 @@ class Uplink:
 
     def _memory_bytes(self, info: ModelInfo) -> int:
         """What a model needs on board, as far as is known."""
-        context = self._context()
+        health = self._health()
+        context = 0 if health is None else health.context
         return fit(info, context).total_bytes if context else 0
+
+    def _hold_against(self, size: int, memory_bytes: int) -> None:
+        """Refuse what has no place on board, by what the node said last; it judges again."""
+        vitals = self._vitals()
+        for what, needs_bytes, most_mb in (
+            ("memory for the node's engine", memory_bytes, vitals.engine_mb),
+            ("room on board for uploads", size, vitals.room_mb),
+        ):
+            if most_mb is not None and needs_bytes > (most_mb + 1) * 1_000_000:
+                needs = f"{needs_bytes / 1e6:,.0f} MB"
+                raise BadInput("upload", "file", f"at most {most_mb:,} MB: {what}", needs)
 
     def order(self, what: str) -> dict[str, Any]:
         """`pause`, `resume`, `cancel`, `activate`, `confirm`, `roll_back` or `retire`.

@@ -57,6 +57,8 @@ UNITS = {
     "power_mw": "power, mW",
     "charge_permille": "charge, ‰",
     "mended": "damaged tensors read again",
+    "engine_mb": "memory that the engine may have, MB",
+    "room_mb": "room for uploads, MB",
     "exposed": "answers perhaps spoilt by upsets",
 }
 """What the figures of a node are called."""

@@ -76,14 +76,20 @@ class Flight:
     ) -> None:
         self._config = config
         self._shelf = Folder(store.with_name("slots"), self._given)
-        memory_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().total
+        self.memory_bytes = config.memory_mb * 1_000_000 or psutil.virtual_memory().total
+        """What the engine may have."""
         why_not = "" if config.engine == LLAMA else "a server answers here, with its own models"
-        self._vault = Vault(self._shelf, endpoint, keys, memory_bytes, why_not)
+        self._vault = Vault(self._shelf, endpoint, keys, self.memory_bytes, why_not)
         self._bay = bay
         self._node = node
         self._say = say
         self._worker: Worker | None = None
         self._changing: asyncio.Task[None] | None = None
+
+    @property
+    def room_bytes(self) -> int:
+        """Room on the disk for uploads."""
+        return max(0, self._shelf.free_bytes())
 
     def _given(self) -> list[Path]:
         """The files that the node was given."""

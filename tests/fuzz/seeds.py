@@ -71,6 +71,7 @@ def _messages() -> list[bytes]:
     replies = (
         Answer(1, "Yes.", "stop", 12, 3, 100, 200, 300, 40, 80 << 20),
         Answer(1, "s.", "deadline", 12, 3, 0, 0, 0, 40, 0, 9, 2, bytes(8)),
+        Answer(1, "Yes.", "stop", 12, 3, 100, 200, 300, 40, 80 << 20, called_us=150, model=b"ab"),
         Part(1, 0, "Ye"),
         Refusal(1, "bad_schema", "no such keyword", 0, 40),
         Health("tiny", "Q8_0", 2048, 2, 0, vitals, (3, 4)),

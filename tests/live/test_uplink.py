@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
+import psutil
 import pytest
 
 from models.resolve import resolve
@@ -43,6 +45,7 @@ temperature = 0
 model = "tiny"
 threads = 1
 context = 1024
+beacon_s = 1
 """
 
 
@@ -234,6 +237,17 @@ def test_what_is_no_model_does_not_go_up(roles, tmp_path: Path) -> None:
     assert roles.say("uplink", "pause").returncode == 104
     missing = roles.say("uplink", str(tmp_path / "none.gguf"))
     assert "expected a file, or one of status" in missing.stderr
+
+
+def test_the_beacon_tells_what_there_is_room_for(roles) -> None:
+    ask(roles)
+    end = time.monotonic() + 30
+    while (node := json.loads(roles.say("status", "--json").stdout)["node"])["room_mb"] is None:
+        assert time.monotonic() < end, node
+        time.sleep(0.2)
+    assert node["engine_mb"] == psutil.virtual_memory().total // 1_000_000
+    free_mb = shutil.disk_usage(roles.folder).free / 1e6
+    assert node["room_mb"] == pytest.approx(free_mb, rel=0.5)
 
 
 def test_it_pauses_goes_on_and_is_cancelled(roles) -> None:

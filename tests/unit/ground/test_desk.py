@@ -51,7 +51,7 @@ def test_a_question_of_the_workload_is_shown_with_its_stages(answered) -> None:
 
 def test_a_node_is_shown_in_units_of_people() -> None:
     desk = Desk()
-    vitals = Vitals(1_000, 2, 2_500, -1_500, 0, 3_200, 870, 2)
+    vitals = Vitals(1_000, 2, 2_500, -1_500, 0, 3_200, 870, 2, engine_mb=1_600, room_mb=9)
     desk.output(NodeHealth(Health("tiny", "Q8_0", 512, 4, 0)))
     assert desk.status()["node"]["threads"] == 4
     assert desk.status()["node"]["charge"] is None
@@ -59,8 +59,11 @@ def test_a_node_is_shown_in_units_of_people() -> None:
     node = desk.status()["node"]
     assert (node["charge"], node["temperature_c"], node["power_w"]) == (0.87, -1.5, 3.2)
     assert (node["throttled_s"], node["rss_bytes"], node["threads"]) == (2.5, 1_000, 2)
+    assert (node["engine_mb"], node["room_mb"]) == (1_600, 9)
+    desk.output(NodeHealth(Health("tiny", "Q8_0", 512, 4, 2)))
+    assert desk.vitals == vitals, "what comes up again has said nothing new"
     levels = [event["level"] for event in desk._events]
-    assert levels == ["info", "warning"], "the engine died"
+    assert levels == ["info", "warning", "warning"], "the engine died"
 
 
 def test_a_conversation_goes_back_to_its_first_question(answered, expired) -> None:

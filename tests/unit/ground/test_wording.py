@@ -6,9 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from ground.wording import Form, Wording
+from ground.wording import MODELS, Form, Wording
 from roundtrip.codec import decode
-from roundtrip.message import GREEDY, Asked, Health, Question, Unreadable, question_id
+from roundtrip.message import (
+    GREEDY,
+    Answer,
+    Asked,
+    Health,
+    Question,
+    Refusal,
+    Unreadable,
+    question_id,
+)
 from roundtrip.text.packing import known
 
 TEXT = "What is the state of the battery?"
@@ -57,3 +66,28 @@ def test_texts_are_packed_as_the_node_can_unpack_them(texts: tuple[int, ...]) ->
     wording.unreadable(Unreadable(0, "text"))
     assert sent(wording).value == TEXT
     assert wording.form(QUESTION) == Form(named=False, packed=False)
+
+
+def test_an_answer_is_of_the_model_that_it_says_and_else_of_the_last_one() -> None:
+    wording = Wording()
+    plain = Answer(1, "Yes.", "stop", 1, 1, 0, 0, 0, 0, 0)
+    assert wording.model_of(plain) == ("", "")
+    wording.told(replace(HEALTH, sha256="0123456789abcdef"))
+    wording.told(replace(HEALTH, model="large", sha256="f" * 16))
+    assert wording.model_of(plain) == ("large Q8_0", "f" * 16)
+    assert wording.model_of(Refusal(1, "no_time", "", 0, 0)) == ("large Q8_0", "f" * 16)
+    assert wording.model_of(replace(plain, model=b"\x01\x23")) == ("tiny Q8_0", "0123456789abcdef")
+    assert wording.model_of(replace(plain, model=b"\x01\x24")) == ("", "0124"), "never heard of"
+    wording.told(replace(HEALTH, sha256="0123456789abcdef"))
+    assert wording.model_of(plain) == ("tiny Q8_0", "0123456789abcdef"), "it flies again"
+
+
+def test_only_so_many_models_are_remembered_and_the_last_ones() -> None:
+    wording = Wording()
+    for number in range(MODELS + 1):
+        wording.told(replace(HEALTH, model=f"m{number}", sha256=f"{number:04x}" + "0" * 12))
+    names = [
+        wording.model_of(Answer(1, "", "stop", 1, 1, 0, 0, 0, 0, 0, model=number.to_bytes(2)))[0]
+        for number in (0, 1, MODELS)
+    ]
+    assert names == ["", "m1 Q8_0", f"m{MODELS} Q8_0"]

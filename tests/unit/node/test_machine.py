@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from dtn.bpv7.bundle import BundleId
 from node.outputs import (
     CutInference,
     StartInference,
@@ -12,9 +13,11 @@ from node.outputs import (
     StoreSettled,
 )
 from node.quarantine import Quarantine
+from roundtrip.bulk.wire import Have
 from roundtrip.codec import decode, encode
 from roundtrip.contacts import Contact, ContactPlan
 from roundtrip.message import CLOCK_US, Answer, Health, Question, Refusal, Sampling
+from tests.unit.node.conftest import speed
 
 
 def kinds(outputs: list[Any]) -> list[type]:
@@ -419,3 +422,39 @@ def test_a_question_older_than_its_budget_has_a_deadline_in_the_past(bench, ask)
     bench._settle()
     (stored,) = [output for output in bench.done if isinstance(output, StoreQuestion)]
     assert stored.deadline_ns == stored.delivered_ns + (1000 - 60_000) * 10**6
+
+
+def test_answers_say_their_model_once_there_are_uploads(bench, ask) -> None:
+    """One that waits while another model comes up says the model that gave it."""
+    before = Health("tiny", "Q8_0", 512, 1, 0, sha256="0123456789abcdef")
+    bench.call(bench.node.engine_up, before, bench.slots, speed())
+
+    def answer(number: int) -> None:
+        bench.ask(ask(number))
+        bench.call(bench.node.question_stored, number)
+        bench.finish(number)
+
+    answer(1)
+    bench.call(bench.node.answer_stored, 1)
+    bench.call(bench.node.upload_does, Have(bytes(8), "taking"))
+    answer(2)
+    after = replace(before, model="large", sha256="f" * 16)
+    bench.call(bench.node.engine_changed, after, bench.slots, speed())
+    answer(3)
+    bench.call(bench.node.answer_stored, 2)
+    bench.call(bench.node.answer_stored, 3)
+    told = [one.model for one in bench.answers if isinstance(one, Answer)]
+    assert told == [b"", b"\x01\x23", b"\xff\xff"]
+
+
+def test_a_vault_that_speaks_of_an_upload_has_answers_say_their_model(bench, ask) -> None:
+    bench.call(bench.node.engine_up, Health("t", "", 9, 1, 0, sha256="ab" * 8), 1, speed())
+    bundle_id = BundleId("ipn:1.1", 0, 1)
+    bench.call(bench.node.upload_taken, bundle_id, None)
+    bench.ask(ask(1))
+    bench.call(bench.node.question_stored, 1)
+    assert decode(bench.finish(1)[0].payload).model == b""
+    bench.call(bench.node.upload_taken, bundle_id, Have(bytes(8), "taking"))
+    bench.ask(ask(2))
+    bench.call(bench.node.question_stored, 2)
+    assert decode(bench.finish(2)[0].payload).model == b"\xab\xab"

@@ -71,6 +71,9 @@ REPLIES: list[Sent] = [
     Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 0, 40, 0, thoughts="Hm.", exposed=True),
     Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 0, 40, 0, seen=(Sight(0, 9000, bytes(4), 41),)),
     Answer(ID, "Yes.", "stop", 12, 3, 2000, 9000, 9500, 40, 0, called_us=7000),
+    Health("tiny", "Q8_0", 2048, 2, 0, Vitals(engine_mb=1_600, room_mb=0)),
+    Answer(ID, "Yes.", "deadline", 12, 3, 2000, 9000, 9500, 40, 0, model=b"\x00\xff"),
+    Answer(ID, "Yes.", "stop", 12, 3, 2000, 9000, 9500, 40, 0, called_us=7000, model=b"ab"),
     Answer(ID, "Yes.", "stop", 12, 3, 0, 0, 9500, 40, 0, thoughts="Hm.", called_us=0),
     Answer(
         ID,
@@ -222,6 +225,11 @@ def test_how_settings_travel_does_not_change_their_name() -> None:
             replace(REPLIES[0], called_us=200),
             RAW,
             "2620010203040500000028" + "0101010c035002" + b"Yes.".hex(),
+        ),
+        (
+            replace(REPLIES[0], called_us=200, model=b"\xab\xcd"),
+            RAW,
+            "2660010203040500000028" + "0101010c035002" + "abcd" + b"Yes.".hex(),
         ),
         (REPLIES[2], RAW, "400102030405005965"),
         (REPLIES[3], RAW, "600102030405000000280f00"),

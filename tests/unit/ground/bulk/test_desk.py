@@ -12,9 +12,13 @@ import pytest
 
 from ground.bulk.desk import Options, Uplink
 from ground.bulk.sender import ReadPiece, Sender, UploadTold
+from models.gguf.fit import fit
+from models.gguf.inspect import inspect
+from models.resolve import resolve
 from roundtrip.bulk.wire import Have
 from roundtrip.contacts import Contact, ContactPlan
 from roundtrip.errors import BadInput
+from roundtrip.message import Health, Vitals
 from roundtrip.modem import Carrier
 from tests.unit.ground.bulk.test_sender import Agent
 
@@ -30,13 +34,16 @@ class Station:
         self.path = path
         self.notes: list[str] = []
         self.told: list[tuple[str, str]] = []
+        self.health: Health | None = None
+        self.vitals = Vitals()
 
     async def start(self) -> None:
         self.machine = SimpleNamespace(uploads=Sender(Agent()), upload=lambda go, *args: go(*args))
         self.clock = SimpleNamespace(now_ns=lambda: 5 * 10**9)
         self.uplink = Uplink(
             self.path, KEYS, PLAN, self.notes.append,
-            lambda name, state, detail: self.told.append((name, state)), lambda: 0,
+            lambda name, state, detail: self.told.append((name, state)), lambda: self.health,
+            lambda: self.vitals,
         )  # fmt: skip
         self.uplink.stands(self)
         await self.quiet()
@@ -209,5 +216,45 @@ def test_each_contact_is_a_pass(play) -> None:
         for up in (True, True, False, True):
             station.uplink.carrier(Carrier(1, up, up, 9600, 9600, 0, 1115, 0, 0, ""))
         assert station.uplink.status()["passes"] == 2
+
+    play(story)
+
+
+def test_what_has_no_place_on_board_is_refused_before_anything_is_sent(play) -> None:
+    """By what the beacon said: a model by the memory it needs, anything by the room."""
+
+    async def story(station: Station) -> None:
+        model = resolve("tiny")
+        needs = fit(inspect(model), 512).total_bytes
+        station.health = Health("tiny", "Q8_0", 512, 1, 0)
+        await station.take(model.read_bytes())
+        station.vitals = Vitals(engine_mb=needs // 1_000_000 - 1)
+        with pytest.raises(BadInput) as refused:
+            station.uplink.begin(Options(name="m"))
+        most = f"at most {needs // 1_000_000 - 1} MB: memory for the node's engine"
+        assert f"upload: file: expected {most}, found {needs / 1e6:.0f} MB" in str(refused.value)
+        assert station.uplink.status() == {"state": "none"}
+        size = model.stat().st_size
+        assert size > 2_000_000
+        station.vitals = Vitals(room_mb=size // 1_000_000 - 1, engine_mb=needs // 1_000_000)
+        most = f"at most {size // 1_000_000 - 1} MB: room on board for uploads"
+        with pytest.raises(BadInput, match=f"{most}, found {size / 1e6:.0f} MB"):
+            station.uplink.begin(Options(name="m"))
+        await station.take(b"two")
+        station.vitals = Vitals(room_mb=1, engine_mb=0)
+        assert station.uplink.begin(PROMPT)["name"] == "first", "a prompt takes no memory"
+
+    play(story)
+
+
+def test_a_model_that_just_fits_goes_up(play) -> None:
+    async def story(station: Station) -> None:
+        model = resolve("tiny")
+        needs = fit(inspect(model), 512).total_bytes
+        station.health = Health("tiny", "Q8_0", 512, 1, 0)
+        station.vitals = Vitals(engine_mb=needs // 1_000_000, room_mb=needs // 1_000_000)
+        await station.take(model.read_bytes())
+        station.uplink.begin(Options(name="m"))
+        assert station.upload.signed.manifest.memory_bytes == needs
 
     play(story)

@@ -37,7 +37,7 @@ chaos: $(INSTALLED)-dev
 	$(BIN)/groundloop campaign outage-storm --chaos --runs 2000 -j 2 --seed $(or $(SEED),1)
 	$(BIN)/python -m tests.sim.test_enemy 100000
 
-versus: $(INSTALLED)-dev
+versus: $(INSTALLED)-dev $(INSTALLED)-versus
 	$(BIN)/python -m bench.versus --page docs/versus.md
 
 mutants: $(INSTALLED)-dev $(INSTALLED)-mutants

@@ -2,8 +2,9 @@
 
     python -m bench.versus [--links NAME,…] [--contenders NAME;…] [--count N] [--page FILE]
 
-Linux, root; mosquitto, and pip install -e '.[dev]'. All contenders of a link run at the same time,
-each over a link of its own with the same seed: what one costs the others, all cost each other.
+Linux, root; mosquitto, openssh-server, and pip install -e '.[dev,versus]'. All contenders of a link
+run at the same time, each over a link of its own with the same seed: what one costs the others, all
+cost each other.
 """
 
 from __future__ import annotations
@@ -13,132 +14,31 @@ import json
 import math
 import os
 import platform
+import re
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.versus.links import BUDGET_S, CASES, COUNT, START_S, LinkCase
+from bench.versus.contenders import CONTENDERS, PY, Place
+from bench.versus.links import BUDGET_S, CASES, COUNT, LinkCase
 from bench.versus.page import page_of, table_of
-from models.resolve import resolve
 
-PY = sys.executable
 RESULTS = Path(__file__).parent / "results"
 SEED = 1
 END_S = 25.0
 """After the last question's budget."""
-MOSQUITTO = "listener 1883 10.42.0.1\nallow_anonymous true\nmax_queued_messages 1000\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one contender runs on one link."""
-
-    case: LinkCase
-    folder: Path
-    questions: Path
-    number: int
-    """Of the cell: for ports and names."""
-    count: int
-    """Questions."""
-
-    @property
-    def scenario(self) -> str:
-        return str(self.folder / "scenario.toml")
-
-
-Commands = list[list[str]]
-
-
-def _relay(place: Place) -> Commands:
-    base = 20_000 + 4 * place.number
-    ends = [f"tcp://127.0.0.1:{base + at}" for at in range(2)]
-    return [
-        [PY, "-m", "link_sim", place.scenario, "--ground", ends[0], "--node", ends[1],
-         "--frames", str(place.folder / "frames.jsonl")],
-        _guarded(place, [PY, "-m", "node", "--scenario", place.scenario, "--link", ends[1],
-                         "--store", str(place.folder / "node.sqlite")]),
-        [PY, "-m", "ground", place.scenario, "--link", ends[0], "--wait", "60",
-         "--out", str(place.folder / "run")],
-    ]  # fmt: skip
-
-
-def _guarded(place: Place, command: list[str]) -> list[str]:
-    reset_s = place.case.reset_s
-    return [PY, "-m", "bench.versus.served", "guard", str(reset_s), "--", *command]
-
-
-def _over_tun(place: Place, ground: list[str], node: list[str]) -> Commands:
-    return [
-        [PY, "-m", "link_sim", place.scenario, "--tun", "--name", f"vs{os.getpid()}-{place.number}",
-         "--frames", str(place.folder / "frames.jsonl"),
-         "--", "ground:", *ground, "--", "node:", *_guarded(place, node)],
-    ]  # fmt: skip
-
-
-def _udp(place: Place) -> Commands:
-    node = [
-        PY, "-m", "node", "--scenario", place.scenario, "--link", "udp://10.42.0.1:1113",
-        "--listen", "10.42.0.2:1113", "--store", str(place.folder / "node.sqlite"),
-    ]  # fmt: skip
-    ground = [
-        PY, "-m", "ground", place.scenario, "--link", "udp://10.42.0.2:1113", "--listen",
-        "10.42.0.1:1113", "--wait", "60", "--out", str(place.folder / "run"),
-    ]  # fmt: skip
-    return _over_tun(place, ground, node)
-
-
-def _client(kind: str, place: Place) -> list[str]:
-    return [
-        PY, "-m", "bench.versus.client", kind, str(place.questions), str(place.case.per_min),
-        str(START_S), str(time.monotonic()), str(place.folder / "loops.jsonl"),
-    ]  # fmt: skip
-
-
-def _server(place: Place, host: str) -> list[str]:
-    """The node's model, threads and context; it does not think first, as the others' do not."""
-    model = {
-        "model": str(resolve("builtin")), "n_ctx": 1024, "n_threads": 1, "n_threads_batch": 1,
-        "chat_template_kwargs": {"enable_thinking": False}, "verbose": False,
-    }  # fmt: skip
-    config = place.folder / "server.json"
-    config.write_text(json.dumps({"host": host, "port": 8000, "models": [model]}))
-    return [PY, "-m", "llama_cpp.server", "--config_file", str(config)]
-
-
-def _http(kind: str) -> Callable[[Place], Commands]:
-    return lambda place: _over_tun(place, _client(kind, place), _server(place, "10.42.0.2"))
-
-
-def _by_worker(kind: str, before: str = "") -> Callable[[Place], Commands]:
-    def commands(place: Place) -> Commands:
-        (place.folder / "mosquitto.conf").write_text(MOSQUITTO)
-        server = " ".join(_server(place, "127.0.0.1"))
-        node = ["sh", "-c", f"{server} & exec {PY} -m bench.versus.served {kind}"]
-        ground = _client(kind, place)
-        if before:
-            begin = before.format(folder=place.folder)
-            ground = ["sh", "-c", f"{begin} & sleep 1; exec {' '.join(ground)}"]
-        return _over_tun(place, ground, node)
-
-    return commands
-
-
-CONTENDERS: dict[str, Callable[[Place], Commands]] = {
-    "groundloop": _relay,
-    "groundloop, UDP": _udp,
-    "openai": _http("openai"),
-    "openai, streaming": _http("openai-stream"),
-    "HTTP, retried": _http("http-retry"),
-    "MQTT QoS 2": _by_worker("mqtt", "mosquitto -c {folder}/mosquitto.conf"),
-    "ZeroMQ, lazy pirate": _by_worker("zmq"),
-}
+EXECUTED = (
+    re.compile(r"^executed$", re.MULTILINE),
+    re.compile(r'"POST /v1/chat/completions [^"]*" 200'),
+    re.compile(r"Starting session: command"),
+)
+"""In a contender's log; what comes first counts."""
 
 
 @dataclass(slots=True)
@@ -170,7 +70,7 @@ class Cell:
         answered = sorted(loop["loop_s"] for loop in loops if loop["loop_s"] is not None)
         in_time = [loop_s for loop_s in answered if loop_s <= BUDGET_S]
         log = (self.place.folder / "log").read_text(errors="replace")
-        executed = log.count("executed\n") or log.count('POST /v1/chat/completions HTTP/1.1" 200')
+        executed = next((n for one in EXECUTED if (n := len(one.findall(log)))), 0)
         sent = 0
         for line in (self.place.folder / "frames.jsonl").read_text().splitlines():
             if line:
@@ -185,7 +85,7 @@ class Cell:
             "p90_s": _quantile(in_time, 0.9, self.place.count),
             "p99_s": _quantile(in_time, 0.99, self.place.count),
             "bytes_per_answer": sent / len(in_time) if in_time else None,
-            "twice": None if "groundloop" in self.name else max(0, executed - len(answered)),
+            "twice": max(0, executed - len(answered)),
             "compute_s": self._compute_s(),
             "loops_s": [
                 None if loop["loop_s"] is None else round(loop["loop_s"], 3) for loop in loops
@@ -261,13 +161,15 @@ def main() -> int:
     parser.add_argument("--contenders", default=";".join(CONTENDERS))
     parser.add_argument("--count", type=int, default=COUNT, help="questions of each")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--logs", type=Path, help="keep here what every contender wrote")
     parser.add_argument("--page", type=Path, help="write docs/versus.md anew from what is kept")
     options = parser.parse_args()
     cases = [case for case in CASES if case.name in options.links.split(",")]
     names = [name for name in CONTENDERS if name in options.contenders.split(";")]
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+        folder = Path(scratch) if options.logs is None else options.logs.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
         questions = folder / "questions.jsonl"
         said = subprocess.run(
             [PY, "-m", "testbed", "models", "questions", "--n", str(options.count), "--seed", "5"],

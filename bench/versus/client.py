@@ -21,11 +21,13 @@ import zmq
 import zmq.asyncio
 
 from bench.versus.links import BUDGET_S, SYSTEM
-from bench.versus.served import MQTT_PORT, ZMQ_PORT
+from bench.versus.served import H3_PORT, MQTT_PORT, SSH_PORT, ZMQ_PORT
 
+ROOT = Path(__file__).parents[2]
 URL = "http://10.42.0.2:8000"
 FAILURES = (OSError, ValueError, httpx.HTTPError, openai.OpenAIError, zmq.ZMQError)
-"""What the contenders' clients raise where nothing came back; TimeoutError is an OSError."""
+"""What the contenders' clients raise where nothing came back; TimeoutError and what curl_cffi
+raises are OSErrors."""
 Ask = Callable[[int, dict[str, Any]], Awaitable[str]]
 
 
@@ -56,21 +58,56 @@ async def by_retry() -> Any:
     pause, until the budget ends; a connection that failed is not used again."""
     limits = httpx.Limits(max_connections=100)
     async with httpx.AsyncClient(base_url=URL, limits=limits) as client:
+        yield _retried(client.post, f"{URL}/v1/chat/completions")
 
-        async def ask(_: int, body: dict[str, Any]) -> str:
-            pause_s = 0.5
-            timeout_s = 5.0
-            while True:
-                try:
-                    reply = await client.post(
-                        "/v1/chat/completions", json=body, timeout=httpx.Timeout(timeout_s)
-                    )
-                    return str(reply.json()["choices"][0]["message"]["content"])
-                except (httpx.HTTPError, KeyError, ValueError):
-                    await asyncio.sleep(pause_s)
-                    pause_s, timeout_s = min(8.0, 2 * pause_s), min(30.0, 2 * timeout_s)
 
-        yield ask
+def _retried(post: Callable[..., Any], url: str) -> Ask:
+    async def ask(_: int, body: dict[str, Any]) -> str:
+        pause_s, timeout_s = 0.5, 5.0
+        while True:
+            try:
+                reply = await post(url, json=body, timeout=timeout_s)
+                return str(reply.json()["choices"][0]["message"]["content"])
+            except (httpx.HTTPError, OSError, KeyError, ValueError):
+                await asyncio.sleep(pause_s)
+                pause_s, timeout_s = min(8.0, 2 * pause_s), min(30.0, 2 * timeout_s)
+
+    return ask
+
+
+@contextlib.asynccontextmanager
+async def by_h3() -> Any:
+    """The same over HTTP/3: one QUIC connection for all of them."""
+    from curl_cffi import AsyncSession
+
+    async with AsyncSession(verify=False, http_version="v3only", max_clients=200) as session:
+        yield _retried(session.post, f"https://10.42.0.2:{H3_PORT}/v1/chat/completions")
+
+
+@contextlib.asynccontextmanager
+async def by_ssh(folder: Path) -> Any:
+    """A connection for each question, and another a second after one that failed."""
+    remote = f"cd {ROOT} && exec {sys.executable} -m bench.versus.served one {folder}"
+    command = [
+        "ssh", "-F", "none", "-i", f"{folder}/key", "-p", str(SSH_PORT), "-o", "BatchMode=yes",
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+        "-o", "LogLevel=ERROR", "root@10.42.0.2", remote,
+    ]  # fmt: skip
+
+    async def ask(_: int, body: dict[str, Any]) -> str:
+        while True:
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+            try:
+                said, _ = await process.communicate(json.dumps(body).encode())
+            finally:
+                if process.returncode is None:
+                    process.kill()
+            if process.returncode == 0:
+                return said.decode()
+            await asyncio.sleep(1)
+
+    yield ask
 
 
 @contextlib.asynccontextmanager
@@ -129,17 +166,19 @@ async def by_mqtt() -> Any:
     client.loop_stop()
 
 
-KINDS: dict[str, Callable[[], Any]] = {
-    "openai": lambda: by_openai(stream=False),
-    "openai-stream": lambda: by_openai(stream=True),
-    "http-retry": by_retry,
-    "zmq": by_zmq,
-    "mqtt": by_mqtt,
+KINDS: dict[str, Callable[[Path], Any]] = {
+    "openai": lambda _: by_openai(stream=False),
+    "openai-stream": lambda _: by_openai(stream=True),
+    "http-retry": lambda _: by_retry(),
+    "h3": lambda _: by_h3(),
+    "zmq": lambda _: by_zmq(),
+    "mqtt": lambda _: by_mqtt(),
+    "ssh": by_ssh,
 }
 
 
 async def run(
-    kind: str, questions: Path, per_min: float, start_s: float, origin: float
+    kind: str, questions: Path, per_min: float, start_s: float, origin: float, folder: Path
 ) -> list[Any]:
     """Ask all of them; what became of each."""
     asked = [json.loads(line) for line in questions.read_text().splitlines()]
@@ -163,14 +202,15 @@ async def run(
             "why": why,
         }
 
-    async with KINDS[kind]() as ask:
+    async with KINDS[kind](folder) as ask:
         return list(await asyncio.gather(*(one(index, ask) for index in range(len(asked)))))
 
 
 def main() -> int:
     """See above."""
     kind, questions, per_min, start_s, origin, out = sys.argv[1:]
-    found = asyncio.run(run(kind, Path(questions), float(per_min), float(start_s), float(origin)))
+    times = float(per_min), float(start_s), float(origin)
+    found = asyncio.run(run(kind, Path(questions), *times, Path(out).parent))
     Path(out).write_text("".join(json.dumps(line) + "\n" for line in found))
     return 0
 

@@ -15,7 +15,7 @@ HEAD = """# groundloop and what people would use instead
 The same model file (the builtin), one thread, the same {count} questions (a telemetry frame and a
 question about it, some 300 bytes) at the same times, the same link and seed; 120 s for each. All
 contenders of a link run at the same time, each over a link of its own, on {machine}. `make versus`
-makes this page anew: Linux, root, mosquitto, some 45 minutes.
+makes this page anew: Linux, root, mosquitto, OpenSSH, some 45 minutes.
 
 | contender | what it is |
 |---|---|
@@ -24,18 +24,18 @@ makes this page anew: Linux, root, mosquitto, some 45 minutes.
 | openai | the `openai` client, timeout 120 s, its own retries; `llama_cpp.server`, TCP |
 | openai, streaming | the same with `stream` |
 | HTTP, retried | httpx, time-outs of 5 to 30 s, asked again until the budget is over, TCP |
+| HTTP/3, retried | curl_cffi to hypercorn (aioquic): one QUIC connection, asked again likewise |
+| SSH | OpenSSH, a connection and a load of the model for each question, again where it failed |
 | MQTT QoS 2 | mosquitto beside the ground, paho, sessions that persist; a worker asks the server |
 | ZeroMQ, lazy pirate | REQ, closed and asked again after 5 s; a worker asks the server |
 
 All but the first go through `groundloop link --tun`. "Right" is the exact answer. Quantiles are of
 all questions: one that is not answered in 120 s took longer than any. Bytes are those on the air
-both ways, for each answer in time. "Done twice": executions beyond one for each answer; those of
-groundloop are not counted from outside. The limit is light both ways, 300 bytes up and 40 down at
-the links' rates, and the inference that was measured; groundloop packs texts, so that on a narrow
-link it may be below.
-
-HTTP/3 and SSH are not measured yet. Of the links that `make versus` has, those are here whose
-results are kept (`bench/versus/results`).
+both ways, for each answer in time. "Done twice": answers that were begun on the node beyond one for
+each that came. SSH runs a line of Python that does what llama.cpp's command line does, which the
+package does not have. The limit is light both ways, 300 bytes up and 40 down at the links' rates,
+and the inference that was measured; groundloop packs texts, so that on a narrow link it may be
+below. The figures are kept in `bench/versus/results`.
 
 """
 

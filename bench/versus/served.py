@@ -1,48 +1,112 @@
-"""What runs on the node's side: a command that may be killed in the middle and started again, and a
-worker that has a local llama_cpp.server answer what comes by ZeroMQ or MQTT.
+"""What runs on the node's side: a command that may be killed in the middle and started again, and
+what answers there. Each answer that is begun is a line `executed` in the log.
 
     python -m bench.versus.served guard RESET_S -- CMD …
-    python -m bench.versus.served zmq | mqtt
+    python -m bench.versus.served node ARGS …    groundloop's
+    python -m bench.versus.served zmq | mqtt     a worker that has a local llama_cpp.server answer
+    python -m bench.versus.served h3 FOLDER      llama_cpp.server's application over HTTP/3
+    python -m bench.versus.served one FOLDER     one chat from standard input, as llama.cpp's
+                                                 command line does it: the model is loaded for it
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-import httpx
+import psutil
 
 SERVER = "http://127.0.0.1:8000"
-ZMQ_PORT, MQTT_PORT = 5570, 1883
+ZMQ_PORT, MQTT_PORT, H3_PORT, SSH_PORT = 5570, 1883, 8443, 2222
 WORKERS = 8
+CONFIG = "server.json"
+"""Of llama_cpp.server, in a contender's folder."""
 
 
 def guard(reset_s: float, command: list[str]) -> int:
     """Run a command; kill it and start it again at a time, if that is more than 0."""
-    process = subprocess.Popen(command, start_new_session=True)
+    process = psutil.Popen(command)
+
+    def kill() -> None:
+        """All of it, whatever session it is in."""
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
 
     def end(*_: object) -> None:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill()
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, end)
     if reset_s:
         time.sleep(reset_s)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process = subprocess.Popen(command, start_new_session=True)
-    return process.wait()
+        kill()
+        process = psutil.Popen(command)
+    return int(process.wait())
+
+
+def node(arguments: list[str]) -> None:
+    """The node as it is."""
+    from node.__main__ import node_command
+    from node.service import NodeService
+    from roundtrip.command import run_command
+
+    infer = NodeService.infer
+
+    def counted(self: Any, order: Any) -> None:
+        print("executed", flush=True)
+        infer(self, order)
+
+    NodeService.infer = counted
+    sys.argv = ["node", *arguments]
+    run_command(node_command)
+
+
+def by_h3(folder: str) -> None:
+    """With a connection that lives through silences of a minute, as aioquic's do."""
+    import asyncio
+
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from llama_cpp.server.app import create_app
+    from llama_cpp.server.settings import ConfigFileSettings, ServerSettings
+
+    settings = ConfigFileSettings.model_validate_json((Path(folder) / CONFIG).read_text())
+    how = Config()
+    how.quic_bind = how.bind = [f"{settings.host}:{H3_PORT}"]
+    how.certfile, how.keyfile = f"{folder}/cert", f"{folder}/key"
+    how.accesslog = "-"
+    app = create_app(
+        server_settings=ServerSettings.model_validate(settings), model_settings=settings.models
+    )
+    asyncio.run(serve(app, how))
+
+
+def one(folder: str) -> None:
+    """Read a chat, write what it says."""
+    from llama_cpp import Llama
+
+    settings = json.loads((Path(folder) / CONFIG).read_text())["models"][0]
+    thinking = settings.pop("chat_template_kwargs")
+    model: Any = Llama(settings.pop("model"), **settings)
+    chat = json.load(sys.stdin)
+    del chat["model"]
+    reply = model._chat_handlers[model.chat_format](llama=model, **chat, **thinking)
+    print(reply["choices"][0]["message"]["content"])
 
 
 def answered(body: dict[str, Any]) -> str:
     """What the local server says to a chat; it may still be loading."""
+    import httpx
+
     while True:
         try:
             reply = httpx.post(f"{SERVER}/v1/chat/completions", json=body, timeout=120)
@@ -118,9 +182,13 @@ def by_mqtt() -> None:
 
 def main() -> int:
     """See above."""
-    if sys.argv[1] == "guard":
-        return guard(float(sys.argv[2]), sys.argv[4:])
-    {"zmq": by_zmq, "mqtt": by_mqtt}[sys.argv[1]]()
+    what, *arguments = sys.argv[1:]
+    if what == "guard":
+        return guard(float(arguments[0]), arguments[2:])
+    if what == "node":
+        node(arguments)
+    else:
+        {"zmq": by_zmq, "mqtt": by_mqtt, "h3": by_h3, "one": one}[what](*arguments)
     return 0
 
 

@@ -2,9 +2,9 @@
 
     python -m bench.versus [--links NAME,…] [--contenders NAME;…] [--count N] [--page FILE]
 
-Linux, root; mosquitto, openssh-server, and pip install -e '.[dev,versus]'. All contenders of a link
-run at the same time, each over a link of its own with the same seed: what one costs the others, all
-cost each other.
+Linux, root; mosquitto, openssh-server, and pip install -e '.[dev,versus]'. Half of the contenders
+of a link run at the same time, each over a link of its own with the same seed, then the others:
+what one costs the others, all cost each other.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ RESULTS = Path(__file__).parent / "results"
 SEED = 1
 END_S = 25.0
 """After the last question's budget."""
+FEW_PER_MIN = 20
 EXECUTED = (
     re.compile(r"^executed$", re.MULTILINE),
     re.compile(r'"POST /v1/chat/completions [^"]*" 200'),
@@ -139,19 +141,45 @@ def _begin(name: str, place: Place) -> Cell:
     return Cell(name, place, processes)
 
 
+def _batches(case: LinkCase, names: list[str]) -> list[list[str]]:
+    """Contenders that run at the same time; on a link with few questions it is all of them."""
+    half = -(-len(names) // 2) if case.per_min > FEW_PER_MIN and len(names) > 2 else len(names)
+    return [names[:half], names[half:]] if half < len(names) else [names]
+
+
 def _of_case(
     case: LinkCase, folder: Path, questions: Path, count: int, names: list[str]
 ) -> list[dict[str, Any]]:
-    cells = [
-        _begin(name, Place(case, folder / case.name / f"{at}", questions, at, count))
-        for at, name in enumerate(names)
-    ]
-    limit = time.monotonic() + case.last_s(count) + BUDGET_S + END_S
-    while time.monotonic() < limit and not all(cell.done for cell in cells):
-        time.sleep(0.5)
-    for cell in cells:
-        cell.end()
+    cells: list[Cell] = []
+    begun = time.monotonic()
+    try:
+        for at, name in enumerate(names):
+            # one after the other, so that their questions do not come at the same moments
+            time.sleep(max(0.0, begun + at * 60 / case.per_min / len(names) - time.monotonic()))
+            cells.append(
+                _begin(
+                    name,
+                    Place(
+                        case, folder / case.name / re.sub(r"\W+", "-", name), questions, at, count
+                    ),
+                )
+            )
+        limit = time.monotonic() + case.last_s(count) + BUDGET_S + END_S
+        while time.monotonic() < limit and not all(cell.done for cell in cells):
+            time.sleep(0.5)
+    finally:
+        for cell in cells:
+            cell.end()
     return [cell.result() for cell in cells]
+
+
+def _machine() -> str:
+    """Which one this is."""
+    cores = f"{platform.machine()}, {os.cpu_count()} cores"
+    with suppress(OSError):
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        return f"{found[1]} ({cores})" if found else cores
+    return cores
 
 
 def main() -> int:
@@ -178,9 +206,12 @@ def main() -> int:
         questions.write_text(said.stdout)
         for case in cases:
             begun = time.monotonic()
-            results = _of_case(case, folder, questions, options.count, names)
-            kept = {"link": case.name, "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-                    "results": results}  # fmt: skip
+            results = [
+                result
+                for batch in _batches(case, names)
+                for result in _of_case(case, folder, questions, options.count, batch)
+            ]
+            kept = {"link": case.name, "machine": _machine(), "results": results}
             (options.out / f"{case.name}.json").write_text(json.dumps(kept) + "\n")
             print(table_of(case, results))
             print(f"({time.monotonic() - begun:.0f} s)\n", flush=True)

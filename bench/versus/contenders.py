@@ -124,6 +124,7 @@ def _h3(place: Place) -> Commands:
 
 
 def _ssh(place: Place) -> Commands:
+    """Behind the others: a load of the model for each question is more work than all of theirs."""
     _server(place, "")
     for name in ("key", "host"):
         key = str(place.folder / name)
@@ -132,7 +133,8 @@ def _ssh(place: Place) -> Commands:
     config = place.folder / "sshd_config"
     config.write_text(SSHD.format(folder=place.folder, port=SSH_PORT))
     sshd = shutil.which("sshd") or "/usr/sbin/sshd"
-    return _over_tun(place, _client("ssh", place), [sshd, "-D", "-e", "-f", str(config)])
+    ends = _over_tun(place, _client("ssh", place), [sshd, "-D", "-e", "-f", str(config)])
+    return [["nice", *command] for command in ends]
 
 
 def _by_worker(kind: str, before: str = "") -> Callable[[Place], Commands]:

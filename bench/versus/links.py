@@ -11,7 +11,7 @@ import tomli_w
 SCENARIOS = Path(__file__).parents[2] / "testbed" / "scenarios"
 MTU_BYTES = 1_280
 """The same for all: the least of IPv6, and enough for QUIC."""
-START_S = 20.0
+START_S = 12.0
 """When the first question is asked: every server is up by then."""
 BUDGET_S = 120.0
 COUNT = 100
@@ -84,7 +84,7 @@ CASES = (
         "20 % lost in bursts of 4 frames",
         _LEO | _burst(0.2),
         _LEO_DOWN | _burst(0.2),
-        40,
+        60,
     ),
     LinkCase(
         "geo-relay",

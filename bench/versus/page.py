@@ -13,9 +13,9 @@ QUESTION_BYTES, ANSWER_BYTES = 300, 40
 HEAD = """# groundloop and what people would use instead
 
 The same model file (the builtin), one thread, the same {count} questions (a telemetry frame and a
-question about it, some 300 bytes) at the same times, the same link and seed; 120 s for each. All
-contenders of a link run at the same time, each over a link of its own, on {machine}. `make versus`
-makes this page anew: Linux, root, mosquitto, OpenSSH, some 45 minutes.
+question about it, some 300 bytes) at the same times, the same link and seed; 120 s for each.
+Half of the contenders of a link run at the same time, each over a link of its own, then the others,
+on {machine}. `make versus` makes this page anew: Linux, root, mosquitto, OpenSSH, some 50 minutes.
 
 | contender | what it is |
 |---|---|

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,3 +129,13 @@ def test_who_listens_is_told_no_more_when_the_station_ends() -> None:
         return await asyncio.wait_for(listening, 5)
 
     assert asyncio.run(scene()) == ["one"]
+
+
+def test_the_contacts_of_the_last_hour_and_the_next_ones_are_shown() -> None:
+    """Sixteen of them; the plan may hold thousands."""
+    spans = [(hour * 3600 * NS_PER_S, (hour * 3600 + 600) * NS_PER_S) for hour in range(40)]
+    desk = Desk(Windows(spans))
+    desk.stands(SimpleNamespace(clock=SimpleNamespace(now_ns=lambda: 3 * 3600 * NS_PER_S)))
+    shown = desk.status()["contacts"]
+    assert shown[0] == (2 * 3600.0, 2 * 3600.0 + 600.0), "it ended less than an hour ago"
+    assert [start for start, _ in shown] == [hour * 3600.0 for hour in range(2, 18)]

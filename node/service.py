@@ -380,9 +380,9 @@ class NodeService:
             actor.call(actor.machine.beacon, self._health(up, vitals))
 
         def measured() -> Vitals:
-            room_mb = self._flight.room_bytes // 1_000_000
             engine_mb = self._flight.memory_bytes // 1_000_000
-            return replace(reader.read(pid, threads), engine_mb=engine_mb, room_mb=room_mb)
+            vitals = reader.read(pid, threads)
+            return replace(vitals, engine_mb=engine_mb, room_mb=self._flight.room_mb)
 
         worker.submit(lambda: found.append(measured()), tell)
 

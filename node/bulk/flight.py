@@ -87,9 +87,12 @@ class Flight:
         self._changing: asyncio.Task[None] | None = None
 
     @property
-    def room_bytes(self) -> int:
-        """Room on the disk for uploads."""
-        return max(0, self._shelf.free_bytes())
+    def room_mb(self) -> int | None:
+        """Room on the disk for uploads, MB of 10^6 bytes; None where the disk does not say."""
+        try:
+            return max(0, self._shelf.free_bytes()) // 1_000_000
+        except OSError:
+            return None
 
     def _given(self) -> list[Path]:
         """The files that the node was given."""

@@ -71,14 +71,19 @@ PARTIAL = "test_refusals.py::test_an_answer_cut_by_its_deadline_is_partial"
 UPSETS = "test_radiation.py::test_answers_are_right_though_bits_flip_all_the_time"
 STANDING = "test_standing.py::test_a_station_is_asked_and_goes_on_after_a_restart"
 UPLINK = "test_uplink.py::test_a_model_goes_up_flies_and_flies_again_after_a_restart"
+VIEW = "test_terminal.py::test_a_person_asks_sees_the_answer_and_goes"
+TUN = "test_tun.py::test_ping_takes_what_the_model_says"
+GONE = "test_tun.py::test_what_it_made_is_gone_after_ctrl_c_and_after_a_kill_and_a_new_start"
+TOOLS = "test_board.py::test_a_model_calls_tools_on_the_way_to_one_answer"
 LIVE = {
     "ground/results/folder.py": (
         "test_kill.py::test_a_folder_in_use_or_begun_or_the_operators_own_is_left_alone",
     ),
-    "ground/bulk/desk.py": (UPLINK,),
+    "ground/bulk/desk.py": (UPLINK, "test_uplink.py::test_it_pauses_goes_on_and_is_cancelled"),
     "ground/desk.py": (STANDING,),
     "ground/station.py": (
         STANDING,
+        "test_standing.py::test_a_station_under_the_real_sky_goes_on_with_its_plan",
         "test_kill.py::test_the_ground_is_killed_and_goes_on_with_its_run",
         "test_kill.py::test_ctrl_c_twice_keeps_what_was_measured",
         "test_kill.py::test_ctrl_c_before_the_link_is_up_says_so_and_the_folder_can_be_taken_again",
@@ -86,12 +91,23 @@ LIVE = {
         UDP,
         RUN,
     ),
+    "ground/terminal/view.py": (VIEW,),
+    "ground/terminal/full.py": (VIEW,),
+    "ground/terminal/keys.py": (VIEW,),
+    "ground/terminal/line.py": (VIEW,),
+    "link_sim/frame_log.py": (TUN,),
+    "link_sim/namespaces.py": (TUN, GONE),
     "link_sim/relay.py": (
         "test_kill.py::test_the_link_is_killed_and_comes_back",
         "test_kill.py::test_a_second_ground_does_not_disturb_the_first",
         "test_run.py::test_the_roles_find_each_other_as_separate_commands",
         RUN,
     ),
+    "link_sim/tun.py": (TUN, GONE),
+    "node/board/errand_engine.py": (TOOLS,),
+    "node/board/errands.py": (TOOLS,),
+    "node/board/tool_child.py": ("test_sandbox.py", TOOLS),
+    "node/board/tools.py": ("test_sandbox.py", TOOLS),
     "node/body/cgroup.py": ("test_limits.py",),
     "node/body/guard.py": (UNIT_FILE,),
     "node/body/limits.py": ("test_limits.py",),
@@ -101,6 +117,9 @@ LIVE = {
         "test_bad_input.py::test_a_model_that_does_not_fit_the_nodes_memory",
         RUN,
     ),
+    "node/engine/bay.py": (UPLINK, REAL_ENGINE),
+    "node/engine/guarded.py": (UPSETS,),
+    "node/engine/kept_twice.py": (UPSETS,),
     "node/engine/child.py": (
         REAL_ENGINE,
         "test_supervisor.py::test_a_file_that_llama_cpp_refuses_is_a_bad_model",
@@ -139,6 +158,13 @@ FURTHER = {
     "dtn/ltp/": ("tests/sim/test_late_frames.py", "tests/sim/test_hostile_links.py"),
     "node/upset_engine.py": ("tests/sim/test_radiation.py",),
     "node/radio.py": ("tests/sim/test_radiation.py",),
+    "ground/results/": ("tests/unit/testbed/commands",),
+    "ground/bulk/": ("tests/sim/test_upload.py",),
+    "node/bulk/": ("tests/sim/test_upload.py",),
+    "roundtrip/bulk/": ("tests/sim/test_upload.py",),
+    "link_sim/": ("tests/sim/test_adaptive_rate.py", "tests/sim/test_hostile_links.py"),
+    "node/": ("tests/sim/test_bounds.py",),
+    "node/engine/": ("tests/sim/test_real_answers.py",),
     "node/body/energy": ("tests/sim/test_energy.py",),
     "testbed/campaign/": ("tests/sim/test_campaign.py",),
 }

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from node.bulk.flight import Flight
+from node.bulk.shelf import SPARE_BYTES
 from node.engine.supervisor import EngineUp
 from node.speed import Speed
 from roundtrip.bulk.manifest import Canary
@@ -347,3 +348,24 @@ def test_a_slot_whose_model_does_not_load_any_more_leaves_what_was_given(play, c
     scene = play(story)
     assert scene.bay.config == GIVEN
     assert "what was uploaded does not fly: " in scene.said[-1]
+
+
+def test_the_room_for_uploads_is_what_the_disk_has_beyond_a_reserve(tmp_path, monkeypatch) -> None:
+    given = NodeConfig(model="given.gguf", memory_mb=700)
+    flight = Flight(given, tmp_path / "n.sqlite", NODE, [KEY], Bay(), Scene(tmp_path, Bay()), print)
+    assert flight.memory_bytes == 700_000_000
+
+    def disk(free: int) -> None:
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr("node.bulk.shelf.shutil.disk_usage", lambda path: usage)
+
+    disk(SPARE_BYTES + 5_999_999)
+    assert flight.room_mb == 5
+    disk(SPARE_BYTES - 1)
+    assert flight.room_mb == 0
+
+    def gone(path: Path) -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr("node.bulk.shelf.shutil.disk_usage", gone)
+    assert flight.room_mb is None, "a beacon without it"

@@ -266,8 +266,7 @@ class GroundMachine:
             entry.expected_ns = self._expectation.of(
                 len(payload), self._agent.queued_bundles, now_ns=now_ns
             )
-            reached = StageReached(entry.planned, Stage.SUBMITTED, now_ns, entry.expected_ns)
-            told.append(reached)
+            told.append(StageReached(entry.planned, Stage.SUBMITTED, now_ns, entry.expected_ns))
         bundle_id, outputs = self._agent.send(
             payload,
             lifetime_ms=lifetime_ms(entry.planned.intended_ns + entry.budget.expire_ns - now_ns),
@@ -292,6 +291,7 @@ class GroundMachine:
     def carrier(self, cue: Carrier, *, now_ns: int) -> Sequence[GroundOutput]:
         """The modem says what can be sent and heard."""
         self._contact.cue(cue.tx_up and cue.rx_up, now_ns)
+        self._wording.rate_bps = cue.tx_rate_bps
         outputs = self._agent.carrier(
             tx_up=cue.tx_up,
             rx_up=cue.rx_up,

@@ -37,6 +37,8 @@ class Wording:
         """By name."""
         self._texts: Texts = None
         """As we can unpack them, until the node says otherwise."""
+        self.rate_bps = 0
+        """At which questions go up."""
         self._models: dict[bytes, tuple[str, str]] = {}
         """What has answered there, by what answers say of it; the last one last."""
 
@@ -52,7 +54,7 @@ class Wording:
         """A question as it goes up now."""
         return codec.encode(
             question,
-            texts=self._texts,
+            texts=packing.worth(self._texts, self.rate_bps),
             named=self.form(question).named,
             continued=True,
             unpacks=packing.known(),

@@ -18,7 +18,7 @@ from roundtrip.message import (
     Unreadable,
     question_id,
 )
-from roundtrip.text.packing import known
+from roundtrip.text.packing import QUICK_BPS, known, unpack
 
 TEXT = "What is the state of the battery?"
 QUESTION = Question(question_id(1, 1), TEXT, "Be short.", 64, GREEDY, "off", 120_000)
@@ -91,3 +91,20 @@ def test_only_so_many_models_are_remembered_and_the_last_ones() -> None:
         for number in (0, 1, MODELS)
     ]
     assert names == ["", "m1 Q8_0", f"m{MODELS} Q8_0"]
+
+
+def test_on_a_wide_link_a_question_goes_by_what_takes_no_time() -> None:
+    """The model would take longer than the bytes that it saves."""
+    wording = Wording()
+    wording.arrived(QUESTION)
+    frame = "SUN\nEPS.VBAT 28.3 V\nOBC.TEMP 41.0 C\nCOM.TXPW 1.9 W\nADC.RATE 0.2 deg/s"
+    long = replace(QUESTION, text=f"{frame}\n\n{TEXT}")
+    wording.rate_bps = QUICK_BPS - 1
+    narrow = wording.payload(long)
+    wording.rate_bps = QUICK_BPS
+    wide = wording.payload(long)
+    assert len(narrow) < len(wide) < len(long.text)
+    for payload in (narrow, wide):
+        assert unpack(decode(payload).value, 1_000) == long.text
+    wording.told(replace(HEALTH, texts=()))
+    assert long.text.encode() in wording.payload(long), "a node that can unpack nothing"

@@ -9,7 +9,7 @@ import pytest
 from bench.text_size import REACH, sets, size
 from roundtrip.errors import BadMessage, UnknownDictionary
 from roundtrip.text import packing
-from roundtrip.text.packing import MODELLED_BYTES, known, pack, unpack
+from roundtrip.text.packing import MODELLED_BYTES, QUICK_BPS, known, pack, unpack, worth
 from scripts.make_dictionary import MADE, dictionary
 
 MOST = 64 * 1024
@@ -152,3 +152,10 @@ def test_ordinary_texts_get_as_short_as_they_should(name: str) -> None:
 
 def test_methods_have_ids_of_their_own() -> None:
     assert len(set(known())) == 2
+
+
+def test_on_a_wide_link_only_what_takes_no_time_is_worth_it() -> None:
+    assert worth(None, 0) is worth(None, QUICK_BPS - 1) is None
+    assert worth((MODEL,), QUICK_BPS - 1) == (MODEL,)
+    assert worth(None, QUICK_BPS) == worth((UNKNOWN, DEFLATE, MODEL), QUICK_BPS) == [DEFLATE]
+    assert worth((MODEL,), QUICK_BPS) == worth((), QUICK_BPS) == []

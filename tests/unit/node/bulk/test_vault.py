@@ -15,7 +15,7 @@ from node.bulk.shelf import Folder, Memory
 from node.bulk.unconfirmed import Unconfirmed
 from node.bulk.vault import Vault
 from roundtrip.bulk.coding import shards_of
-from roundtrip.bulk.manifest import BLOCK_BYTES, sign
+from roundtrip.bulk.manifest import BLOCK_BYTES, Leaf, digest_of, sign
 from roundtrip.bulk.wire import Have, Offer, Piece, Told
 from tests.unit.node.bulk.conftest import Board
 
@@ -464,3 +464,13 @@ def test_no_file_stays_open(board, cargo) -> None:
     before = process.num_fds()
     flying(board, cargo(OTHER))
     assert process.num_fds() == before
+
+
+def test_a_shelf_in_memory_forgets_what_came_before() -> None:
+    shelf, leaf = Memory(), Leaf(digest_of(b"block"), 5)
+    shelf.open(b"first", 5)
+    shelf.put_list(0, b"list")
+    shelf.put(0, b"block")
+    assert (shelf.lists(1), shelf.there([leaf])) == ([b"list"], {0})
+    shelf.open(b"second", 5)
+    assert (shelf.manifest(), shelf.lists(1), shelf.there([leaf])) == (b"second", [None], set())

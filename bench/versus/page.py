@@ -41,10 +41,10 @@ of the uplink, and one comes every 5 s: only what says less gets through.
 """
 
 
-BEHIND = """Where another is ahead of groundloop (the relay), s. Where the link is wide, the way takes
-nothing and the model all: there others' loops are a few ms shorter, as they keep no question and no
-answer on disk before they go on, and have no relay between. The 99th of 100 is the last but one:
-one loss decides it, and on `reset` how soon the killed node's engine is up again.
+BEHIND = """Where another is ahead of groundloop (the relay), s. Where the link is wide, the way
+takes nothing and the model all: there others' loops are a few ms shorter, as they keep no question
+and no answer on disk before they go on, and have no relay between. The 99th of 100 is the last but
+one: one loss decides it, and on `reset` how soon the killed node's engine is up again.
 
 | link | | groundloop | the other |
 |---|---|---|---|

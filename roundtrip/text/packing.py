@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 MODELLED_BYTES = 2048
 """Longest text for the model; it bounds what a forged code can cost."""
-QUICK_BPS = 150_000
-"""Of a link on which the bytes that the model saves take less time than the model: it takes some
-27 us a byte to pack and to unpack, and saves about half of them beyond DEFLATE."""
+QUICK_BPS = 1_000_000
+"""From this rate on the bytes that the model saves are worth less than the time that it takes: both
+ends together some 27 us a byte, of which it saves about half beyond DEFLATE."""
 _CACHED = 512
 """Texts kept with their packed form, as workloads ask the same again."""
 

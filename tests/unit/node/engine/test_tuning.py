@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import math
 
 import pytest
 
@@ -36,3 +38,36 @@ def test_a_typical_question_counts_its_prompt_and_its_answer() -> None:
     alone = Tuned(1, True, 10.0, {1: 100.0, 4: 200.0})
     assert alone.typical_ns == 200 * 10 + 60 * 100
     assert alone.busy_ns == 200 * 10 + 60 * 50
+
+
+@pytest.mark.parametrize(
+    ("key", "spoilt"),
+    [
+        ("prefill_ns", math.inf),
+        ("prefill_ns", 0.0),
+        ("step_ns", {"1": math.inf}),
+        ("step_ns", {"1": math.nan}),
+        ("check_ns", {"2": -1.0}),
+        ("threads", 2),
+        ("threads", True),
+        ("flash", 1),
+        ("step_ns", {}),
+        ("step_ns", None),
+    ],
+)
+def test_what_was_measured_is_kept_unless_it_is_no_measurement(tmp_path, key, spoilt) -> None:
+    made, file = settings(context=64, sequences=1), tmp_path / "measured.json"
+    engine = Engine(str(resolve("tiny")), made)
+    ticks = itertools.count(0, 10**8)
+    first = tuned(engine, made, [1], file=file, clock_ns=lambda: next(ticks))
+
+    def never() -> int:
+        raise LookupError("measured again")
+
+    assert tuned(engine, made, [1], file=file, clock_ns=never) == first
+    known = json.loads(file.read_text())
+    (kept,) = known.values()
+    kept[key] = spoilt
+    file.write_text(json.dumps(known))
+    with pytest.raises(LookupError, match="measured again"):
+        tuned(engine, made, [1], file=file, clock_ns=never)

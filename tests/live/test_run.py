@@ -79,14 +79,19 @@ def test_killing_the_engine_in_mid_answer_still_ends_in_an_answer(start, tmp_pat
 
 
 def test_an_answer_that_the_link_cuts_off_is_there_as_far_as_it_came(start, tmp_path) -> None:
-    outage = '[[outage]]\nstart_s = 0.3\nend_s = 60\nkind = "silent"\n'
-    limits = "[budget]\nloop_s = 4\nexpire_s = 6\n"
-    for name, cut in (("whole", ""), ("cut", outage + limits)):
-        out, parts = tmp_path / name, "part_s = 0.1\nspeculate = false\n"
-        scenario = written(tmp_path / f"{name}.toml", 1, 2000, parts + cut)
-        program = start("testbed", "run", str(scenario), "--out", str(out))
-        program.wait()
-    whole, part = (lines_of(tmp_path / name / "loops.jsonl")[0] for name in ("whole", "cut"))
+    """The outage begins in the middle of the answer, by the times of a run without one."""
+
+    def ran(name: str, cut: str = "") -> dict:
+        scenario = written(
+            tmp_path / f"{name}.toml", 1, 2000, "part_s = 0.1\nspeculate = false\n" + cut
+        )
+        start("testbed", "run", str(scenario), "--out", str(tmp_path / name)).wait()
+        return lines_of(tmp_path / name / "loops.jsonl")[0]
+
+    whole = ran("whole")
+    first_s, last_s = (whole["stamps_ns"][name] / 1e9 for name in ("first_token", "finished"))
+    outage = f'[[outage]]\nstart_s = {(first_s + last_s) / 2}\nend_s = 60\nkind = "silent"\n'
+    part = ran("cut", outage + f"[budget]\nloop_s = {last_s + 4}\nexpire_s = {last_s + 6}\n")
     assert (whole["outcome"], part["outcome"]) == ("on_time", "expired")
     assert 100 < len(part["answer"]) < len(whole["answer"])
     assert whole["answer"].startswith(part["answer"])

@@ -37,19 +37,23 @@ OFTEN = 'environment = "leo"\ntimes = 100_000'
 def run(start, tmp_path, monkeypatch):
     monkeypatch.setenv("GROUNDLOOP_CACHE", str(tmp_path / "cache"))
 
-    def go(radiation: str) -> tuple[dict, str]:
+    def go(radiation: str) -> tuple[dict, list[dict], str]:
         path = tmp_path / "scenario.toml"
         path.write_text(SCENARIO.format(questions=QUESTIONS, radiation=radiation))
         program = start("testbed", "run", str(path), "--out", str(tmp_path / "run"))
         program.wait()
-        return json.loads((tmp_path / "run" / "summary.json").read_text()), program.output()
+        loops = (tmp_path / "run" / "loops.jsonl").read_text().splitlines()
+        summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+        return summary, list(map(json.loads, loops)), program.output()
 
     return go
 
 
 def test_answers_are_right_though_bits_flip_all_the_time(run) -> None:
-    summary, said = run(OFTEN)
-    assert summary["right"] == 30, said
+    """But for those that were spoilt three times, as on a busy machine, and say so."""
+    summary, loops, said = run(OFTEN)
+    assert all(loop["correct"] or loop.get("exposed") for loop in loops), said
+    assert summary["right"] >= 27, said
     assert summary["outcomes"]["on_time"] == 30
     assert summary["node"]["vitals"]["mended"] > 20
     assert "was damaged; read again from triage-Q8_0.gguf" in said
@@ -57,6 +61,6 @@ def test_answers_are_right_though_bits_flip_all_the_time(run) -> None:
 
 
 def test_without_scrubbing_they_are_not(run) -> None:
-    summary, said = run(f"{OFTEN}\nscrub = false")
-    assert summary["right"] < 20, said
+    summary, loops, said = run(f"{OFTEN}\nscrub = false")
+    assert sum(not loop["correct"] and not loop.get("exposed") for loop in loops) > 3, said
     assert summary["node"]["vitals"]["mended"] == 0

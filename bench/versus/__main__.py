@@ -35,6 +35,7 @@ SEED = 1
 END_S = 25.0
 """After the last question's budget."""
 FEW_PER_MIN = 20
+"""Questions that leave the processors idle most of the time."""
 EXECUTED = (
     re.compile(r"^executed$", re.MULTILINE),
     re.compile(r'"POST /v1/chat/completions [^"]*" 200'),

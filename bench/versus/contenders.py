@@ -96,7 +96,7 @@ def _client(kind: str, place: Place) -> list[str]:
     ]  # fmt: skip
 
 
-def _server(place: Place, host: str) -> list[str]:
+def _configure(place: Place, host: str) -> Path:
     """The node's model, threads and context; it does not think first, as the others' do not."""
     model = {
         "model": str(resolve("builtin")), "n_ctx": 1024, "n_threads": 1, "n_threads_batch": 1,
@@ -104,7 +104,11 @@ def _server(place: Place, host: str) -> list[str]:
     }  # fmt: skip
     config = place.folder / CONFIG
     config.write_text(json.dumps({"host": host, "port": 8000, "models": [model]}))
-    return [PY, "-m", "llama_cpp.server", "--config_file", str(config)]
+    return config
+
+
+def _server(place: Place, host: str) -> list[str]:
+    return [PY, "-m", "llama_cpp.server", "--config_file", str(_configure(place, host))]
 
 
 def _http(kind: str) -> Callable[[Place], Commands]:
@@ -112,7 +116,7 @@ def _http(kind: str) -> Callable[[Place], Commands]:
 
 
 def _h3(place: Place) -> Commands:
-    _server(place, "10.42.0.2")
+    _configure(place, "10.42.0.2")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-keyout", str(place.folder / "key"), "-out", str(place.folder / "cert"),
@@ -125,7 +129,7 @@ def _h3(place: Place) -> Commands:
 
 def _ssh(place: Place) -> Commands:
     """Behind the others: a load of the model for each question is more work than all of theirs."""
-    _server(place, "")
+    _configure(place, "")
     for name in ("key", "host"):
         key = str(place.folder / name)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)

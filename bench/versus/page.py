@@ -13,7 +13,7 @@ QUESTION_BYTES, ANSWER_BYTES = 300, 40
 HEAD = """# groundloop and what people would use instead
 
 The same model file (the builtin), one thread, the same {count} questions (a telemetry frame and a
-question about it, some 300 bytes) at the same times, the same link and seed; 120 s for each.
+question about it, some 300 bytes; seed 5) at the same times, the same link (seed 1); 120 s each.
 Half of the contenders of a link run at the same time, each over a link of its own, then the others,
 on {machine}. `make versus` makes this page anew: Linux, root, mosquitto, OpenSSH, some 50 minutes.
 
@@ -34,9 +34,10 @@ all questions: one that is not answered in 120 s took longer than any. Bytes are
 both ways, for each answer in time. "Done twice": answers that were begun on the node beyond one for
 each that came. SSH runs a line of Python that does what llama.cpp's command line does, which the
 package does not have. The limit is light both ways, 300 bytes up and 40 down at the links' rates,
-and the inference that was measured; groundloop packs texts, so that on a narrow link it may be
-below. The figures are kept in `bench/versus/results`. On `uhf` a question by HTTP takes some 10 s
-of the uplink, and one comes every 5 s: only what says less gets through.
+and inference: the least median that groundloop's node measured on any link, not yet that of raw
+calls of llama.cpp; groundloop packs texts, so that on a narrow link it may be below. The figures
+are kept in `bench/versus/results`. On `uhf` a question by HTTP takes some 10 s of the uplink, and
+one comes every 5 s: only what says less gets through.
 
 """
 

@@ -25,6 +25,7 @@ from tests.unit.ground.bulk.test_sender import Agent
 KEYS = [b"k" * 32]
 PLAN = ContactPlan([Contact("ground", "node", 0, 10**12, 9600, 0)])
 PROMPT = Options(name="first", kind="prompt")
+TINY = resolve("tiny")
 
 
 class Station:
@@ -65,6 +66,12 @@ class Station:
             yield content
 
         return await self.uplink.take(chunks(), len(content), **options)
+
+    async def take_tiny(self) -> int:
+        """Take that model, for a node that has said its context; the memory it needs there."""
+        self.health = Health("tiny", "Q8_0", 512, 1, 0)
+        await self.take(TINY.read_bytes())
+        return fit(inspect(TINY), 512).total_bytes
 
     @property
     def upload(self) -> Any:
@@ -224,17 +231,14 @@ def test_what_has_no_place_on_board_is_refused_before_anything_is_sent(play) -> 
     """By what the beacon said: a model by the memory it needs, anything by the room."""
 
     async def story(station: Station) -> None:
-        model = resolve("tiny")
-        needs = fit(inspect(model), 512).total_bytes
-        station.health = Health("tiny", "Q8_0", 512, 1, 0)
-        await station.take(model.read_bytes())
+        needs = await station.take_tiny()
         station.vitals = Vitals(engine_mb=needs // 1_000_000 - 1)
         with pytest.raises(BadInput) as refused:
             station.uplink.begin(Options(name="m"))
         most = f"at most {needs // 1_000_000 - 1} MB: memory for the node's engine"
         assert f"upload: file: expected {most}, found {needs / 1e6:.0f} MB" in str(refused.value)
         assert station.uplink.status() == {"state": "none"}
-        size = model.stat().st_size
+        size = TINY.stat().st_size
         assert size > 2_000_000
         station.vitals = Vitals(room_mb=size // 1_000_000 - 1, engine_mb=needs // 1_000_000)
         most = f"at most {size // 1_000_000 - 1} MB: room on board for uploads"
@@ -249,11 +253,8 @@ def test_what_has_no_place_on_board_is_refused_before_anything_is_sent(play) -> 
 
 def test_a_model_that_just_fits_goes_up(play) -> None:
     async def story(station: Station) -> None:
-        model = resolve("tiny")
-        needs = fit(inspect(model), 512).total_bytes
-        station.health = Health("tiny", "Q8_0", 512, 1, 0)
+        needs = await station.take_tiny()
         station.vitals = Vitals(engine_mb=needs // 1_000_000, room_mb=needs // 1_000_000)
-        await station.take(model.read_bytes())
         station.uplink.begin(Options(name="m"))
         assert station.upload.signed.manifest.memory_bytes == needs
 

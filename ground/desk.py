@@ -103,8 +103,6 @@ class Desk:
         self._settled: deque[Event] = deque(maxlen=KEPT_RECORDS)
         self._cue: Carrier | None = None
         self.health: Health | None = None
-        self.vitals = Vitals()
-        """As they were told last."""
         self.watchers: list[Callable[[LoopRecord], None]] = []
         """Called with each record."""
         self.uplink: Uplink | None = None
@@ -157,10 +155,10 @@ class Desk:
                     watcher(record)
                 self._tell("settled", LEVELS[record.outcome], **told)
             case NodeHealth(health=health):
-                last, self.health = self.health, health
-                self.vitals = health.vitals or self.vitals
+                last = self.health
+                self.health = health.after(last)
                 died = last is not None and health.engine_restarts > last.engine_restarts
-                self._tell("health", "warning" if died else "info", **shown_health(health))
+                self._tell("health", "warning" if died else "info", **shown_health(self.health))
             case Rejected(reason=reason):
                 self._tell("rejected", "warning", reason=reason)
             case _:

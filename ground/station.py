@@ -386,7 +386,7 @@ class Station:
     def health(self, health: Health) -> None:
         """The node said how it does."""
         assert self._actor is not None
-        self._asked.health = health
+        self._asked.health = health.after(self._asked.health)
         if health.vitals is not None and health.vitals.charge_permille is not None:
             at_ns = self._actor.clock.now_ns()
             self._asked.charge.append((at_ns, health.vitals.charge_permille))

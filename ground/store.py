@@ -255,7 +255,8 @@ class GroundStore:
                     "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", (*piece, crc_of(*piece))
                 )
             case NodeHealth(health=health):
-                self._db.execute("UPDATE run SET health = ?", (encode(health),))
+                kept = encode(health.after(self.health()))
+                self._db.execute("UPDATE run SET health = ?", (kept,))
             case Settled(record=record):
                 key = _key(record.question_id)
                 text = json.dumps(to_json(record, ""))

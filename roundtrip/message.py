@@ -360,6 +360,12 @@ class Health:
     """The first DIGEST_HEX of the model's SHA-256, and of its adapter's after it; empty where a
     server has it."""
 
+    def after(self, before: Health | None) -> Health:
+        """This, with the vitals that were said before where it has none."""
+        if self.vitals is not None or before is None:
+            return self
+        return replace(self, vitals=before.vitals)
+
 
 Sent = Question | Answer | Part | Refusal | Health | Unreadable | Cancel
 Received = Asked | Answer | Part | Refusal | Health | Unreadable | Cancel

@@ -37,7 +37,8 @@ class GroundHands:
             self._world.out.records.append(record)
 
     def health(self, health: Health) -> None:
-        self._world.out.health = health
+        out = self._world.out
+        out.health = health.after(out.health)
 
     def rejected(self, reason: str) -> None:
         self._world.out.rejected[reason] += 1

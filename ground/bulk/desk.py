@@ -102,7 +102,6 @@ class Uplink:
         note: told what an operator should know.
         tell: told how the upload does: its name, its state, and what else is to be said.
         health: what the node said of itself last.
-        vitals: how it does, as it said last.
     """
 
     def __init__(
@@ -113,7 +112,6 @@ class Uplink:
         note: Callable[[str], None],
         tell: Callable[[str, str, str], None],
         health: Callable[[], Health | None],
-        vitals: Callable[[], Vitals],
     ) -> None:
         self._folder = folder / "uplink"
         self._keys = keys
@@ -121,7 +119,6 @@ class Uplink:
         self._note = note
         self._tell = tell
         self._health = health
-        self._vitals = vitals
         self._source: FileSource | None = None
         self._actor: Actor[GroundMachine] | None = None
         self._worker: Worker | None = None
@@ -317,7 +314,8 @@ class Uplink:
 
     def _hold_against(self, size: int, memory_bytes: int) -> None:
         """Refuse what has no place on board, by what the node said last; it judges again."""
-        vitals = self._vitals()
+        health = self._health()
+        vitals = (health and health.vitals) or Vitals()
         for what, needs_bytes, most_mb in (
             ("memory for the node's engine", memory_bytes, vitals.engine_mb),
             ("room on board for uploads", size, vitals.room_mb),

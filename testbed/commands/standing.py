@@ -280,9 +280,7 @@ def _stand(
         contacts, budget_s = scenario.plan().both, scenario.budget.loop_s
         desk = Desk(contacts, budget_s, books.history, Sky(scenario))
         keys, plan = signing_keys(plain=plain), scenario.plan()
-        desk.uplink = Uplink(
-            folder, keys, plan, desk.note, desk.upload, lambda: desk.health, lambda: desk.vitals
-        )
+        desk.uplink = Uplink(folder, keys, plan, desk.note, desk.upload, lambda: desk.health)
         spans = spans_to(otel) if otel else None
         if spans is not None:
             desk.watchers.append(lambda record: spans.settled(record, desk.model, desk.zero_unix_s))

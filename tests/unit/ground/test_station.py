@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,12 +18,13 @@ from ground.store import GroundStore, StartedRun
 from roundtrip.anchor import Anchor, Reading
 from roundtrip.config import OrbitConfig
 from roundtrip.drive import clock
-from roundtrip.message import Health
+from roundtrip.message import Health, Vitals
 from roundtrip.modem import Hello
 from roundtrip.scenario import Scenario
 from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
 from roundtrip.transport import MAX_REASONS, NO_DATE
+from testbed.world_hands import GroundHands
 
 CI = Path(__file__).parents[2] / "data" / "ci.toml"
 
@@ -118,6 +120,20 @@ def test_a_station_that_stands_is_where_its_plan_is_by_the_clock(
     assert station._hello() == Hello(station._run_id, elapsed_ns, now_ms - since_ms)
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_node_whose_engine_died_last_is_shown_with_its_vitals(
+    station: Station, live: bool
+) -> None:
+    """Its health says none when the engine comes up, and a run may end before a beacon."""
+    station._actor = SimpleNamespace(clock=SimpleNamespace(now_ns=lambda: 0))
+    world = SimpleNamespace(out=station._asked)
+    hands = station if live else GroundHands(world)
+    beacon = Health("tiny", "Q8_0", 512, 1, 0, Vitals(mended=3))
+    hands.health(beacon)
+    hands.health(Health("tiny", "Q8_0", 512, 1, 1))
+    assert station._asked.health == replace(beacon, engine_restarts=1)
+
+
 def test_what_a_run_that_goes_on_knew_of_its_node_is_known_again(
     station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +141,9 @@ def test_what_a_run_that_goes_on_knew_of_its_node_is_known_again(
     health = Health("tiny", "Q8_0", 512, 1, 0)
     store = GroundStore(tmp_path / "l")
     store.start(StartedRun(5, Anchor("here", 4_000_000_000, 17_000)))
+    said = replace(health, vitals=Vitals(mended=3))
+    store.apply(NodeHealth(said))
     store.apply(NodeHealth(health))
     station._recover(store)
     store.close()
-    assert station._asked.health == health
+    assert station._asked.health == said, "what comes up again has said nothing new"

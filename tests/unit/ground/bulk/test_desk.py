@@ -36,7 +36,6 @@ class Station:
         self.notes: list[str] = []
         self.told: list[tuple[str, str]] = []
         self.health: Health | None = None
-        self.vitals = Vitals()
 
     async def start(self) -> None:
         self.machine = SimpleNamespace(uploads=Sender(Agent()), upload=lambda go, *args: go(*args))
@@ -44,7 +43,6 @@ class Station:
         self.uplink = Uplink(
             self.path, KEYS, PLAN, self.notes.append,
             lambda name, state, detail: self.told.append((name, state)), lambda: self.health,
-            lambda: self.vitals,
         )  # fmt: skip
         self.uplink.stands(self)
         await self.quiet()
@@ -66,6 +64,9 @@ class Station:
             yield content
 
         return await self.uplink.take(chunks(), len(content), **options)
+
+    def says(self, **vitals: int) -> None:
+        self.health = Health("tiny", "Q8_0", 512, 1, 0, Vitals(**vitals))
 
     async def take_tiny(self) -> int:
         """Take that model, for a node that has said its context; the memory it needs there."""
@@ -232,7 +233,7 @@ def test_what_has_no_place_on_board_is_refused_before_anything_is_sent(play) -> 
 
     async def story(station: Station) -> None:
         needs = await station.take_tiny()
-        station.vitals = Vitals(engine_mb=needs // 1_000_000 - 1)
+        station.says(engine_mb=needs // 1_000_000 - 1)
         with pytest.raises(BadInput) as refused:
             station.uplink.begin(Options(name="m"))
         most = f"at most {needs // 1_000_000 - 1} MB: memory for the node's engine"
@@ -240,12 +241,12 @@ def test_what_has_no_place_on_board_is_refused_before_anything_is_sent(play) -> 
         assert station.uplink.status() == {"state": "none"}
         size = TINY.stat().st_size
         assert size > 2_000_000
-        station.vitals = Vitals(room_mb=size // 1_000_000 - 1, engine_mb=needs // 1_000_000)
+        station.says(room_mb=size // 1_000_000 - 1, engine_mb=needs // 1_000_000)
         most = f"at most {size // 1_000_000 - 1} MB: room on board for uploads"
         with pytest.raises(BadInput, match=f"{most}, found {size / 1e6:.0f} MB"):
             station.uplink.begin(Options(name="m"))
         await station.take(b"two")
-        station.vitals = Vitals(room_mb=1, engine_mb=0)
+        station.says(room_mb=1, engine_mb=0)
         assert station.uplink.begin(PROMPT)["name"] == "first", "a prompt takes no memory"
 
     play(story)
@@ -254,7 +255,7 @@ def test_what_has_no_place_on_board_is_refused_before_anything_is_sent(play) -> 
 def test_a_model_that_just_fits_goes_up(play) -> None:
     async def story(station: Station) -> None:
         needs = await station.take_tiny()
-        station.vitals = Vitals(engine_mb=needs // 1_000_000, room_mb=needs // 1_000_000)
+        station.says(engine_mb=needs // 1_000_000, room_mb=needs // 1_000_000)
         station.uplink.begin(Options(name="m"))
         assert station.upload.signed.manifest.memory_bytes == needs
 

@@ -48,7 +48,7 @@ class Namespaces:
         self.names = {side: f"{name}-{side.value}" for side in Side}
         self.tuns: dict[Side, int] = {}
         """Files: a packet a read, a packet a write."""
-        self._ip = _tool()
+        self._ip = ip_program()
         self._lock = self._locked(name)
         try:
             self._remove()  # those of one that was killed
@@ -117,7 +117,7 @@ class Namespaces:
         os.close(self._lock)
 
 
-def _tool() -> str:
+def ip_program() -> str:
     """The program `ip`.
 
     Raises:

@@ -2,9 +2,10 @@
 
     python -m bench.versus [--links NAME,…] [--contenders NAME;…] [--count N] [--page FILE]
 
-Linux, root; mosquitto, openssh-server, and pip install -e '.[dev,versus]'. Half of the contenders
-of a link run at the same time, each over a link of its own with the same seed, then the others:
-what one costs the others, all cost each other.
+Linux, root; mosquitto, openssl, OpenSSH, and pip install -e '.[dev,versus]'. Half of the contenders
+of a link run at the same time, each over a link of its own with the same seed, and ask in turn;
+then the others. What one costs the others, all cost each other. Before each link llama.cpp alone
+is asked the same questions, so that the physical limit is the machine's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import os
 import platform
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.versus.contenders import CONTENDERS, PY, Place
+from bench.versus.contenders import CONTENDERS, PY, Place, check, configure
 from bench.versus.links import BUDGET_S, CASES, COUNT, LinkCase
 from bench.versus.page import page_of, table_of
+from roundtrip.errors import EnvironmentFault
 
 RESULTS = Path(__file__).parent / "results"
 SEED = 1
@@ -89,24 +90,10 @@ class Cell:
             "p99_s": _quantile(in_time, 0.99, self.place.count),
             "bytes_per_answer": sent / len(in_time) if in_time else None,
             "twice": max(0, executed - len(answered)),
-            "compute_s": self._compute_s(),
             "loops_s": [
                 None if loop["loop_s"] is None else round(loop["loop_s"], 3) for loop in loops
             ],
         }
-
-    def _compute_s(self) -> float | None:
-        """The median of what inference took, of ours."""
-        run = self.place.folder / "run" / "loops.jsonl"
-        if not run.exists():
-            return None
-        records = (json.loads(line) for line in run.read_text().splitlines())
-        took = [
-            (one["phases_ns"]["prefill"] + one["phases_ns"]["decode"]) / 1e9
-            for one in records
-            if one["outcome"] == "on_time"
-        ]
-        return statistics.median(took) if took else None
 
     def _loops(self) -> list[dict[str, Any]]:
         run = self.place.folder / "run" / "loops.jsonl"
@@ -174,6 +161,15 @@ def _of_case(
     return [cell.result() for cell in cells]
 
 
+def _alone(folder: Path, questions: Path) -> dict[str, float]:
+    """What llama.cpp takes for a question when it does nothing else."""
+    configure(folder, "")
+    command = [PY, "-m", "bench.versus.served", "raw", str(folder), str(questions)]
+    said = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(said.stdout)
+    return found
+
+
 def _machine() -> str:
     """Which one this is."""
     cores = f"{platform.machine()}, {os.cpu_count()} cores"
@@ -195,6 +191,12 @@ def main() -> int:
     options = parser.parse_args()
     cases = [case for case in CASES if case.name in options.links.split(",")]
     names = [name for name in CONTENDERS if name in options.contenders.split(";")]
+    if cases:
+        os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian has daemons
+        try:
+            check(names)
+        except EnvironmentFault as fault:
+            parser.exit(1, f"{fault}\n")
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) if options.logs is None else options.logs.resolve()
@@ -207,15 +209,22 @@ def main() -> int:
         questions.write_text(said.stdout)
         for case in cases:
             begun = time.monotonic()
+            alone = _alone(folder, questions)
             results = [
                 result
                 for batch in _batches(case, names)
                 for result in _of_case(case, folder, questions, options.count, batch)
             ]
-            kept = {"link": case.name, "machine": _machine(), "results": results}
+            kept = {
+                "link": case.name,
+                "machine": _machine(),
+                "took_s": round(time.monotonic() - begun),
+                "alone": alone,
+                "results": results,
+            }
             (options.out / f"{case.name}.json").write_text(json.dumps(kept) + "\n")
             print(table_of(case, results))
-            print(f"({time.monotonic() - begun:.0f} s)\n", flush=True)
+            print(f"({kept['took_s']} s)\n", flush=True)
     if options.page is not None:
         options.page.write_text(page_of(options.out, options.page.parent / "pictures"))
     return 0

@@ -20,7 +20,7 @@ import openai
 import zmq
 import zmq.asyncio
 
-from bench.versus.links import BUDGET_S, SYSTEM
+from bench.versus.links import BUDGET_S, body_of
 from bench.versus.served import H3_PORT, MQTT_PORT, SSH_PORT, ZMQ_PORT
 
 ROOT = Path(__file__).parents[2]
@@ -29,12 +29,6 @@ FAILURES = (OSError, ValueError, httpx.HTTPError, openai.OpenAIError, zmq.ZMQErr
 """What the contenders' clients raise where nothing came back; TimeoutError and what curl_cffi
 raises are OSErrors."""
 Ask = Callable[[int, dict[str, Any]], Awaitable[str]]
-
-
-def body_of(text: str) -> dict[str, Any]:
-    """A question as the API has it."""
-    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
-    return {"model": "builtin", "messages": messages, "max_tokens": 160, "temperature": 0}
 
 
 @contextlib.asynccontextmanager

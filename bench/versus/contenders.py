@@ -14,7 +14,9 @@ from pathlib import Path
 
 from bench.versus.links import START_S, LinkCase
 from bench.versus.served import CONFIG, SSH_PORT
+from link_sim.namespaces import ip_program
 from models.resolve import resolve
+from roundtrip.errors import EnvironmentFault
 
 PY = sys.executable
 NODE = [PY, "-m", "bench.versus.served", "node"]
@@ -96,19 +98,19 @@ def _client(kind: str, place: Place) -> list[str]:
     ]  # fmt: skip
 
 
-def _configure(place: Place, host: str) -> Path:
+def configure(folder: Path, host: str) -> Path:
     """The node's model, threads and context; it does not think first, as the others' do not."""
     model = {
         "model": str(resolve("builtin")), "n_ctx": 1024, "n_threads": 1, "n_threads_batch": 1,
         "chat_template_kwargs": {"enable_thinking": False}, "verbose": False,
     }  # fmt: skip
-    config = place.folder / CONFIG
+    config = folder / CONFIG
     config.write_text(json.dumps({"host": host, "port": 8000, "models": [model]}))
     return config
 
 
 def _server(place: Place, host: str) -> list[str]:
-    return [PY, "-m", "llama_cpp.server", "--config_file", str(_configure(place, host))]
+    return [PY, "-m", "llama_cpp.server", "--config_file", str(configure(place.folder, host))]
 
 
 def _http(kind: str) -> Callable[[Place], Commands]:
@@ -116,7 +118,7 @@ def _http(kind: str) -> Callable[[Place], Commands]:
 
 
 def _h3(place: Place) -> Commands:
-    _configure(place, "10.42.0.2")
+    configure(place.folder, "10.42.0.2")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-keyout", str(place.folder / "key"), "-out", str(place.folder / "cert"),
@@ -129,15 +131,15 @@ def _h3(place: Place) -> Commands:
 
 def _ssh(place: Place) -> Commands:
     """Behind the others: a load of the model for each question is more work than all of theirs."""
-    _configure(place, "")
+    configure(place.folder, "")
     for name in ("key", "host"):
         key = str(place.folder / name)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     Path("/run/sshd").mkdir(exist_ok=True)
     config = place.folder / "sshd_config"
     config.write_text(SSHD.format(folder=place.folder, port=SSH_PORT))
-    sshd = shutil.which("sshd") or "/usr/sbin/sshd"
-    ends = _over_tun(place, _client("ssh", place), [sshd, "-D", "-e", "-f", str(config)])
+    sshd = [str(shutil.which("sshd")), "-D", "-e", "-f", str(config)]  # which wants its whole path
+    ends = _over_tun(place, _client("ssh", place), sshd)
     return [["nice", *command] for command in ends]
 
 
@@ -161,8 +163,32 @@ CONTENDERS: dict[str, Callable[[Place], Commands]] = {
     "openai": _http("openai"),
     "openai, streaming": _http("openai-stream"),
     "HTTP, retried": _http("http-retry"),
+    "groundloop, again": _relay,
     "HTTP/3, retried": _h3,
     "SSH": _ssh,
     "MQTT QoS 2": _by_worker("mqtt", "mosquitto -c {folder}/mosquitto.conf"),
     "ZeroMQ, lazy pirate": _by_worker("zmq"),
 }
+"""In the order in which they run: where half of them run at a time, groundloop is in both."""
+NEEDS = {
+    "HTTP/3, retried": {"openssl": "openssl"},
+    "SSH": {"sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client"},
+    "MQTT QoS 2": {"mosquitto": "mosquitto"},
+}
+"""Programs, and the packages of Debian that have them."""
+
+
+def check(names: list[str]) -> None:
+    """See that these can run here.
+
+    Raises:
+        EnvironmentFault: this machine has no TUN links, or lacks a program.
+    """
+    ip_program()
+    needed = {program: of for name in names for program, of in NEEDS.get(name, {}).items()}
+    missing = [program for program in needed if shutil.which(program) is None]
+    if missing:
+        packages = " ".join(sorted({needed[program] for program in missing}))
+        raise EnvironmentFault(
+            "versus", f"no program {', '.join(missing)}", f"install {packages}, or see --contenders"
+        )

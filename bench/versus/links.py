@@ -60,6 +60,14 @@ class LinkCase:
 
 
 SYSTEM = "You watch the telemetry of a satellite. Answer from the frame, exactly and briefly."
+
+
+def body_of(text: str) -> dict[str, Any]:
+    """A question as the API has it."""
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
+    return {"model": "builtin", "messages": messages, "max_tokens": 160, "temperature": 0}
+
+
 _LEO = {"rate_bps": 64_000, "one_way_delay_ms": 6}
 _LEO_DOWN = {"rate_bps": 1_000_000, "one_way_delay_ms": 6}
 _TRACE = str(SCENARIOS / "made-up.csv")

@@ -8,18 +8,21 @@ from typing import Any
 
 from bench.versus.links import CASES, LinkCase
 
-QUESTION_BYTES, ANSWER_BYTES = 300, 40
-"""About: what the texts of a question with its frame, and of an answer, have."""
+RELAYED = ("groundloop", "groundloop, again")
+NEVER_S = 1e9
 HEAD = """# groundloop and what people would use instead
 
 The same model file (the builtin), one thread, the same {count} questions (a telemetry frame and a
 question about it, some 300 bytes; seed 5) at the same times, the same link (seed 1); 120 s each.
-Half of the contenders of a link run at the same time, each over a link of its own, then the others,
-on {machine}. `make versus` makes this page anew: Linux, root, mosquitto, OpenSSH, some 50 minutes.
+Half of the contenders of a link run at the same time, each over a link of its own, and ask in turn
+within each second; then the other half. groundloop runs with both and is compared with those that
+ran beside it. Machine: {machine}.
+`make versus` makes this page anew (Linux, root, mosquitto, openssl, OpenSSH; {minutes} minutes).
 
 | contender | what it is |
 |---|---|
 | groundloop | ground and node over the relay |
+| groundloop, again | the same once more, beside the other half |
 | groundloop, UDP | the same over UDP through `link --tun`; no modem tells it of outages |
 | openai | the `openai` client, timeout 120 s, its own retries; `llama_cpp.server`, TCP |
 | openai, streaming | the same with `stream` |
@@ -29,15 +32,16 @@ on {machine}. `make versus` makes this page anew: Linux, root, mosquitto, OpenSS
 | MQTT QoS 2 | mosquitto beside the ground, paho, sessions that persist; a worker asks the server |
 | ZeroMQ, lazy pirate | REQ, closed and asked again after 5 s; a worker asks the server |
 
-All but the first go through `groundloop link --tun`. "Right" is the exact answer. Quantiles are of
+All but the first two go through `groundloop link --tun`. "Right" is the exact answer. Quantiles are of
 all questions: one that is not answered in 120 s took longer than any. Bytes are those on the air
 both ways, for each answer in time. "Done twice": answers that were begun on the node beyond one for
 each that came. SSH runs a line of Python that does what llama.cpp's command line does, which the
-package does not have. The limit is light both ways, 300 bytes up and 40 down at the links' rates,
-and inference: the least median that groundloop's node measured on any link, not yet that of raw
-calls of llama.cpp; groundloop packs texts, so that on a narrow link it may be below. The figures
-are kept in `bench/versus/results`. On `uhf` a question by HTTP takes some 10 s of the uplink, and
-one comes every 5 s: only what says less gets through.
+package does not have. The limit is light both ways, the texts of a question and of its answer
+(medians, {texts}) at the links' rates, and inference: the median of raw calls of
+llama.cpp, one after the other on one thread, while nothing else runs, before each link. groundloop
+packs texts, so that on a narrow link it may be below. The figures are kept in `bench/versus/results`. On `uhf` a
+question by HTTP takes some 10 s of the uplink, and one comes every 5 s: only what says less gets
+through.
 
 """
 
@@ -75,11 +79,12 @@ def table_of(case: LinkCase, results: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def limit_s(case: LinkCase, compute_s: float) -> float:
-    """What no program can go below, without packing texts."""
+def limit_of(case: LinkCase, alone: dict[str, float]) -> tuple[float, float, float]:
+    """Light, texts and inference, s: what no program can go below, without packing texts."""
     light_s = (case.up["one_way_delay_ms"] + case.down["one_way_delay_ms"]) / 1000
-    up_s = 8 * QUESTION_BYTES / case.up["rate_bps"]
-    return light_s + up_s + 8 * ANSWER_BYTES / case.down["rate_bps"] + compute_s
+    up_s = 8 * alone["question_bytes"] / case.up["rate_bps"]
+    down_s = 8 * alone["answer_bytes"] / case.down["rate_bps"]
+    return light_s, up_s + down_s, alone["inference_s"]
 
 
 def page_of(results: Path, pictures: Path) -> str:
@@ -91,30 +96,44 @@ def page_of(results: Path, pictures: Path) -> str:
         if file.exists():
             kept[case.name] = json.loads(file.read_text())
     first = next(iter(kept.values()))
-    computed = [r.get("compute_s") for one in kept.values() for r in one["results"]]
-    compute_s = min((one for one in computed if one), default=0.0)
-    count = first["results"][0]["asked"]
-    parts = [HEAD.format(count=count, machine=first["machine"]), _summary(kept), _behind(kept)]
+    head = HEAD.format(
+        count=first["results"][0]["asked"],
+        machine=first["machine"],
+        minutes=round(sum(one["took_s"] for one in kept.values()) / 60),
+        texts="{question_bytes:.0f} and {answer_bytes:.0f} bytes".format(**first["alone"]),
+    )
+    parts = [head, _summary(kept), _behind(kept)]
     for case in CASES:
         if case.name in kept:
             found = kept[case.name]["results"]
             _picture(case, found, pictures / f"versus-{case.name}.png")
-            parts.append(table_of(case, found) + _limit_line(case, found[0], compute_s))
+            parts.append(table_of(case, found) + _limit_line(case, kept[case.name]))
             parts.append(f"![{case.name}](pictures/versus-{case.name}.png)\n\n")
     return "".join(parts)
+
+
+def _pairs(results: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each other contender with the groundloop over the relay that ran beside it."""
+    pairs, ours = [], results[0]
+    for one in results:
+        if one["contender"] in RELAYED:
+            ours = one
+        elif not one["contender"].startswith("groundloop"):
+            pairs.append((ours, one))
+    return pairs
 
 
 def _summary(kept: dict[str, Any]) -> str:
     lines = ["| link | groundloop in 120 s | best other | groundloop p90, s | best other |"]
     lines.append("|---|---|---|---|---|")
     for name, one in kept.items():
-        ours, *_ = one["results"]
-        others = [r for r in one["results"] if not r["contender"].startswith("groundloop")]
-        share = max(others, key=lambda r: r["in_time"])
-        fast = min(others, key=lambda r: 1e9 if r["p90_s"] is None else r["p90_s"])
+        pairs = _pairs(one["results"])
+        ours = min((ours for ours, _ in pairs), key=lambda r: r["in_time"])
+        _, share = max(pairs, key=lambda pair: pair[1]["in_time"])
+        beside, fast = min(pairs, key=lambda pair: pair[1]["p90_s"] or NEVER_S)
         lines.append(
             f"| {name} | {ours['in_time']} of {ours['asked']} "
-            f"| {share['in_time']} ({share['contender']}) | {_seconds(ours['p90_s'])} "
+            f"| {share['in_time']} ({share['contender']}) | {_seconds(beside['p90_s'])} "
             f"| {_seconds(fast['p90_s'])} ({fast['contender']}) |"
         )
     return "\n".join(lines) + "\n\n"
@@ -124,25 +143,22 @@ def _behind(kept: dict[str, Any]) -> str:
     """Where another has a better figure, by more than a fiftieth."""
     lines = []
     for name, one in kept.items():
-        ours, *rest = one["results"]
-        others = [other for other in rest if not other["contender"].startswith("groundloop")]
         for key, called in (("p50_s", "p50"), ("p90_s", "p90"), ("p99_s", "p99")):
-            best = min(others, key=lambda other, key=key: other[key] or 1e9)
-            if (best[key] or 1e9) < 0.98 * (ours[key] or 1e9):
-                figures = f"{_seconds(ours[key])} | {_seconds(best[key])} ({best['contender']})"
-                lines.append(f"| {name} | {called} | {figures} |\n")
+            for ours, other in _pairs(one["results"]):
+                if (other[key] or NEVER_S) < 0.98 * (ours[key] or NEVER_S):
+                    theirs = f"{_seconds(other[key])} ({other['contender']})"
+                    lines.append(f"| {name} | {called} | {_seconds(ours[key])} | {theirs} |\n")
     if not lines:
         return ""
     return f"{BEHIND}{''.join(lines)}\n"
 
 
-def _limit_line(case: LinkCase, ours: dict[str, Any], compute_s: float) -> str:
-    if ours["p50_s"] is None:
-        return "\n"
-    limit = limit_s(case, compute_s)
-    return (
-        f"\nThe limit is {limit:.3g} s: groundloop's p50 is {ours['p50_s'] / limit:.2f} of it.\n\n"
-    )
+def _limit_line(case: LinkCase, one: dict[str, Any]) -> str:
+    limits = limit_of(case, one["alone"])
+    halves = [ours["p50_s"] for ours in one["results"] if ours["contender"] in RELAYED]
+    shares = " and ".join(f"{p50_s / sum(limits):.2f}" for p50_s in halves if p50_s is not None)
+    parts = ", ".join(map("{} {:.3g}".format, ("light", "texts", "inference"), limits))
+    return f"\nThe limit is {sum(limits):.3g} s ({parts}); groundloop's p50 by it: {shares}.\n\n"
 
 
 def _picture(case: LinkCase, found: list[dict[str, Any]], path: Path) -> None:

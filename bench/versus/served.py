@@ -7,21 +7,26 @@ what answers there. Each answer that is begun is a line `executed` in the log.
     python -m bench.versus.served h3 FOLDER      llama_cpp.server's application over HTTP/3
     python -m bench.versus.served one FOLDER     one chat from standard input, as llama.cpp's
                                                  command line does it: the model is loaded for it
+    python -m bench.versus.served raw FOLDER FILE   what llama.cpp takes for a file's questions
 """
 
 from __future__ import annotations
 
 import json
 import signal
+import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from bench.versus.links import body_of
 
 SERVER = "http://127.0.0.1:8000"
 ZMQ_PORT, MQTT_PORT, H3_PORT, SSH_PORT = 5570, 1883, 8443, 2222
@@ -90,17 +95,39 @@ def by_h3(folder: str) -> None:
     asyncio.run(serve(app, how))
 
 
-def one(folder: str) -> None:
-    """Read a chat, write what it says."""
+def _loaded(folder: str) -> Callable[[dict[str, Any]], str]:
+    """The model of a folder, to be asked by calls of llama-cpp-python alone."""
     from llama_cpp import Llama
 
     settings = json.loads((Path(folder) / CONFIG).read_text())["models"][0]
     thinking = settings.pop("chat_template_kwargs")
     model: Any = Llama(settings.pop("model"), **settings)
-    chat = json.load(sys.stdin)
-    del chat["model"]
-    reply = model._chat_handlers[model.chat_format](llama=model, **chat, **thinking)
-    print(reply["choices"][0]["message"]["content"])
+
+    def say(body: dict[str, Any]) -> str:
+        chat = {key: value for key, value in body.items() if key != "model"}
+        reply = model._chat_handlers[model.chat_format](llama=model, **chat, **thinking)
+        return str(reply["choices"][0]["message"]["content"])
+
+    return say
+
+
+def one(folder: str) -> None:
+    """Read a chat, write what it says."""
+    print(_loaded(folder)(json.load(sys.stdin)))
+
+
+def raw(folder: str, questions: str) -> None:
+    """Write the medians of a question's time (s) and of its and its answer's texts (bytes)."""
+    say = _loaded(folder)
+    times, asked, answers = [], [], []
+    for line in Path(questions).read_text().splitlines():
+        text = json.loads(line)["text"]
+        begun = time.perf_counter()
+        answers.append(len(say(body_of(text)).encode()))
+        times.append(time.perf_counter() - begun)
+        asked.append(len(text.encode()))
+    found = {"inference_s": times, "question_bytes": asked, "answer_bytes": answers}
+    print(json.dumps({name: statistics.median(values) for name, values in found.items()}))
 
 
 def answered(body: dict[str, Any]) -> str:
@@ -188,7 +215,7 @@ def main() -> int:
     if what == "node":
         node(arguments)
     else:
-        {"zmq": by_zmq, "mqtt": by_mqtt, "h3": by_h3, "one": one}[what](*arguments)
+        {"zmq": by_zmq, "mqtt": by_mqtt, "h3": by_h3, "one": one, "raw": raw}[what](*arguments)
     return 0
 
 

@@ -32,14 +32,14 @@ ran beside it. Machine: {machine}.
 | MQTT QoS 2 | mosquitto beside the ground, paho, sessions that persist; a worker asks the server |
 | ZeroMQ, lazy pirate | REQ, closed and asked again after 5 s; a worker asks the server |
 
-All but the first two go through `groundloop link --tun`. "Right" is the exact answer. Quantiles are of
-all questions: one that is not answered in 120 s took longer than any. Bytes are those on the air
+All but the first two go through `groundloop link --tun`. "Right" is the exact answer. Quantiles are
+of all questions: one that is not answered in 120 s took longer than any. Bytes are those on the air
 both ways, for each answer in time. "Done twice": answers that were begun on the node beyond one for
 each that came. SSH runs a line of Python that does what llama.cpp's command line does, which the
 package does not have. The limit is light both ways, the texts of a question and of its answer
-(medians, {texts}) at the links' rates, and inference: the median of raw calls of
-llama.cpp, one after the other on one thread, while nothing else runs, before each link. groundloop
-packs texts, so that on a narrow link it may be below. The figures are kept in `bench/versus/results`. On `uhf` a
+(medians, {texts}) at the links' rates, and inference: the median of raw calls of llama.cpp, one
+after the other on one thread, while nothing else runs, before each link. groundloop packs texts, so
+that on a narrow link it may be below. The figures are kept in `bench/versus/results`. On `uhf` a
 question by HTTP takes some 10 s of the uplink, and one comes every 5 s: only what says less gets
 through.
 

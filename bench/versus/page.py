@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.versus.links import CASES, LinkCase
+from roundtrip.link_trace import read_trace
 
 RELAYED = ("groundloop", "groundloop, again")
 NEVER_S = 1e9
@@ -81,10 +83,17 @@ def table_of(case: LinkCase, results: list[dict[str, Any]]) -> str:
 
 def limit_of(case: LinkCase, alone: dict[str, float]) -> tuple[float, float, float]:
     """Light, texts and inference, s: what no program can go below, without packing texts."""
-    light_s = (case.up["one_way_delay_ms"] + case.down["one_way_delay_ms"]) / 1000
-    up_s = 8 * alone["question_bytes"] / case.up["rate_bps"]
-    down_s = 8 * alone["answer_bytes"] / case.down["rate_bps"]
-    return light_s, up_s + down_s, alone["inference_s"]
+    (up_s, up_bps), (down_s, down_bps) = _usual(case.up), _usual(case.down)
+    texts_s = 8 * alone["question_bytes"] / up_bps + 8 * alone["answer_bytes"] / down_bps
+    return up_s + down_s, texts_s, alone["inference_s"]
+
+
+def _usual(way: dict[str, Any]) -> tuple[float, float]:
+    """A direction's delay (s) and rate (bit/s); of a trace, the medians."""
+    if "trace" not in way:
+        return way["one_way_delay_ms"] / 1000, way["rate_bps"]
+    trace = read_trace(way["trace"])
+    return median(trace.delays_ns) / 1e9, median(trace.rates_bps)
 
 
 def page_of(results: Path, pictures: Path) -> str:

@@ -211,3 +211,17 @@ def test_what_is_not_readable_is_said_anew_as_well(bench, ask: Ask) -> None:
     bench.call(bench.node.carrier, CUE)
     assert bench.answers == [Unreadable(1, "settings")]
     assert bench.ground.queued_bundles == 0
+
+
+def test_a_text_that_is_damaged_is_taken_off_the_ground_and_dropped(bench, ask: Ask) -> None:
+    value = pack(TEXT)
+    damaged = bytes([value[0], value[1] ^ 1]) + value[2:]
+    bench.ask(seeded(ask(1), system="Be short."))
+    bench.call(bench.node.question_stored, 1)
+    payload = encode(seeded(ask(2, TEXT), system="Be short."), named=True)
+    assert value in payload
+    outputs = bench.send(payload.replace(value, damaged))
+    (rejected,) = (one for one in outputs if isinstance(one, Rejected))
+    assert rejected.reason.startswith("message: text: offset 1: expected the text's check byte")
+    assert stored(outputs) == []
+    assert bench.ground.queued_bundles == 0, "it is not sent again"

@@ -26,6 +26,12 @@ def test_a_station_keeps_the_satellite_until_los() -> None:
     ]
 
 
+def test_a_pass_that_is_cut_has_the_ranges_of_what_is_left() -> None:
+    whole, rest = handed_over([a_pass(0, 75), a_pass(50, 100)])
+    assert whole.ranges_km == (900.0, 600.0, 900.0), "as they were found"
+    assert rest.ranges_km == (600.0, 660.0, 720.0, 780.0, 840.0, 900.0), "one each 5 s"
+
+
 @pytest.mark.parametrize(
     ("left_s", "is_one"), [(-20, False), (0, False), (LEAST_CONTACT_S, False), (1.5, True)]
 )

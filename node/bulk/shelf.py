@@ -34,7 +34,7 @@ class Shelf(Protocol):
     def manifest(self) -> bytes | None:
         """Of the one that is coming, with its signature; None where none is."""
 
-    def open(self, manifest: bytes, size: int) -> None:
+    def open(self, manifest: bytes) -> None:
         """One begins to come."""
 
     def put_list(self, number: int, data: bytes) -> None:
@@ -101,12 +101,11 @@ class Folder:
         self.drop()
         return None
 
-    def open(self, manifest: bytes, size: int) -> None:
+    def open(self, manifest: bytes) -> None:
         """Its manifest is the last to be written: without one nothing is coming."""
         self.drop()
         (self._coming / _LISTS).mkdir(parents=True)
-        with (self._coming / _FILE).open("wb") as file:
-            file.truncate(size)
+        (self._coming / _FILE).touch()
         with atomic_target(self._coming / _MANIFEST) as target:
             target.write_bytes(manifest)
         _sync_folder(self._coming)
@@ -231,7 +230,7 @@ class Memory:
         """Of the one that is coming."""
         return self._manifest
 
-    def open(self, manifest: bytes, size: int) -> None:
+    def open(self, manifest: bytes) -> None:
         """One begins to come."""
         self.drop()
         self._manifest = manifest

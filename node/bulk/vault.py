@@ -229,7 +229,7 @@ class Vault:
         why = self._objection(signed.manifest)
         if why:
             return Have(signed.id, "refused", detail=why)
-        self._shelf.open(mac + data, signed.manifest.size)
+        self._shelf.open(mac + data)
         self._coming = signed
         self._look()
         return self._have()

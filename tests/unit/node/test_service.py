@@ -26,6 +26,7 @@ from roundtrip.errors import EnvironmentFault
 from roundtrip.modem import Hello
 from roundtrip.node_config import NodeConfig
 from roundtrip.transport import MAX_REASONS, NO_DATE
+from tests.unit.node.conftest import CUE
 
 UP = EngineUp(512, 2, 1, Speed(1.0, {1: 1.0}), 1, "")
 
@@ -100,6 +101,37 @@ def test_an_engine_that_is_up_again_is_the_one_that_a_next_run_gets(
     service._engine_event(gone)
     assert (service._up, service._gone) == (None, gone)
     assert said == ["node: the engine died: SIGKILL", "node: the engine died: no memory, for good"]
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (UP, [("engine_up", {})]),
+        (EngineDown("no memory", final=True), [("engine_down", {"final": True})]),
+        (EngineDown("SIGKILL", final=False), []),
+    ],
+)
+def test_a_run_that_begins_is_told_how_the_engine_is(
+    service: NodeService, config: NodeRunConfig, monkeypatch: pytest.MonkeyPatch,
+    event: Any, told: list[Any],
+) -> None:  # fmt: skip
+    commands: list[Any] = []
+
+    class Recorder:
+        def __init__(self, at: object, name: str, machine: Any, perform: object) -> None:
+            self.machine = machine
+
+        def call(self, command: Any, *_: object, **how: Any) -> None:
+            commands.append((command.__name__, how))
+
+    monkeypatch.setattr("node.service.Actor", Recorder)
+    monkeypatch.setattr("node.service.RealtimeClock", lambda origin_ns: None)
+    monkeypatch.setattr(service, "_health", lambda up: None)
+    service._store = NodeStore(config.store_path)
+    service._engine_event(event)
+    service._begin(replace(CUE, run_id=3))
+    service._store.close()
+    assert [one for one in commands if one[0].startswith("engine")] == told
 
 
 def test_the_memory_of_an_answer_is_the_engines_and_ours(

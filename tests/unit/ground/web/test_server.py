@@ -110,6 +110,8 @@ def test_a_question_is_taken_found_and_cancelled() -> None:
         for key in ("00000000000009", "x", "..%2f..%2fetc%2fpasswd"):
             assert request(port, "GET", f"/api/questions/{key}")[0] == 404
             assert request(port, "DELETE", f"/api/questions/{key}")[0] == 404
+        unknown = {"error": "no such question is open, or was settled lately"}
+        assert request(port, "GET", "/api/questions/x") == (404, unknown)
 
     actor = served(check)
     assert [one.text for one in actor.machine.asked] == ["Well?"]

@@ -468,9 +468,9 @@ def test_no_file_stays_open(board, cargo) -> None:
 
 def test_a_shelf_in_memory_forgets_what_came_before() -> None:
     shelf, leaf = Memory(), Leaf(digest_of(b"block"), 5)
-    shelf.open(b"first", 5)
+    shelf.open(b"first")
     shelf.put_list(0, b"list")
     shelf.put(0, b"block")
     assert (shelf.lists(1), shelf.there([leaf])) == ([b"list"], {0})
-    shelf.open(b"second", 5)
+    shelf.open(b"second")
     assert (shelf.manifest(), shelf.lists(1), shelf.there([leaf])) == (b"second", [None], set())

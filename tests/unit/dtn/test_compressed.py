@@ -174,6 +174,11 @@ def test_what_is_no_compressed_bundle(short: str) -> None:
         CONTEXT.expand(bytes.fromhex(short), now_ms=NOW_MS)
 
 
+def test_another_version_is_named() -> None:
+    with pytest.raises(BundleError, match="expected context version 1, found 3"):
+        CONTEXT.expand(bytes.fromhex("e80afc00"), now_ms=NOW_MS)
+
+
 @pytest.mark.parametrize(
     ("genuine", "other"),
     [

@@ -25,6 +25,7 @@ from roundtrip.scenario_file import load_scenario
 from roundtrip.screen import Screen
 from roundtrip.transport import MAX_REASONS, NO_DATE
 from testbed.world_hands import GroundHands
+from tests.unit.node.conftest import CUE
 
 CI = Path(__file__).parents[2] / "data" / "ci.toml"
 
@@ -118,6 +119,18 @@ def test_a_station_that_stands_is_where_its_plan_is_by_the_clock(
     station._planned = []
     since_ms = 0 if elapsed_ns is None else since_s * 1000
     assert station._hello() == Hello(station._run_id, elapsed_ns, now_ms - since_ms)
+
+
+def test_a_desk_knows_the_date_of_the_plans_zero(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ground.station.RealtimeClock", lambda origin_ns: None)
+    monkeypatch.setattr("ground.station.Actor", lambda at, name, machine, perform: machine)
+    for epoch_ms, zero_s in ((0, 0.0), (1_500, clock.DTN_EPOCH_UNIX_S + 1.5)):
+        station._desk, station._store = Desk(), GroundStore(tmp_path / f"{epoch_ms}")
+        station._begin(replace(CUE, dtn_epoch_ms=epoch_ms))
+        station._store.close()
+        assert station._desk.zero_unix_s == zero_s
 
 
 @pytest.mark.parametrize("live", [True, False])

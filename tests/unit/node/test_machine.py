@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from dtn.bpv7.bundle import BundleId
+from node.board.spacecraft import Doing
 from node.outputs import (
     CutInference,
     StartInference,
@@ -458,3 +462,12 @@ def test_a_vault_that_speaks_of_an_upload_has_answers_say_their_model(bench, ask
     bench.ask(ask(2))
     bench.call(bench.node.question_stored, 2)
     assert decode(bench.finish(2)[0].payload).model == b"\xab\xab"
+
+
+@pytest.mark.parametrize(("permille", "charge"), [(None, None), (250, 0.25)])
+def test_telemetry_has_the_charge_as_a_share(
+    bench, monkeypatch: pytest.MonkeyPatch, permille: int | None, charge: float | None
+) -> None:
+    energy = SimpleNamespace(advance=lambda now_ns: None, charge_permille=permille)
+    monkeypatch.setattr(bench.node, "_energy", energy)
+    assert bench.node.doing(now_ns=0) == Doing(charge, working=False, heard=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -102,6 +103,17 @@ def test_answers_are_written_together_as_fast_as_the_profile_says(ask) -> None:
         *_, first, last = run_out(engine)
         assert first.at_ns / 1e9 == pytest.approx(0.4 + seconds, abs=0.2)
         assert last.at_ns / 1e9 == pytest.approx(0.4 + seconds, abs=0.2)
+
+
+def test_however_the_dice_fall_reading_takes_time(ask) -> None:
+    rng = SimpleNamespace(gauss=lambda *_: -5.0, expovariate=random.Random(1).expovariate)
+    engine = VirtualEngine(PROFILE, rng)
+    engine.infer(order(ask(text="x" * 4000)), now_ns=0)
+    started, first, *_ = run_out(engine)
+    plain = VirtualEngine(PROFILE, random.Random(1))
+    plain.infer(order(ask(text="x" * 4000)), now_ns=0)
+    begun, usual, *_ = run_out(plain)
+    assert (first.at_ns - started.at_ns) / (usual.at_ns - begun.at_ns) == pytest.approx(0.1)
 
 
 def test_a_system_prompt_is_read_once(ask) -> None:

@@ -208,6 +208,23 @@ def test_when_nothing_is_left_the_node_says_more_by_itself_or_is_asked(scene: Sc
     assert scene.asked == [0, 0], "it says so with nothing on its way: so it is"
 
 
+def test_while_blocks_are_on_their_way_the_node_is_not_asked(scene: Scene) -> None:
+    scene.begin()
+    scene.carrier()
+    scene.have("taking", (1, 3))
+    for number in list(scene.asked):
+        scene.read(number)
+    offers = scene.asks
+    scene.arrived(1)
+    scene.now_ns += 2 * AGAIN_NS
+    scene.do(scene.sender.timeout)
+    assert scene.asks == offers
+    scene.arrived(2)
+    scene.now_ns += 2 * AGAIN_NS
+    scene.do(scene.sender.timeout)
+    assert scene.asks != offers
+
+
 def test_a_bundle_that_is_gone_goes_up_again(going: Scene) -> None:
     going.arrived(2, well=False)
     assert going.asked[-1] == 2

@@ -115,6 +115,11 @@ def test_files_may_begin_with_a_byte_order_mark(folder: Path) -> None:
     assert after == before
 
 
+def test_a_charge_is_kept_in_thousandths(folder: Path) -> None:
+    damage(folder, "summary.json", lambda s: s["energy"].update(charge=[[1.5, 1], [2, 0.25]]))
+    assert load_run(folder)[0].charge == [(1_500_000_000, 1000), (2_000_000_000, 250)]
+
+
 def test_the_largest_seed_is_one(folder: Path) -> None:
     damage(folder, "summary.json", lambda s: s.update(seed=2**63 - 1))
     load_run(folder)

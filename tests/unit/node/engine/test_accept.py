@@ -75,7 +75,7 @@ def test_an_adapter_has_to_be_for_the_model_and_to_fit(tmp_path: Path) -> None:
     write_adapter(path, rank=40_000)
     for memory_mb in (0, 300):
         accept_model(NodeConfig(model="tiny", context=256, memory_mb=memory_mb))
-    with pytest.raises(BadModel, match=r"node\.memory_mb"):
+    with pytest.raises(BadModel, match=r"node\.memory_mb: .* \(weights 85, KV cache 1, compute 4,"):
         accept_model(NodeConfig(model="tiny", context=256, memory_mb=100, adapter=str(path)))
     with pytest.raises(BadConfig, match="a server has adapters of its own"):
         accept_model(NodeConfig(engine=URL, adapter=str(path)))

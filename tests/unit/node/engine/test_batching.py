@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,3 +160,31 @@ def test_a_sequence_holds_what_was_read_only_where_that_may_be_used_again(
     busy = batcher(engine, holds=holds)
     answer_all(busy, [asked(1, system="Watch.", tools="A tool.")])
     assert (max(len(held) for _, held in busy._admission.free) > 0) is holds
+
+
+def test_a_probe_is_read_from_the_beginning_of_a_free_sequence_and_leaves_it_free() -> None:
+    done: list[Any] = []
+    said = iter((7, 8, 9))
+    engine = SimpleNamespace(
+        vocab_size=10,
+        forget=lambda sequence: done.append(("forget", sequence)),
+        put=lambda *arguments, wanted: done.append(("put", *arguments, wanted)),
+        put_one=lambda *arguments: done.append(("put_one", *arguments)),
+        decode=lambda count: done.append(("decode", count)),
+        likeliest=lambda index: next(said),
+        logits=lambda index: np.array([index]),
+    )
+    free: list[Any] = [(0, (1, 2)), (2, (3, 4))]
+    batcher: Any = SimpleNamespace(_engine=engine, _admission=SimpleNamespace(free=free))
+    assert Batcher.probe(batcher, [11, 12], 3)[0] == [7, 8, 9]
+    assert done == [
+        ("forget", 2),
+        ("put", 0, [1, 2], 0, 2, True),
+        ("decode", 2),
+        ("put_one", 0, 7, 2, 2),
+        ("decode", 1),
+        ("put_one", 0, 8, 3, 2),
+        ("decode", 1),
+        ("forget", 2),
+    ]
+    assert free == [(0, (1, 2)), (2, ())]

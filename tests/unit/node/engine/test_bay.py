@@ -28,9 +28,11 @@ class Engines:
     closed: int = 0
     answers: dict[str, Any] = field(default_factory=dict)
     on_event: Any = None
+    enforcer: Any = None
 
     def __call__(self, config: Any, on_event: Any, enforcer: Any) -> Engines:
         self.loaded.append(config.load.path.rsplit("/")[-1])
+        self.enforcer = enforcer
         self.on_event = on_event
         return self
 
@@ -83,6 +85,18 @@ def test_what_is_loaded_is_said_and_events_are_handed_on(engines: Engines) -> No
     assert heard == ["an event"]
     assert said == [f"loading {engines.loaded[0]} (Q8_0)"]
     assert engines.closed == 1
+
+
+@pytest.mark.parametrize(("memory_mb", "limited"), [(0, False), (500, True)])
+def test_what_has_limits_has_who_enforces_them(
+    engines: Engines, memory_mb: int, limited: bool
+) -> None:
+    async def story(bay: Bay) -> None:
+        await bay.change(NodeConfig(model="tiny", memory_mb=memory_mb))
+        assert (engines.enforcer is not None) is limited
+        assert engines.enforcer is bay.enforcer
+
+    play(story)
 
 
 def test_the_one_before_goes_first(engines: Engines) -> None:

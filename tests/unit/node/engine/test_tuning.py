@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,19 @@ def test_a_typical_question_counts_its_prompt_and_its_answer() -> None:
     alone = Tuned(1, True, 10.0, {1: 100.0, 4: 200.0})
     assert alone.typical_ns == 200 * 10 + 60 * 100
     assert alone.busy_ns == 200 * 10 + 60 * 50
+
+
+def test_a_time_below_a_nanosecond_is_one(tmp_path) -> None:
+    made, file = settings(context=64, sequences=1), tmp_path / "measured.json"
+    engine = Engine(str(resolve("tiny")), made)
+    ticks = itertools.count(0, 10**8)
+    first = tuned(engine, made, [1], file=file, clock_ns=lambda: next(ticks))
+    known = json.loads(file.read_text())
+    for kept in known.values():
+        kept["prefill_ns"] = 0.5
+    file.write_text(json.dumps(known))
+    again = tuned(engine, made, [1], file=file, clock_ns=lambda: next(ticks))
+    assert again == replace(first, prefill_ns=0.5)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ground.air import LAYERS
 from ground.results.record import from_json, to_json
 from ground.results.report import LEFT, RIGHT, WIDTH, write_report
 from ground.results.summary import Run, summarise, write_results
-from ground.results.verdict import print_verdict
+from ground.results.verdict import BAR, print_verdict
 from roundtrip.budget import Outcome
 from roundtrip.errors import BadInput
 from roundtrip.framelog import Fate, FrameFate
@@ -212,6 +212,16 @@ def test_what_became_of_a_question_stands_beside_its_bar(expired, tmp_path: Path
     assert "<td>memory at the end, bytes</td><td>7</td>" in page
     assert "<td>threads</td><td>2</td>" in page
     assert "None" not in page
+
+
+def test_a_loop_beyond_the_last_bucket_has_a_bar_of_its_own(answered) -> None:
+    records = [answered(0), answered(1, scale=110_000)]
+    console = Screen(file=io.StringIO(), width=80)
+    print_verdict(console, summarise(make_run(records)), records)
+    lines = console.file.getvalue().splitlines()
+    (last,) = (line for line in lines if line.lstrip().startswith(">"))
+    assert last.split() == [">", "3600", "s", "█" * BAR, "1"]
+    assert [line.split()[-1] for line in lines if "≤ 3600 s" in line] == ["0"]
 
 
 def test_what_was_dropped_is_in_summary_verdict_and_report_with_the_remedy(

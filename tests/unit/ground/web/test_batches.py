@@ -179,6 +179,7 @@ def test_what_is_not_there_or_too_long_is_said(station) -> None:
             client.batches.create(
                 input_file_id="file-9", endpoint=CHAT, completion_window="24h"
             )  # fmt: skip
+        client.files.create(file=b"x" * (7 << 20), purpose="batch")
         with pytest.raises(openai.APIStatusError) as caught:
             client.files.create(file=b"x" * (9 << 20), purpose="batch")
         assert caught.value.status_code == 413

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+from types import SimpleNamespace
 from typing import Any
 
+from models.gguf.inspect import inspect
+from models.resolve import resolve
 from node.engine.child import Server
 from node.engine.requests import Done, Event, FirstToken, Request, Started
-from node.engine.wire import pack, unpack
+from node.engine.wire import Load, pack, unpack
 
 INFER = {
     "op": "infer", "id": 7, "text": "Well?", "system": "", "turns": [], "max_tokens": 8,
@@ -83,3 +86,15 @@ def test_requests_come_in_whole_however_they_are_cut() -> None:
     assert server._inbox.take(0.0) == []
     assert server._inbox.ended
     os.close(reading)
+
+
+def test_upsets_may_hit_the_whole_cache() -> None:
+    """Keys and values of each token that the sequences have room for, 2 bytes each."""
+    server = Server(0, io.BytesIO())
+    load = Load(
+        str(resolve("tiny")), context=64, sequences=3, threads=1, kv="f16", lock=False,
+        drafts=False, states="", document="", flips_per_bit_day=1.0,
+    )  # fmt: skip
+    server._expose(load, SimpleNamespace(), SimpleNamespace(bits=5))
+    info = inspect(resolve("tiny"))
+    assert server._upsets._cache_bits == 8 * info.kv_bytes_per_token * 64 * 3

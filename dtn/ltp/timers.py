@@ -95,7 +95,6 @@ class TimerTable(Generic[Key]):
         timer = self._timers.pop(key, None)
         if timer is None:
             return
-        timer.waits = False
         self._past[key] = timer
         if len(self._past) > _PAST_KEPT:
             self._past.popitem(last=False)

@@ -120,6 +120,15 @@ def test_sun_and_shadow_share_an_orbit_as_geometry_says() -> None:
     assert sunlit(dawn, julian(START), day).mean() == 1.0, "dusk and dawn: always in the sun"
 
 
+def test_it_is_lit_between_the_earth_and_the_sun_and_dark_behind_the_earth() -> None:
+    equinox = julian(datetime(2026, 3, 20, 14, 46, tzinfo=UTC))
+    satellite = circular(
+        altitude_km=550, inclination_deg=0, raan_deg=0, phase_deg=0, epoch_jd=equinox
+    )
+    half_s = math.pi * math.sqrt((6378.135 + 550) ** 3 / 398_600.8)
+    assert sunlit(satellite, equinox, np.array([0.0, half_s])).tolist() == [True, False]
+
+
 def test_spans_of_sunlight_are_where_it_is_lit_and_no_longer() -> None:
     noon = circular(
         altitude_km=550, inclination_deg=0, raan_deg=0, phase_deg=0, epoch_jd=julian(START)

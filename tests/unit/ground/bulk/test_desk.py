@@ -217,6 +217,15 @@ def test_what_is_retired_is_not_activated_again(play) -> None:
     play(story)
 
 
+@pytest.mark.parametrize("what", ["pause", "activate"])
+def test_without_an_upload_there_is_nothing_to_order(play, what: str) -> None:
+    async def story(station: Station) -> None:
+        with pytest.raises(BadInput, match="upload: expected one that was begun, found none"):
+            station.uplink.order(what)
+
+    play(story)
+
+
 def test_each_contact_is_a_pass(play) -> None:
     async def story(station: Station) -> None:
         await station.take(b"one")

@@ -50,6 +50,14 @@ def test_a_question_of_the_workload_is_shown_with_its_stages(answered) -> None:
     assert set(desk.answers(1)[0]["stages_s"]) == {stage.value for stage in USUAL}
 
 
+def test_what_is_no_key_is_no_question() -> None:
+    desk = Desk()
+    desk.recovered([stored(0, "Still?")])
+    assert desk.found(f"{0:014x}")["text"] == "Still?"
+    assert desk.found("x") is None
+    assert not desk.cancel("x")
+
+
 def test_a_node_is_shown_in_units_of_people() -> None:
     desk = Desk()
     vitals = Vitals(1_000, 2, 2_500, -1_500, 0, 3_200, 870, 2, engine_mb=1_600, room_mb=9)

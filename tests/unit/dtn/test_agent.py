@@ -164,6 +164,18 @@ def test_urgent_bundles_overtake() -> None:
     assert started[1].bundle_id == urgent
 
 
+def test_a_report_of_a_patient_bundle_is_urgent() -> None:
+    one, two = agent(1), agent(2)
+    up(two)
+    _, outputs = one.send(b"later", lifetime_ms=LIFETIME_MS, priority=3, now_ns=0)
+    sent = [o for o in outputs + up(one) if isinstance(o, Transmit)]
+    assert [o.priority for o in sent] == [3]
+    received = give(two, [o.frame for o in sent], S)
+    bundle = next(o.bundle for o in received if isinstance(o, BundleReceived))
+    replies = [*received, *two.accept(bundle.id, now_ns=S)]
+    assert {o.priority for o in replies if isinstance(o, Transmit)} == {0}
+
+
 def test_expired_before_acknowledged() -> None:
     one = agent()
     up(one)

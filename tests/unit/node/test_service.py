@@ -90,6 +90,24 @@ def test_a_grounds_clock_is_said(service: NodeService, said: list[str]) -> None:
     assert said[0].startswith("node: the ground's clock is 9 days ahead of this machine's; set")
 
 
+@pytest.mark.parametrize(
+    ("epoch_ms", "date_ms", "words"),
+    [
+        (20_000, 23_000, []),
+        (20_000, 8_000, ["node: the ground's clock is 15 s ahead"]),
+        (20_000, 28_001, ["node: the ground's clock is 5 s behind"]),
+        (0, 20_000, []),
+    ],
+)
+def test_a_run_whose_date_is_another_is_said(
+    service: NodeService, said: list[str], monkeypatch: pytest.MonkeyPatch,
+    epoch_ms: int, date_ms: int, words: list[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(clock, "reading", lambda: Reading("here", 0, date_ms))
+    service._compare_clocks(replace(CUE, dtn_epoch_ms=epoch_ms, elapsed_ns=3_000_000_000))
+    assert [line[: len(words[0])] for line in said] == words
+
+
 def test_an_engine_that_is_up_again_is_the_one_that_a_next_run_gets(
     service: NodeService, said: list[str]
 ) -> None:

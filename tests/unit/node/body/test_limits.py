@@ -57,6 +57,7 @@ def test_a_pi_without_the_memory_controller_gets_each_limit_by_what_there_is() -
     chosen = plan(LIMITS, Host(CPUS, v2=v2), "g")
     assert (chosen.memory, chosen.cpu) == (Means.PROCESS, Means.V2)
     assert chosen.data_bytes == 1_024_000_000
+    assert plan(Limits(0, 2), Host(CPUS, v2=v2), "g").data_bytes == 0, "none is asked for"
     assert [write.path.name for write in chosen.writes] == ["cpu.max"]
 
 

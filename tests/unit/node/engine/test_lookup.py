@@ -128,6 +128,11 @@ def test_earlier_answers_are_forgotten_all_at_once_when_they_are_too_many(
     assert drafts.draft({}, [1, 2, 3, 4], 5, 1)[0] == [], "six were"
 
 
+def test_a_first_guess_is_as_likely_wrong_as_right() -> None:
+    drafts = Drafts(Costs({1: 1000.0}))
+    assert drafts._right[:4] == drafts._right[4:8] == [0.5, 0.7, 0.8, 0.9]
+
+
 def test_how_often_a_guess_is_right_is_followed_fast_at_first_and_slowly_later() -> None:
     drafts = Drafts(Costs({1: 1000.0}))
     supposed = drafts._right[7]

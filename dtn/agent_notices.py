@@ -59,7 +59,7 @@ class Transmit:
     """Give this frame to the transmitter now."""
 
     frame: bytes
-    priority: int = 0
+    priority: int
     """Of the bundle that it is of; 0 also for what LTP itself has to say."""
 
 

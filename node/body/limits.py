@@ -115,22 +115,22 @@ class Write:
 class Plan:
     """What to do, in the order of the fields."""
 
-    memory: Means = Means.NOTHING
-    cpu: Means = Means.NOTHING
-    empty_into: Path | None = None
+    memory: Means
+    cpu: Means
+    empty_into: Path | None
     """A folder to make and to move this process into, before controllers are enabled."""
-    enable: tuple[Write, ...] = ()
-    folders: tuple[Path, ...] = ()
-    writes: tuple[Write, ...] = ()
-    prefix: tuple[str, ...] = ()
+    enable: tuple[Write, ...]
+    folders: tuple[Path, ...]
+    writes: tuple[Write, ...]
+    prefix: tuple[str, ...]
     """Goes before the engine's command."""
-    joins: tuple[Path, ...] = ()
+    joins: tuple[Path, ...]
     """Files that the engine's process id is written to."""
-    data_bytes: int = 0
+    data_bytes: int
     """RLIMIT_DATA of the engine; 0: as it is."""
-    cpus: tuple[int, ...] = ()
+    cpus: tuple[int, ...]
     """Processors of the engine; empty: as they are."""
-    line: str = ""
+    line: str
     """What is enforced by what, in words; empty where nothing is asked for."""
 
 

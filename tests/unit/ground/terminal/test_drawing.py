@@ -162,7 +162,8 @@ def test_an_answer_that_was_refused_says_why(busy) -> None:
 @pytest.mark.parametrize(
     ("value_s", "said"),
     [(0, "0.00"), (9.994, "9.99"), (9.996, "10.0"), (99.94, "99.9"), (99.96, "100"),
-     (999.4, "999"), (1000, "17 min"), (6000, "2 h"), (360_000, "4 d")],
+     (999.4, "999"), (1000, "17 min"), (6000, "2 h"), (359_999, "100 h"),
+     (360_000, "4 d")],
 )  # fmt: skip
 def test_seconds_take_few_characters(value_s: float, said: str) -> None:
     assert seconds(value_s) == said

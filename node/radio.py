@@ -35,6 +35,7 @@ from roundtrip.message import (
 )
 from roundtrip.modem import Carrier
 from roundtrip.settings import Texts
+from roundtrip.text import packing
 from roundtrip.transport import OTHER_RELEASE, lifetime_ms, reason_of
 from roundtrip.units import NS_PER_MS
 
@@ -285,7 +286,7 @@ class Radio:
         entry = self._entries[question_id]
         assert entry.reply is not None
         reply, given_up = self._parts.last(question_id, entry.reply)
-        payload = codec.encode(reply, texts=self._texts)
+        payload = codec.encode(reply, texts=self._worth(now_ns))
         cancelled = [o for part in given_up for o in self._agent.cancel(part, now_ns=now_ns)]
         bundle_id, outputs = self._agent.send(
             payload,
@@ -302,6 +303,10 @@ class Radio:
             self._energy.sent(question_id, now_ns=now_ns)
             self._downlink.backlog_bytes += size_bytes
         return self._from_agent([*cancelled, *outputs], now_ns)
+
+    def _worth(self, now_ns: int) -> Texts:
+        """How a text goes down now."""
+        return packing.worth(self._texts, self._downlink.rate_bps(now_ns) or 0)
 
     def _reply_left(self, bundle_id: BundleId, now_ns: int) -> list[NodeOutput]:
         if bundle_id not in self._replies:
@@ -346,7 +351,7 @@ class Radio:
             return []
         left_ns = self._entries[question_id].deadline_ns - now_ns
         bundle_id, outputs = self._agent.send(
-            codec.encode(part, texts=self._texts),
+            codec.encode(part, texts=self._worth(now_ns)),
             lifetime_ms=lifetime_ms(left_ns),
             priority=PART_PRIORITY,
             now_ns=now_ns,

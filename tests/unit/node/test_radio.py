@@ -225,3 +225,15 @@ def test_a_text_that_is_damaged_is_taken_off_the_ground_and_dropped(bench, ask: 
     assert rejected.reason.startswith("message: text: offset 1: expected the text's check byte")
     assert stored(outputs) == []
     assert bench.ground.queued_bundles == 0, "it is not sent again"
+
+
+def test_answers_are_as_short_as_can_be_where_the_link_is_narrow(bench, ask: Ask) -> None:
+    payloads = {}
+    bench.up()
+    for number, rate_bps in enumerate((9_600, 999_999, 1_000_000), 1):
+        bench.call(bench.node.carrier, replace(CUE, tx_rate_bps=rate_bps))
+        before = bench.node._radio._agent.sent.payload
+        answered(bench, bench.ask(ask(number)), TEXT)
+        payloads[rate_bps] = bench.node._radio._agent.sent.payload - before
+        assert bench.answers[-1].text == TEXT
+    assert payloads[9_600] == payloads[999_999] < payloads[1_000_000] - 8

@@ -6,6 +6,7 @@
 #             or TARGET=scenario|questions|tle|keys|profile|folder|feed|trace: for files that break the readers
 # make chaos   SEED=1 RUNS=8: live runs in which processes, clocks, disks and the link fail; then 2,000 virtual ones
 # make mutants COUNT=200 SEED=1: plant small faults, and see which ones no test notices; at most an hour on two cores
+# make versus groundloop beside what people would use instead, into docs/versus.md; Linux, root, 50 minutes
 # make fmt    format
 
 BIN := .venv/bin

@@ -51,11 +51,11 @@ through.
 BEHIND = """Where another is ahead of groundloop (the relay) by more than 2 %, s. Where the link is
 wide, the way takes nothing and the model all: there others' loops are a few ms shorter. The trace
 of a loop on `traced`, 70 ms where nothing else runs: 2.5 ms are three writes to disk before a
-question or an answer goes on, 2.5 sealing bundles and opening them, 3 the sockets of the relay,
-and 1 those of the engine's process. The 99th of 100 is the last but one: one loss decides it; on
-`reset` how soon the killed node's engine is up again; and on `handover-burst` when within the lost
-second a question is asked: groundloop's over the relay come as it begins, the others', whose links
-have a zero of their own, some tenths of a second later (groundloop's over UDP as well).
+question or an answer goes on, 2.5 LTP and sealing, 2 the sockets of the relay, and 1 those of the
+engine's process. The 99th of 100 is the last but one: one loss decides it; on `reset` how soon the
+killed node's engine is up again; and on `handover-burst` when within the lost second a question is
+asked: groundloop's over the relay come as it begins, the others', whose links have a zero of their
+own, later in it (groundloop's over UDP as well).
 
 | link | | groundloop | the other |
 |---|---|---|---|
